@@ -1,0 +1,17 @@
+# engine/: base, llm, api, cpu, and the command-line tools.
+
+$(eval $(call static_lib,base,$(wildcard engine/base/*.c)))
+$(eval $(call static_lib,llm,$(wildcard engine/llm/*.c)))
+$(eval $(call static_lib,api,$(wildcard engine/api/*.c)))
+include engine/cpu/rules.mk
+
+# What a program that runs models links, in order.
+ENGINE_LIBS = $(BUILD)/lib/libweir-api.a $(BUILD)/lib/libweir-llm.a $(BUILD)/lib/libweir-cpu.a \
+	$(BUILD)/lib/libweir-base.a
+ENGINE_LDLIBS = -lpthread -lm
+
+$(BUILD)/bin/weir-llm: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard engine/tools/*.c)) $(ENGINE_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(ENGINE_LDLIBS) -o $@
+PROGRAMS += $(BUILD)/bin/weir-llm
+DEPS += $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard engine/tools/*.c))

@@ -10,11 +10,11 @@
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 
-#define WEIR_KEY_ID_LEN 12
+#define WEIR_KEY_ID_LEN     12
 #define WEIR_KEY_SECRET_LEN 43
-#define WEIR_KEY_LEN (3 + WEIR_KEY_ID_LEN + 1 + WEIR_KEY_SECRET_LEN)
-#define WEIR_KEY_SALT_LEN 16
-#define WEIR_KEY_HASH_LEN 32
+#define WEIR_KEY_LEN        (3 + WEIR_KEY_ID_LEN + 1 + WEIR_KEY_SECRET_LEN)
+#define WEIR_KEY_SALT_LEN   16
+#define WEIR_KEY_HASH_LEN   32
 
 /* Makes a key from the system's random generator. key gets WEIR_KEY_LEN characters and a NUL; salt
  * and hash are what a document stores. Errors: IO when the generator fails. */

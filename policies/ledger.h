@@ -14,21 +14,21 @@ typedef enum {
 } weir_usage_source_t;
 
 typedef struct {
-    int64_t ts_ms;           /* Unix time of the request's arrival, milliseconds */
+    int64_t ts_ms; /* Unix time of the request's arrival, milliseconds */
     weir_str_t request_id;
     weir_str_t tenant;
     weir_str_t key_id;
-    weir_str_t model;        /* as the answer named it; empty when unknown */
-    weir_str_t path;         /* without the query */
+    weir_str_t model; /* as the answer named it; empty when unknown */
+    weir_str_t path;  /* without the query */
     bool stream;
-    bool aborted;            /* the client went away before the end */
-    uint64_t prompt_tokens;  /* cached ones included */
+    bool aborted;           /* the client went away before the end */
+    uint64_t prompt_tokens; /* cached ones included */
     uint64_t cached_tokens;
     uint64_t completion_tokens;
     weir_usage_source_t source;
-    uint32_t status;         /* HTTP status sent, 499 when the client left before the headers */
-    int64_t latency_ms;      /* arrival to end */
-    int64_t ttft_ms;         /* arrival to the first piece of the answer's text; -1: none */
+    uint32_t status;    /* HTTP status sent, 499 when the client left before the headers */
+    int64_t latency_ms; /* arrival to end */
+    int64_t ttft_ms;    /* arrival to the first piece of the answer's text; -1: none */
 } weir_ledger_row_t;
 
 /* Appends the line with its newline to out (one write of it is one row). An empty string member is

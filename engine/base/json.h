@@ -26,18 +26,18 @@ typedef enum {
  * descendant), so iterating needs no recursion.
  */
 typedef struct {
-    uint32_t start; /* offset of the first byte, for strings the opening quote */
-    uint32_t end;   /* offset behind the last byte, for strings behind the closing quote */
-    uint32_t next;  /* index of the node behind this value's last descendant */
-    uint32_t size;  /* members of an object, elements of an array, else 0 */
-    uint8_t type;   /* weir_json_type_t */
+    uint32_t start;  /* offset of the first byte, for strings the opening quote */
+    uint32_t end;    /* offset behind the last byte, for strings behind the closing quote */
+    uint32_t next;   /* index of the node behind this value's last descendant */
+    uint32_t size;   /* members of an object, elements of an array, else 0 */
+    uint8_t type;    /* weir_json_type_t */
     uint8_t escaped; /* string: it contains a backslash; number: it has '.', 'e' or 'E' */
 } weir_json_node_t;
 
 /* Limits; 0 in a field means the default in brackets. */
 typedef struct {
-    uint32_t max_depth; /* nesting of arrays and objects [64] */
-    uint32_t max_bytes; /* length of the text [64 MiB]; never over 2^32-1 */
+    uint32_t max_depth;        /* nesting of arrays and objects [64] */
+    uint32_t max_bytes;        /* length of the text [64 MiB]; never over 2^32-1 */
     bool allow_duplicate_keys; /* false: two equal keys (after unescaping) in one object are an
                                   error, because two parsers may then read two requests */
 } weir_json_limits_t;

@@ -21,10 +21,10 @@ typedef enum {
 } weir_activations_t;
 
 typedef struct {
-    uint32_t threads;      /* compute threads, the caller's included; 0: all cores allowed */
-    uint32_t n_kv_blocks;  /* blocks of WEIR_KV_BLOCK tokens in the cache */
-    uint32_t max_rows;     /* most token rows of one batch */
-    uint32_t max_logits;   /* most logit rows of one batch */
+    uint32_t threads;     /* compute threads, the caller's included; 0: all cores allowed */
+    uint32_t n_kv_blocks; /* blocks of WEIR_KV_BLOCK tokens in the cache */
+    uint32_t max_rows;    /* most token rows of one batch */
+    uint32_t max_logits;  /* most logit rows of one batch */
     weir_activations_t activations;
     const char *isa; /* NULL: the best this machine has; or "scalar", "avx2", "avx512" */
     /* Called now and then while weights are packed; fraction 0..1. May be NULL. */
@@ -50,8 +50,8 @@ typedef struct {
     const char *name; /* "cpu" */
     const char *isa;  /* "avx512-vnni", "avx2", "scalar" */
     uint32_t threads;
-    uint64_t weight_bytes;       /* of the packed weights */
-    uint64_t bytes_per_token;    /* read per decoded token at context 0: the bandwidth floor */
+    uint64_t weight_bytes;    /* of the packed weights */
+    uint64_t bytes_per_token; /* read per decoded token at context 0: the bandwidth floor */
     uint64_t kv_bytes_per_token;
 } weir_backend_info_t;
 

@@ -26,12 +26,12 @@ weir_status_t weir_chat_template_from_gguf(const weir_gguf_t *gguf, const weir_t
 void weir_chat_template_close(weir_chat_template_t *tmpl);
 
 typedef struct {
-    const weir_json_doc_t *doc;  /* the request; node indices below refer to it */
-    uint32_t messages;           /* array node */
-    uint32_t tools;              /* array node or WEIR_JSON_NONE */
-    uint32_t kwargs;             /* object node of further variables or WEIR_JSON_NONE */
+    const weir_json_doc_t *doc; /* the request; node indices below refer to it */
+    uint32_t messages;          /* array node */
+    uint32_t tools;             /* array node or WEIR_JSON_NONE */
+    uint32_t kwargs;            /* object node of further variables or WEIR_JSON_NONE */
     bool add_generation_prompt;
-    time_t now;                  /* for strftime_now, UTC */
+    time_t now; /* for strftime_now, UTC */
 } weir_chat_request_t;
 
 typedef struct {

@@ -13,11 +13,11 @@
 #include "engine/llm/chat.h"
 #include "engine/llm/tokenizer.h"
 
-#define WEIR_ENGINE_MAX_STOPS 4
-#define WEIR_ENGINE_MAX_STOP_BYTES 128
+#define WEIR_ENGINE_MAX_STOPS        4
+#define WEIR_ENGINE_MAX_STOP_BYTES   128
 #define WEIR_ENGINE_MAX_TOP_LOGPROBS 20
-#define WEIR_ENGINE_MAX_BIAS 300
-#define WEIR_ENGINE_MAX_CHOICES 16
+#define WEIR_ENGINE_MAX_BIAS         300
+#define WEIR_ENGINE_MAX_CHOICES      16
 
 typedef struct weir_engine weir_engine_t;
 
@@ -31,7 +31,7 @@ typedef struct {
     uint32_t max_queue;     /* requests waiting [64] */
     uint32_t step_tokens;   /* token budget of one step [512] */
     weir_activations_t activations;
-    const char *isa;        /* as weir_backend_options_t */
+    const char *isa; /* as weir_backend_options_t */
     bool no_prefix_cache;
     /* Called on the engine thread while it loads; may be NULL. */
     void (*progress)(void *ctx, float fraction);
@@ -111,8 +111,8 @@ typedef struct {
     int32_t token;
     float logprob;
     weir_finish_t finish;
-    uint32_t prompt_tokens; /* FINISH and STARTED */
-    uint32_t cached_tokens; /* prompt tokens taken from the prefix cache */
+    uint32_t prompt_tokens;     /* FINISH and STARTED */
+    uint32_t cached_tokens;     /* prompt tokens taken from the prefix cache */
     uint32_t completion_tokens; /* so far, this choice; the end-of-generation token counts */
     uint32_t n_top;
     weir_logprob_t top[WEIR_ENGINE_MAX_TOP_LOGPROBS]; /* most likely first */
@@ -121,13 +121,13 @@ typedef struct {
 } weir_event_t;
 
 typedef struct {
-    uint32_t running, waiting;            /* sequences; requests */
-    uint32_t kv_blocks_used, kv_blocks;   /* cached but unreferenced blocks are not used */
+    uint32_t running, waiting;          /* sequences; requests */
+    uint32_t kv_blocks_used, kv_blocks; /* cached but unreferenced blocks are not used */
     uint64_t prompt_tokens, cached_tokens, generated_tokens; /* totals */
-    uint64_t requests_finished[5];        /* by weir_finish_t, choices */
-    uint64_t requests_rejected;           /* queue full */
+    uint64_t requests_finished[5];                           /* by weir_finish_t, choices */
+    uint64_t requests_rejected;                              /* queue full */
     uint64_t steps;
-    uint64_t prefill_ns, decode_ns;       /* busy time of steps with and without prompt tokens */
+    uint64_t prefill_ns, decode_ns; /* busy time of steps with and without prompt tokens */
     uint64_t preemptions;
 } weir_engine_stats_t;
 

@@ -41,14 +41,14 @@ typedef struct {
 } weir_rope_t;
 
 typedef struct {
-    weir_weight_t attn_norm;           /* [1][n_embd] */
-    weir_weight_t wq, wk, wv, wo;      /* wq [n_heads*head_dim][n_embd], wk and wv
-                                          [n_kv_heads*head_dim][n_embd], wo [n_embd][n_heads*hd] */
-    weir_weight_t bq, bk, bv;          /* optional biases, [1][rows of the matrix] */
-    weir_weight_t q_norm, k_norm;      /* optional RMS norm per head (qwen3), [1][head_dim] */
-    weir_weight_t ffn_norm;            /* [1][n_embd] */
-    weir_weight_t w_gate, w_up;        /* [n_ff][n_embd] */
-    weir_weight_t w_down;              /* [n_embd][n_ff] */
+    weir_weight_t attn_norm;      /* [1][n_embd] */
+    weir_weight_t wq, wk, wv, wo; /* wq [n_heads*head_dim][n_embd], wk and wv
+                                     [n_kv_heads*head_dim][n_embd], wo [n_embd][n_heads*hd] */
+    weir_weight_t bq, bk, bv;     /* optional biases, [1][rows of the matrix] */
+    weir_weight_t q_norm, k_norm; /* optional RMS norm per head (qwen3), [1][head_dim] */
+    weir_weight_t ffn_norm;       /* [1][n_embd] */
+    weir_weight_t w_gate, w_up;   /* [n_ff][n_embd] */
+    weir_weight_t w_down;         /* [n_embd][n_ff] */
 } weir_layer_t;
 
 typedef struct {

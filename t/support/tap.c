@@ -90,8 +90,8 @@ int done_testing(void)
 void rng_init(rng_t *rng)
 {
     const char *env = getenv("WEIR_SEED");
-    uint64_t seed =
-        env != NULL ? strtoull(env, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + (uint64_t)clock();
+    uint64_t seed = env != NULL ? strtoull(env, NULL, 0)
+                                : (uint64_t)time(NULL) * 2654435761u + (uint64_t)clock();
     printf("# seed: WEIR_SEED=%llu\n", (unsigned long long)seed);
     rng->s[0] = seed ^ 0x9e3779b97f4a7c15ull;
     rng->s[1] = seed * 0xbf58476d1ce4e5b9ull + 1;

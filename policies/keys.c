@@ -1,0 +1,129 @@
+#include "policies/keys.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+static const char key_mark[] = "wk_";
+static const char id_alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+static const char secret_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+#define MARK_LEN     (sizeof(key_mark) - 1)
+#define SECRET_BYTES 32
+
+static weir_status_t random_bytes(uint8_t *out, int n, weir_error_t *err)
+{
+    if (RAND_bytes(out, n) != 1) {
+        return weir_error(err, WEIR_ERR_IO, "the system's random generator failed (OpenSSL %#lx)",
+                          ERR_peek_last_error());
+    }
+    return WEIR_OK;
+}
+
+/* Rejection keeps the characters uniform: 252 is the largest multiple of 36 below 256. */
+static weir_status_t random_id(char out[WEIR_KEY_ID_LEN], weir_error_t *err)
+{
+    for (size_t i = 0; i < WEIR_KEY_ID_LEN;) {
+        uint8_t byte;
+        weir_status_t rc = random_bytes(&byte, 1, err);
+        if (rc != WEIR_OK) {
+            return rc;
+        }
+        if (byte < 252) {
+            out[i++] = id_alphabet[byte % 36];
+        }
+    }
+    return WEIR_OK;
+}
+
+/* Base64url without padding (RFC 4648, part 5): 32 bytes give 43 characters. */
+static void encode_secret(const uint8_t in[SECRET_BYTES], char out[WEIR_KEY_SECRET_LEN])
+{
+    uint32_t bits = 0;
+    int n_bits = 0;
+    size_t o = 0;
+
+    for (size_t i = 0; i < SECRET_BYTES; i++) {
+        bits = bits << 8 | in[i];
+        n_bits += 8;
+        while (n_bits >= 6) {
+            n_bits -= 6;
+            out[o++] = secret_alphabet[bits >> n_bits & 63];
+        }
+    }
+    out[o] = secret_alphabet[bits << (6 - n_bits) & 63];
+}
+
+weir_status_t weir_key_generate(char key[WEIR_KEY_LEN + 1], uint8_t salt[WEIR_KEY_SALT_LEN],
+                                uint8_t hash[WEIR_KEY_HASH_LEN], weir_error_t *err)
+{
+    uint8_t secret[SECRET_BYTES];
+    weir_status_t rc;
+
+    memcpy(key, key_mark, MARK_LEN);
+    rc = random_id(key + MARK_LEN, err);
+    if (rc != WEIR_OK) {
+        return rc;
+    }
+    key[MARK_LEN + WEIR_KEY_ID_LEN] = '_';
+    rc = random_bytes(secret, SECRET_BYTES, err);
+    if (rc != WEIR_OK) {
+        return rc;
+    }
+    encode_secret(secret, key + MARK_LEN + WEIR_KEY_ID_LEN + 1);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    key[WEIR_KEY_LEN] = '\0';
+
+    rc = random_bytes(salt, WEIR_KEY_SALT_LEN, err);
+    if (rc != WEIR_OK) {
+        return rc;
+    }
+    rc = weir_key_hash(weir_str(key, WEIR_KEY_LEN), salt, hash);
+    if (rc != WEIR_OK) {
+        return weir_error(err, rc, "SHA-256 failed (OpenSSL %#lx)", ERR_peek_last_error());
+    }
+    return WEIR_OK;
+}
+
+static bool in_alphabet(const char *s, size_t n, const char *alphabet, size_t alphabet_len)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (memchr(alphabet, s[i], alphabet_len) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool weir_key_parse(weir_str_t key, weir_str_t *id)
+{
+    if (key.len != WEIR_KEY_LEN || memcmp(key.data, key_mark, MARK_LEN) != 0 ||
+        key.data[MARK_LEN + WEIR_KEY_ID_LEN] != '_' ||
+        !in_alphabet(key.data + MARK_LEN, WEIR_KEY_ID_LEN, id_alphabet, sizeof(id_alphabet) - 1) ||
+        !in_alphabet(key.data + MARK_LEN + WEIR_KEY_ID_LEN + 1, WEIR_KEY_SECRET_LEN,
+                     secret_alphabet, sizeof(secret_alphabet) - 1)) {
+        return false;
+    }
+    *id = weir_str(key.data + MARK_LEN, WEIR_KEY_ID_LEN);
+    return true;
+}
+
+weir_status_t weir_key_hash(weir_str_t key, const uint8_t salt[WEIR_KEY_SALT_LEN],
+                            uint8_t hash[WEIR_KEY_HASH_LEN])
+{
+    unsigned int len = 0;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool good = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+                EVP_DigestUpdate(ctx, salt, WEIR_KEY_SALT_LEN) == 1 &&
+                EVP_DigestUpdate(ctx, key.data, key.len) == 1 &&
+                EVP_DigestFinal_ex(ctx, hash, &len) == 1 && len == WEIR_KEY_HASH_LEN;
+    EVP_MD_CTX_free(ctx);
+    return good ? WEIR_OK : WEIR_ERR_INTERNAL;
+}
+
+bool weir_key_hash_equal(const uint8_t a[WEIR_KEY_HASH_LEN], const uint8_t b[WEIR_KEY_HASH_LEN])
+{
+    return CRYPTO_memcmp(a, b, WEIR_KEY_HASH_LEN) == 0;
+}

@@ -1,0 +1,50 @@
+#include "policies/tools/weir_tool.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: weir COMMAND [OPTIONS]\n"
+    "\n"
+    "  keys    create, list, enable, disable and delete API keys in a tenants document\n"
+    "  check   check a tenants document and an NGINX configuration before a reload\n"
+    "  usage   add up a usage ledger by tenant, key, model or day\n"
+    "\n"
+    "weir COMMAND --help tells the options of one.\n";
+
+int weir_tool_fail(int status, const char *fmt, ...)
+{
+    va_list args;
+
+    fputs("weir: ", stderr);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fputs(help, stderr);
+        return WEIR_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "keys") == 0) {
+        return weir_tool_keys(argc - 1, argv + 1);
+    }
+    if (strcmp(argv[1], "check") == 0) {
+        return weir_tool_check(argc - 1, argv + 1);
+    }
+    if (strcmp(argv[1], "usage") == 0) {
+        return weir_tool_usage(argc - 1, argv + 1);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        fputs(help, stdout);
+        return WEIR_EXIT_OK;
+    }
+    weir_tool_fail(WEIR_EXIT_USAGE, "unknown command \"%s\"", argv[1]);
+    fputs(help, stderr);
+    return WEIR_EXIT_USAGE;
+}

@@ -1,6 +1,6 @@
 #include "lua-free-filters/sse_parser.h"
 
-/* A field name, the colon and a space in front of the data. */
+/* More than "data", the colon and a space. */
 #define LINE_SLACK 64
 
 void weir_sse_parser_init(weir_sse_parser_t *p, weir_arena_t *arena, size_t max_data,
@@ -74,15 +74,12 @@ static void take_line(weir_sse_parser_t *p, weir_str_t line)
     }
 }
 
-/* Keeps the start of a line whose end has not come yet, up to what an event may hold. */
+/* Keeps the start of a line whose end has not come yet. What is cut off is not missed: a data line
+ * that long is over max_data with or without its rest. */
 static void keep_partial(weir_sse_parser_t *p, const char *data, size_t len)
 {
     size_t room = p->max_data + LINE_SLACK - p->line.len;
-    if (len > room) {
-        /* The line alone is over the limit: whatever field it is, its event is not usable. */
-        p->oversized = true;
-        len = room;
-    }
+    len = len < room ? len : room;
     weir_buf_append(&p->line, data, len);
 }
 

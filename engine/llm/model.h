@@ -34,7 +34,7 @@ typedef struct {
     float base;
     float factor; /* linear and yarn: context extension; 1 for none */
     uint32_t original_context;
-    float yarn_attn_factor;
+    float yarn_attn_factor; /* on top of YaRN's own 1 + 0.1 ln(factor); usually 1 */
     float yarn_beta_fast;
     float yarn_beta_slow;
     const float *freq_divisors; /* rope_freqs.weight (Llama 3.1 scaling), dims/2 values, or NULL */
@@ -73,6 +73,13 @@ typedef struct {
     uint64_t weight_bytes;
     const weir_gguf_t *gguf;
 } weir_model_t;
+
+/*
+ * The rotation as data, with every kind of scaling applied: pair i (0 .. dims/2 - 1) of a head
+ * turns by position * frequencies[i] radians, and cosine and sine are both multiplied by *scale (1
+ * except with YaRN).
+ */
+void weir_rope_frequencies(const weir_rope_t *rope, double *frequencies, double *scale);
 
 /*
  * Reads hyper-parameters and finds, checks (shape, type) and links every tensor. The table lives

@@ -1,0 +1,96 @@
+# Sourced by the scripts of this folder: messages, progress, and the clone's root in $root.
+# POSIX sh; the caller has set -eu.
+
+program=${0##*/}
+root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+case $root in
+*/deploy) root=${root%/deploy} ;;
+esac
+
+say() {
+    printf '%s\n' "$*"
+}
+
+warn() {
+    printf 'weir: %s\n' "$*" >&2
+}
+
+# die MESSAGE [WHAT TO DO]...: one line each.
+die() {
+    printf 'weir: %s\n' "$1" >&2
+    shift
+    for weir_line in "$@"; do
+        printf '      %s\n' "$weir_line" >&2
+    done
+    exit 1
+}
+
+# step LOG TEXT COMMAND...: runs the command with its output in LOG, telling on a terminal every
+# second, elsewhere now and then, how long it has taken; on failure shows the end of LOG.
+step() {
+    weir_log=$1
+    weir_text=$2
+    shift 2
+    mkdir -p "$(dirname -- "$weir_log")"
+    weir_start=$(date +%s)
+    "$@" > "$weir_log" 2>&1 < /dev/null &
+    weir_child=$!
+    trap 'kill "$weir_child" 2> /dev/null || true; exit 130' INT TERM HUP
+    weir_tty=
+    if [ -t 1 ]; then
+        weir_tty=yes
+        printf '%s ...' "$weir_text"
+    else
+        printf '%s ...\n' "$weir_text"
+    fi
+    weir_told=0
+    while kill -0 "$weir_child" 2> /dev/null; do
+        # The first second is looked at closely: most repeated steps end in it.
+        if [ "$weir_told" -eq 0 ]; then sleep 0.2; else sleep 1; fi
+        weir_now=$(($(date +%s) - weir_start))
+        if [ "$weir_now" -gt "$weir_told" ]; then
+            if [ -n "$weir_tty" ]; then
+                printf '\r%s ... %d s ' "$weir_text" "$weir_now"
+                weir_told=$weir_now
+            elif [ $((weir_now - weir_told)) -ge 15 ]; then
+                printf '  %d s: %s\n' "$weir_now" "$(last_line "$weir_log")"
+                weir_told=$weir_now
+            elif [ "$weir_told" -eq 0 ]; then
+                weir_told=1
+            fi
+        fi
+    done
+    weir_rc=0
+    wait "$weir_child" || weir_rc=$?
+    trap - INT TERM HUP
+    weir_now=$(($(date +%s) - weir_start))
+    if [ "$weir_rc" -eq 0 ]; then
+        if [ -n "$weir_tty" ]; then
+            printf '\r%s ... done in %d s\n' "$weir_text" "$weir_now"
+        elif [ "$weir_now" -ge 2 ]; then
+            printf '  done in %d s\n' "$weir_now"
+        fi
+        return 0
+    fi
+    [ -z "$weir_tty" ] || printf '\n'
+    warn "failed after $weir_now s: $weir_text"
+    tail -n 25 "$weir_log" >&2
+    warn "all of its output: $weir_log"
+    return "$weir_rc"
+}
+
+last_line() {
+    tail -c 400 "$1" 2> /dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c 1-90
+}
+
+# Absolute form of a path that need not exist.
+absolute() {
+    case $1 in
+    /*) printf '%s\n' "$1" ;;
+    *) printf '%s/%s\n' "$PWD" "$1" ;;
+    esac
+}
+
+cores() {
+    nproc 2> /dev/null || echo 1
+}

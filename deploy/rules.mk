@@ -1,1 +1,20 @@
 # deploy/: install, run and stop.
+
+.PHONY: run stop status bench-tools check-bare
+
+# Builds first; see deploy/run.
+run:
+	+@deploy/run
+
+stop:
+	@deploy/stop
+
+status:
+	@deploy/status
+
+bench-tools:
+	@deploy/install-packages bench
+	@deploy/python-env bench
+
+check-bare:
+	@deploy/check-bare

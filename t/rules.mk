@@ -17,9 +17,39 @@ $(BUILD)/t/bin/%: $(BUILD)/obj/t/programs/%.o $(T_SUPPORT_OBJS) $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(TEST_LDLIBS) -o $@
 
+# Fuzz targets (t/fuzz/NAME_fuzz.c -> build/fuzz/NAME): `make fuzz`, which builds with FUZZ=1.
+FUZZERS = $(patsubst t/fuzz/%_fuzz.c,$(BUILD)/%,$(wildcard t/fuzz/*_fuzz.c))
+
+ifeq ($(FUZZ),1)
+$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/t/fuzz/%_fuzz.o $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=fuzzer $(LDFLAGS) $^ $(TEST_LDLIBS) -o $@
+
+$(BUILD)/obj/t/fuzz/%.o: EXTRA_CFLAGS = -Wno-missing-prototypes
+endif
+
+DEPS += $(patsubst t/fuzz/%.c,$(BUILD)/obj/t/fuzz/%.d,$(wildcard t/fuzz/*.c))
 DEPS += $(T_SUPPORT_OBJS:.o=.d) $(patsubst t/unit/%.c,$(BUILD)/obj/t/unit/%.d,$(wildcard t/unit/*.c)) \
 	$(patsubst t/programs/%.c,$(BUILD)/obj/t/programs/%.d,$(wildcard t/programs/*.c))
 
 .SECONDARY:
-.PHONY: unit
+.PHONY: unit fuzz fuzzers test soak lint bench
 unit: $(UNIT_TESTS) $(TEST_PROGRAMS)
+
+fuzz:
+	@$(MAKE) --no-print-directory FUZZ=1 fuzzers
+
+fuzzers: $(FUZZERS)
+
+# Everything that `make test` runs; t/run says what and in which order.
+test:
+	+@t/run
+
+soak: fuzz
+	@WEIR_FUZZ_SECONDS=$(or $(SOAK_SECONDS),60) t/fuzz/run.t
+
+lint:
+	+@t/lint/run
+
+bench:
+	+@t/bench/run $(if $(WRITE),--write)

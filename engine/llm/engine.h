@@ -123,7 +123,8 @@ typedef struct {
 typedef struct {
     uint32_t running, waiting;          /* sequences; requests */
     uint32_t kv_blocks_used, kv_blocks; /* cached but unreferenced blocks are not used */
-    uint64_t prompt_tokens, cached_tokens, generated_tokens; /* totals */
+    uint64_t prompt_tokens, cached_tokens, generated_tokens; /* totals of started requests; the
+                                             prompt tokens include the cached ones */
     uint64_t requests_finished[5];                           /* by weir_finish_t, choices */
     uint64_t requests_rejected;                              /* queue full */
     uint64_t steps;
@@ -156,6 +157,11 @@ int weir_engine_event_fd(const weir_engine_t *engine);
 const weir_model_t *weir_engine_model(const weir_engine_t *engine);
 const weir_tokenizer_t *weir_engine_tokenizer(const weir_engine_t *engine);
 const weir_chat_template_t *weir_engine_chat_template(const weir_engine_t *engine);
+
+/* Why there is no chat template although the file has one (a construct that is not supported), or
+ * NULL. Valid as the three above. */
+const char *weir_engine_chat_problem(const weir_engine_t *engine);
+
 void weir_engine_backend_info(const weir_engine_t *engine, weir_backend_info_t *out);
 
 /* Longest sequence in tokens (prompt and answer) that the engine accepts. */

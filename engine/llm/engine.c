@@ -315,10 +315,10 @@ static weir_status_t check_options(weir_engine_options_t *o, weir_error_t *err)
         return weir_error_at(err, WEIR_ERR_INVALID, "max_running", NULL,
                              "max_running is %u; at most 1024", o->max_running);
     }
-    if (o->max_queue > MOST_SLOTS - o->max_running) {
+    if (o->max_queue >= MOST_SLOTS - o->max_running) {
         return weir_error_at(err, WEIR_ERR_INVALID, "max_queue", NULL,
                              "max_queue is %u; at most %u", o->max_queue,
-                             MOST_SLOTS - o->max_running);
+                             MOST_SLOTS - o->max_running - 1);
     }
     if (o->step_tokens < o->max_running || o->step_tokens > 65536) {
         return weir_error_at(err, WEIR_ERR_INVALID, "step_tokens", NULL,
@@ -353,7 +353,7 @@ static weir_status_t open_file(weir_engine_t *e, weir_error_t *err)
 
 static weir_status_t open_parts(weir_engine_t *e, weir_error_t *err)
 {
-    uint32_t n_slots = e->options.max_running + e->options.max_queue;
+    uint32_t n_slots = weir_scheduler_slots(e->options.max_running, e->options.max_queue);
     e->free_slots = malloc(n_slots * sizeof(*e->free_slots));
     if (e->free_slots == NULL || !weir_ring_open(&e->submitted, n_slots, sizeof(uint32_t)) ||
         !weir_ring_open(&e->released, n_slots, sizeof(uint32_t)) ||
@@ -517,14 +517,6 @@ void weir_engine_backend_info(const weir_engine_t *e, weir_backend_info_t *out)
 uint32_t weir_engine_context(const weir_engine_t *e)
 {
     return is_ready(e) ? e->context : 0;
-}
-
-void weir_sampling_defaults(weir_sampling_t *s)
-{
-    memset(s, 0, sizeof(*s));
-    s->temperature = 1.0f;
-    s->top_p = 1.0f;
-    s->repetition_penalty = 1.0f;
 }
 
 weir_status_t weir_engine_submit(weir_engine_t *e, const weir_generate_t *request, uint64_t *id,

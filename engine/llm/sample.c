@@ -26,6 +26,14 @@ struct weir_sampler {
     candidate_t *candidates;
 };
 
+void weir_sampling_defaults(weir_sampling_t *s)
+{
+    memset(s, 0, sizeof(*s));
+    s->temperature = 1.0f;
+    s->top_p = 1.0f;
+    s->repetition_penalty = 1.0f;
+}
+
 weir_status_t weir_sampler_open(uint32_t n_vocab, weir_sampler_t **out, weir_error_t *err)
 {
     *out = NULL;

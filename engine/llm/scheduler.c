@@ -116,7 +116,7 @@ weir_status_t weir_scheduler_open(const weir_scheduler_config_t *config, weir_sc
         return weir_error(err, WEIR_ERR_NOMEM, "no memory for the scheduler");
     }
     s->config = *config;
-    s->n_slots = config->max_queue + config->max_running;
+    s->n_slots = weir_scheduler_slots(config->max_running, config->max_queue);
     weir_arena_init(&s->arena, 1 << 20, 0);
     if (!allocate(s)) {
         weir_scheduler_close(s);
@@ -144,11 +144,6 @@ void weir_scheduler_close(weir_scheduler_t *s)
         weir_arena_free(&s->arena);
         free(s);
     }
-}
-
-uint32_t weir_scheduler_slots(const weir_scheduler_t *s)
-{
-    return s->n_slots;
 }
 
 void weir_scheduler_add(weir_scheduler_t *s, uint32_t slot)

@@ -60,8 +60,15 @@ weir_status_t weir_scheduler_open(const weir_scheduler_config_t *config, weir_sc
                                   weir_error_t *err);
 void weir_scheduler_close(weir_scheduler_t *s);
 
-/* Slots for requests, numbered from 0: max_queue + max_running. */
-uint32_t weir_scheduler_slots(const weir_scheduler_t *s);
+/*
+ * Slots for requests, numbered from 0: as many as may wait and run, and one more, since of the
+ * choices of the queue's head some may have ended and the others not begun. One is always free
+ * after a successful reserve.
+ */
+static inline uint32_t weir_scheduler_slots(uint32_t max_running, uint32_t max_queue)
+{
+    return max_running + max_queue + 1;
+}
 
 /*
  * Submitter: checks every field. Errors: INVALID with the field; a prompt that leaves no room for

@@ -1,5 +1,8 @@
 # Weir. `make help` lists the targets. Each folder brings its own rules.mk; see README.md.
 
+# Debian keeps nginx out of an ordinary user's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
+
 BUILD ?= build
 CC = gcc
 AR = ar

@@ -1,11 +1,16 @@
+# shellcheck shell=sh
 # Sourced by the scripts of this folder: messages, progress, and the clone's root in $root.
 # POSIX sh; the caller has set -eu.
 
-program=${0##*/}
+
 root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-case $root in
-*/deploy) root=${root%/deploy} ;;
-esac
+while [ ! -f "$root/quickstart" ]; do
+    root=$(dirname -- "$root")
+done
+
+# Debian keeps nginx out of an ordinary user's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
 
 say() {
     printf '%s\n' "$*"
@@ -93,4 +98,65 @@ absolute() {
 
 cores() {
     nproc 2> /dev/null || echo 1
+}
+
+# Sets run (absolute) and port from WEIR_RUN (relative to the clone) and WEIR_PORT.
+read_settings() {
+    run=${WEIR_RUN:-run}
+    case $run in
+    /*) ;;
+    *) run=$root/$run ;;
+    esac
+    run=${run%/}
+    port=${WEIR_PORT:-8080}
+    case $port in
+    '' | *[!0-9]* | ??????*) die "WEIR_PORT is \"$port\": expected a number from 1 to 65535" ;;
+    esac
+    if [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
+        die "WEIR_PORT is \"$port\": expected a number from 1 to 65535"
+    fi
+}
+
+# master engine|gateway: prints the process id of the running master of that NGINX, if it runs.
+master() {
+    weir_pid=$(cat "$run/$1.pid" 2> /dev/null) || return 1
+    case $weir_pid in
+    '' | *[!0-9]*) return 1 ;;
+    esac
+    tr '\0' ' ' < "/proc/$weir_pid/cmdline" 2> /dev/null |
+        grep -q "^nginx: master process .*-c $1\.conf" || return 1
+    [ "$(readlink "/proc/$weir_pid/cwd")" = "$(readlink -f "$run")" ] || return 1
+    echo "$weir_pid"
+}
+
+# The process ids of every NGINX process that works in the run folder, orphans too.
+nginx_processes() {
+    weir_real=$(readlink -f "$run") || return 0
+    for weir_proc in /proc/[0-9]*; do
+        [ "$(readlink "$weir_proc/cwd" 2> /dev/null)" = "$weir_real" ] || continue
+        if tr '\0' ' ' < "$weir_proc/cmdline" 2> /dev/null | grep -q '^nginx: '; then
+            echo "${weir_proc#/proc/}"
+        fi
+    done
+}
+
+# get engine|gateway PATH: the body of a GET with status 200.
+get() {
+    case $1 in
+    # Relative: the address of a Unix socket holds at most 107 bytes.
+    engine) (cd "$run" && curl -fsS --max-time 5 --unix-socket engine.sock "http://engine$2") ;;
+    gateway) curl -fsS --max-time 5 --noproxy '*' "http://127.0.0.1:$(running_port)$2" ;;
+    esac
+}
+
+running_port() {
+    cat "$run/gateway.port" 2> /dev/null || echo "$port"
+}
+
+# The run folder belongs to whoever started what runs there.
+check_owner() {
+    if [ -d "$run" ] && [ "$(stat -c %u "$run")" != "$(id -u)" ]; then
+        die "$run belongs to the user $(stat -c %U "$run")" \
+            "Run this as that user, or choose another folder: WEIR_RUN=/path"
+    fi
 }

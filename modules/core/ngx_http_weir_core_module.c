@@ -1,0 +1,462 @@
+
+/*
+ * Weir's core: which locations are governed, the only handler per phase, and
+ * the hooks of the other modules.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_weir_core.h"
+
+
+static ngx_int_t ngx_http_weir_preaccess_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_precontent_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_enforce(ngx_http_request_t *r);
+static void ngx_http_weir_decide(ngx_http_weir_core_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_add_hook(ngx_conf_t *cf,
+    ngx_http_weir_hook_e point, ngx_http_weir_hook_pt handler, void *data);
+static void *ngx_http_weir_core_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_weir_core_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_http_weir_on(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_weir_usage_log(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_weir_core_init(ngx_conf_t *cf);
+static void ngx_http_weir_core_exit_process(ngx_cycle_t *cycle);
+
+
+static const ngx_http_weir_api_t  ngx_http_weir_api = {
+    NGX_HTTP_WEIR_ABI,
+    sizeof(ngx_http_weir_api_t),
+    ngx_http_weir_add_hook,
+    ngx_http_weir_get_ctx,
+    ngx_http_weir_refuse
+};
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_nobody = {
+    NGX_HTTP_INTERNAL_SERVER_ERROR,
+    ngx_string("server_error"),
+    ngx_string("internal_error"),
+    ngx_string("The gateway could not check this request, so it was not "
+               "forwarded."),
+    ngx_string("internal_error")
+};
+
+
+static ngx_command_t  ngx_http_weir_core_commands[] = {
+
+    { ngx_string("weir"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_http_weir_on,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_core_loc_conf_t, enable),
+      NULL },
+
+    { ngx_string("weir_usage_log"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_usage_log,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_usage_max_event"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_core_main_conf_t, max_event),
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_weir_core_module_ctx = {
+    ngx_http_weir_add_variables,           /* preconfiguration */
+    ngx_http_weir_core_init,               /* postconfiguration */
+
+    ngx_http_weir_core_create_main_conf,   /* create main configuration */
+    ngx_http_weir_core_init_main_conf,     /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_weir_core_create_loc_conf,    /* create location configuration */
+    ngx_http_weir_core_merge_loc_conf      /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_weir_core_module = {
+    NGX_MODULE_V1,
+    &ngx_http_weir_core_module_ctx,        /* module context */
+    ngx_http_weir_core_commands,           /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_weir_core_exit_process,       /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_weir_preaccess_handler(ngx_http_request_t *r)
+{
+    return ngx_http_weir_enforce(r);
+}
+
+
+/*
+ * Handlers of later phases and "satisfy" cannot undo a refusal, but a request
+ * that got here by a way that skipped preaccess must not pass either.
+ */
+
+static ngx_int_t
+ngx_http_weir_precontent_handler(ngx_http_request_t *r)
+{
+    return ngx_http_weir_enforce(r);
+}
+
+
+static ngx_int_t
+ngx_http_weir_log_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_core_ctx_t  *ctx;
+
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    ctx = ngx_http_weir_find_ctx(r);
+
+    if (ctx) {
+        ngx_http_weir_settle(ctx);
+    }
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK would silently switch off the built-in handlers of the phase */
+
+static ngx_int_t
+ngx_http_weir_enforce(ngx_http_request_t *r)
+{
+    ngx_int_t                       rc;
+    ngx_http_weir_core_ctx_t       *ctx;
+    ngx_http_weir_core_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
+
+    if (!wlcf->enable) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_weir_core_get_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (!ctx->public.decided) {
+        ngx_http_weir_govern(ctx);
+        ngx_http_weir_decide(ctx);
+    }
+
+    if (ctx->public.admitted) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_weir_refuse(r, ctx->public.refusal);
+
+    if (r != r->main) {
+        return rc;
+    }
+
+    ngx_http_finalize_request(r, rc);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_weir_decide(ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_int_t              rc;
+    ngx_uint_t             i, admitted;
+    ngx_array_t           *hooks;
+    ngx_http_weir_hook_t  *hook;
+
+    ctx->public.decided = 1;
+    ctx->public.refusal = NULL;
+
+    admitted = 0;
+
+    hooks = &ctx->wmcf->hooks[NGX_HTTP_WEIR_ADMIT];
+    hook = hooks->elts;
+
+    for (i = 0; i < hooks->nelts; i++) {
+        rc = hook[i].handler(ctx->request, &ctx->public, hook[i].data);
+
+        if (rc == NGX_OK) {
+            admitted = 1;
+            continue;
+        }
+
+        if (rc == NGX_DECLINED) {
+            continue;
+        }
+
+        if (rc != NGX_ABORT || ctx->public.refusal == NULL) {
+            ctx->public.refusal = &ngx_http_weir_nobody;
+        }
+
+        return;
+    }
+
+    if (admitted) {
+        ctx->public.admitted = 1;
+        return;
+    }
+
+    ctx->public.refusal = &ngx_http_weir_nobody;
+}
+
+
+static ngx_int_t
+ngx_http_weir_add_hook(ngx_conf_t *cf, ngx_http_weir_hook_e point,
+    ngx_http_weir_hook_pt handler, void *data)
+{
+    ngx_http_weir_hook_t            *hook;
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
+    if (point >= NGX_HTTP_WEIR_HOOKS) {
+        return NGX_ERROR;
+    }
+
+    wmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_core_module);
+
+    hook = ngx_array_push(&wmcf->hooks[point]);
+    if (hook == NULL) {
+        return NGX_ERROR;
+    }
+
+    hook->handler = handler;
+    hook->data = data;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_weir_core_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_uint_t                       i;
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
+    wmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_core_main_conf_t));
+    if (wmcf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     wmcf->usage_log = NULL;
+     *     wmcf->usage_log_failed = 0;
+     *     wmcf->used = 0;
+     */
+
+    wmcf->api = &ngx_http_weir_api;
+    wmcf->max_event = NGX_CONF_UNSET_SIZE;
+
+    for (i = 0; i < NGX_HTTP_WEIR_HOOKS; i++) {
+        if (ngx_array_init(&wmcf->hooks[i], cf->pool, 4,
+                           sizeof(ngx_http_weir_hook_t))
+            != NGX_OK)
+        {
+            return NULL;
+        }
+    }
+
+    ngx_queue_init(&wmcf->live);
+
+    return wmcf;
+}
+
+
+static char *
+ngx_http_weir_core_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_weir_core_main_conf_t *wmcf = conf;
+
+    ngx_conf_init_size_value(wmcf->max_event, 4 * 1024 * 1024);
+
+    if (wmcf->max_event < 1024) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_usage_max_event\" must be at least 1k");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_core_loc_conf_t  *wlcf;
+
+    wlcf = ngx_palloc(cf->pool, sizeof(ngx_http_weir_core_loc_conf_t));
+    if (wlcf == NULL) {
+        return NULL;
+    }
+
+    wlcf->enable = NGX_CONF_UNSET;
+
+    return wlcf;
+}
+
+
+static char *
+ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_weir_core_loc_conf_t *prev = parent;
+    ngx_http_weir_core_loc_conf_t *conf = child;
+
+    ngx_conf_merge_value(conf->enable, prev->enable, 0);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_on(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_core_loc_conf_t *wlcf = conf;
+
+    char                            *rv;
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
+    rv = ngx_conf_set_flag_slot(cf, cmd, conf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    if (wlcf->enable) {
+        wmcf = ngx_http_conf_get_module_main_conf(cf,
+                                                  ngx_http_weir_core_module);
+        wmcf->used = 1;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_usage_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_core_main_conf_t *wmcf = conf;
+
+    ngx_str_t  *value;
+
+    if (wmcf->usage_log) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "needs the name of a file";
+    }
+
+    /* opened by the master with O_APPEND, reopened on USR1 */
+
+    wmcf->usage_log = ngx_conf_open_file(cf->cycle, &value[1]);
+    if (wmcf->usage_log == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_core_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt             *h;
+    ngx_http_core_main_conf_t       *cmcf;
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
+    wmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_core_module);
+
+    if (!wmcf->used) {
+        return NGX_OK;
+    }
+
+    if (wmcf->hooks[NGX_HTTP_WEIR_ADMIT].nelts == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"weir on\" needs a module that knows who asks: load "
+                      "ngx_http_weir_auth_module and set \"weir_tenants\"");
+        return NGX_ERROR;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_weir_preaccess_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_weir_precontent_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_weir_log_handler;
+
+    ngx_http_weir_filter_init();
+
+    return NGX_OK;
+}
+
+
+/* a worker that is told to end at once does not end its requests */
+
+static void
+ngx_http_weir_core_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_queue_t                     *q;
+    ngx_http_weir_core_ctx_t        *ctx;
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
+    wmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_weir_core_module);
+    if (wmcf == NULL) {
+        return;
+    }
+
+    while (!ngx_queue_empty(&wmcf->live)) {
+        q = ngx_queue_head(&wmcf->live);
+        ctx = ngx_queue_data(q, ngx_http_weir_core_ctx_t, queue);
+
+        ngx_http_weir_settle(ctx);
+    }
+}

@@ -8,7 +8,8 @@ include engine/cpu/rules.mk
 # What a program that runs models links, in order.
 ENGINE_LIBS = $(BUILD)/lib/libweir-api.a $(BUILD)/lib/libweir-llm.a $(BUILD)/lib/libweir-cpu.a \
 	$(BUILD)/lib/libweir-base.a
-ENGINE_LDLIBS = -lpthread -lm
+# llm chooses the back end and the back end reads llm's tables: llm once more behind it.
+ENGINE_LDLIBS = -L$(BUILD)/lib -lweir-llm -lweir-base -lpthread -lm
 
 $(BUILD)/bin/weir-llm: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard engine/tools/*.c)) $(ENGINE_LIBS)
 	@mkdir -p $(@D)

@@ -1,11 +1,11 @@
 /*
  * Runs the CPU back end teacher-forced and writes logits:
  *
- *   dump-logits MODEL [--activations int8|float] [--isa NAME] [--threads N] [--chunk N]
- * [--together]
+ *   dump-logits MODEL [--activations int8|float] [--isa NAME] [--threads N]
+ *               [--chunk N] [--together] < sequences
  *
- * Standard input: one sequence per line, "WANTED ID ID ...": the logits of the last WANTED tokens
- * are wrong or right on their own, so those are written, row by row, as float32 to standard output.
+ * Standard input: one sequence per line, "WANTED ID ID ...". For each the logits behind its last
+ * WANTED tokens go to standard output, row by row, as float32.
  * --chunk N feeds N tokens at a time; --together runs all sequences in the same batches instead of
  * one after the other. Exit status 3: this machine has no such instruction set.
  */

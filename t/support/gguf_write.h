@@ -7,14 +7,24 @@
 
 #include "engine/llm/gguf.h"
 
+#define GGUF_WRITE_MAX_KEYS    128
 #define GGUF_WRITE_MAX_TENSORS 512
 
 typedef struct {
-    char name[80];
+    char name[96];
+    uint64_t name_len; /* as the file will claim */
+    uint32_t type;
+    weir_buf_t value; /* encoded */
+} gguf_write_key_t;
+
+typedef struct {
+    char name[96];
+    uint64_t name_len; /* as the file will claim */
     uint32_t n_dims;
     uint64_t dims[8];
     uint32_t type;
-    uint64_t offset; /* from the start of the data; set by gguf_write_tensor, free to change */
+    uint64_t offset; /* from the start of the data, as the file will claim */
+    uint64_t place;  /* where the data really goes */
     const void *data;
     uint64_t bytes;
 } gguf_write_tensor_t;
@@ -23,11 +33,13 @@ typedef struct {
     weir_arena_t *arena;
     uint32_t version;    /* 3 */
     uint32_t alignment;  /* 32; also written as general.alignment when it differs */
-    weir_buf_t keys;     /* the encoded metadata */
-    uint64_t n_keys;     /* as the header will claim */
-    uint64_t n_tensors;  /* as the header will claim */
-    uint32_t count;      /* entries of tensors */
     uint64_t data_bytes; /* of all tensors with their padding */
+    int64_t more_keys;   /* added to the header's counts: claims of what is not there */
+    int64_t more_tensors;
+    bool failed;
+    uint32_t n_keys;
+    uint32_t n_tensors;
+    gguf_write_key_t keys[GGUF_WRITE_MAX_KEYS];
     gguf_write_tensor_t tensors[GGUF_WRITE_MAX_TENSORS];
 } gguf_write_t;
 
@@ -44,6 +56,14 @@ void gguf_write_i32_array(gguf_write_t *w, const char *key, const int32_t *value
 
 /* A key with any type number and any bytes as its value. */
 void gguf_write_raw(gguf_write_t *w, const char *key, uint32_t type, const void *value, size_t len);
+
+/* The entry of that name for a test to change; NULL when there is none. */
+gguf_write_key_t *gguf_write_find_key(gguf_write_t *w, const char *key);
+gguf_write_tensor_t *gguf_write_find_tensor(gguf_write_t *w, const char *name);
+
+/* Takes an entry out again; a tensor's data stays as a gap. */
+void gguf_write_drop_key(gguf_write_t *w, const char *key);
+void gguf_write_drop_tensor(gguf_write_t *w, const char *name);
 
 /* Adds a tensor whose data (bytes long) the caller keeps until gguf_write_finish. */
 gguf_write_tensor_t *gguf_write_tensor(gguf_write_t *w, const char *name, uint32_t type,

@@ -62,16 +62,14 @@ void weir_bpe_scratch_init(weir_bpe_scratch_t *scratch, weir_arena_t *arena)
     *scratch = (weir_bpe_scratch_t){.arena = arena};
 }
 
-/* Grows by doubling, so that all growth together takes no more than twice the last size. */
+/* At least doubles, so that all growth together takes no more than twice the last size. */
 static weir_status_t scratch_reserve(weir_bpe_scratch_t *s, size_t n)
 {
     if (n <= s->cap) {
         return WEIR_OK;
     }
-    size_t cap = s->cap < 256 ? 256 : s->cap;
-    while (cap < n) {
-        cap *= 2;
-    }
+    size_t cap = s->cap < 128 ? 256 : s->cap * 2;
+    cap = cap < n ? n : cap;
     size_t bytes;
     if (__builtin_mul_overflow(cap, 5 * sizeof(uint32_t) + 2 * sizeof(uint64_t), &bytes)) {
         return WEIR_ERR_NOMEM;

@@ -37,6 +37,7 @@ typedef struct {
     ngx_open_file_t               *usage_log;
     time_t                         usage_log_failed;
     size_t                         max_event;
+    ngx_uint_t                     refusal_level;
 
     ngx_flag_t                     used;
 

@@ -50,6 +50,15 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_nobody = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_weir_refusal_levels[] = {
+    { ngx_string("info"), NGX_LOG_INFO },
+    { ngx_string("notice"), NGX_LOG_NOTICE },
+    { ngx_string("warn"), NGX_LOG_WARN },
+    { ngx_string("error"), NGX_LOG_ERR },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_command_t  ngx_http_weir_core_commands[] = {
 
     { ngx_string("weir"),
@@ -65,6 +74,13 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
+
+    { ngx_string("weir_refusal_log_level"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_core_main_conf_t, refusal_level),
+      &ngx_http_weir_refusal_levels },
 
     { ngx_string("weir_usage_max_event"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -277,6 +293,7 @@ ngx_http_weir_core_create_main_conf(ngx_conf_t *cf)
 
     wmcf->api = &ngx_http_weir_api;
     wmcf->max_event = NGX_CONF_UNSET_SIZE;
+    wmcf->refusal_level = NGX_CONF_UNSET_UINT;
 
     for (i = 0; i < NGX_HTTP_WEIR_HOOKS; i++) {
         if (ngx_array_init(&wmcf->hooks[i], cf->pool, 4,
@@ -299,6 +316,7 @@ ngx_http_weir_core_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_weir_core_main_conf_t *wmcf = conf;
 
     ngx_conf_init_size_value(wmcf->max_event, 4 * 1024 * 1024);
+    ngx_conf_init_uint_value(wmcf->refusal_level, NGX_LOG_NOTICE);
 
     if (wmcf->max_event < 1024) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -151,7 +151,7 @@ ngx_http_weir_refuse(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+    ngx_log_error(ctx->wmcf->refusal_level, r->connection->log, 0,
                   "request \"%V\" of key \"%V\" refused: %V",
                   &ctx->public.request_id, &ctx->public.key_id, &why->reason);
 

@@ -375,7 +375,11 @@ ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
 
     public->aborted = !r->request_complete;
 
-    if (ctx->tap && weir_usage_tap_result(ctx->tap)->done) {
+    /* clients close at [DONE] without waiting for the end of the body */
+
+    if (public->stream && ctx->tap
+        && weir_usage_tap_result(ctx->tap)->done)
+    {
         public->aborted = 0;
     }
 

@@ -103,7 +103,7 @@ MORE = """
 
 gw = Gateway(up, more_server=MORE.replace("@upstream@", "the upstream"), log_level="notice")
 gw.file("page.txt", "page\n")
-gw.file("ssi.html", '<!--# include virtual="/governed/ssi" --><!--# include virtual="/governed/b" -->')
+gw.file("ssi.html", "".join('<!--# include virtual="/governed/%s" -->' % x for x in "ab"))
 
 PATH = "/v1/chat/completions"
 
@@ -297,8 +297,8 @@ HOSTILE = [
     # bodies
     lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Type: application/json",
           "Content-Length: 76", body=b'{"api_key":"%s"}' % KEYS["good"].encode()),
-    lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Length: 0", "Content-Length: %d" % len(smuggled),
-          body=smuggled),
+    lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Length: 0",
+          "Content-Length: %d" % len(smuggled), body=smuggled),
     lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Length: %d" % len(smuggled),
           "Transfer-Encoding: chunked", body=b"0\r\n\r\n" + smuggled),
     lines("POST /v1/chat/completions HTTP/1.1", host, "Transfer-Encoding: chunked",
@@ -310,7 +310,8 @@ HOSTILE = [
     lines("POST /v1/chat/completions HTTP/1.1", host, "Transfer-Encoding: chunked",
           body=b"zz\r\n" + smuggled),
     lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Length: -1", body=smuggled),
-    lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Length: 4", body=b"{}\r\n" + smuggled),
+    lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Length: 4",
+          body=b"{}\r\n" + smuggled),
     lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Length: 1000000000", body=b"{}"),
     lines("POST /v1/chat/completions HTTP/1.1", host, "Content-Length: 99999999999999999999"),
 ]
@@ -331,8 +332,8 @@ is_(len(up.requests) - before, 1, "of two pipelined requests only the one with a
 ok(got.count(b"HTTP/1.1 200") == 1 and got.count(b"HTTP/1.1 401") == 1,
    "the other one is answered with 401")
 before = len(up.requests)
-got = hostile(lines("POST /v1/chat/completions HTTP/1.1", host, good, "Content-Length: %d" % len(smuggled),
-                    body=smuggled) 
+got = hostile(lines("POST /v1/chat/completions HTTP/1.1", host, good,
+                    "Content-Length: %d" % len(smuggled), body=smuggled) 
               + lines("GET /x HTTP/1.1", host, "Connection: close"), half_close=False)
 is_([r.path for r in up.requests[before:]], ["/v1/chat/completions"],
     "a request inside a body is a body")

@@ -118,7 +118,7 @@ class Gateway(weirnginx.Nginx):
     def metrics(self):
         """The metrics' samples as {name{labels}: value}."""
         out = {}
-        for line in self.get("/metrics").text.splitlines():
+        for line in self.get("/metrics").text.split("\n"):
             if line and not line.startswith("#"):
                 name, _, value = line.rpartition(" ")
                 out[name] = float(value)

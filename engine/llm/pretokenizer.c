@@ -230,27 +230,28 @@ static size_t smollm_end(weir_pieces_t *p)
     return gpt2_end(&s, p->pos);
 }
 
+static size_t piece_end(weir_pieces_t *p)
+{
+    scan_t s = {p->text, p->len};
+    switch (p->kind) {
+    case WEIR_PRETOKENIZER_GPT2:
+        return gpt2_end(&s, p->pos);
+    case WEIR_PRETOKENIZER_SMOLLM:
+        return smollm_end(p);
+    case WEIR_PRETOKENIZER_LLAMA3:
+        return llama3_end(&s, p->pos, 3);
+    case WEIR_PRETOKENIZER_QWEN2:
+        return llama3_end(&s, p->pos, 1);
+    }
+    return p->len;
+}
+
 bool weir_pieces_next(weir_pieces_t *pieces, weir_str_t *piece)
 {
     if (pieces->pos >= pieces->len) {
         return false;
     }
-    scan_t s = {pieces->text, pieces->len};
-    size_t end = pieces->len;
-    switch (pieces->kind) {
-    case WEIR_PRETOKENIZER_GPT2:
-        end = gpt2_end(&s, pieces->pos);
-        break;
-    case WEIR_PRETOKENIZER_SMOLLM:
-        end = smollm_end(pieces);
-        break;
-    case WEIR_PRETOKENIZER_LLAMA3:
-        end = llama3_end(&s, pieces->pos, 3);
-        break;
-    case WEIR_PRETOKENIZER_QWEN2:
-        end = llama3_end(&s, pieces->pos, 1);
-        break;
-    }
+    size_t end = piece_end(pieces);
     *piece = weir_str(pieces->text + pieces->pos, end - pieces->pos);
     pieces->pos = end;
     return true;

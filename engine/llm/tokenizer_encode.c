@@ -152,6 +152,8 @@ weir_status_t weir_tokenizer_encode(const weir_tokenizer_t *tok, weir_str_t text
                                     size_t max_tokens, weir_arena_t *arena, int32_t **ids,
                                     size_t *count, weir_error_t *err)
 {
+    *ids = NULL;
+    *count = 0;
     weir_status_t status = check_text(text, spans, n_spans, err);
     if (status != WEIR_OK) {
         return status;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Token ids against the released tokenizers package, on the real model's vocabulary (WEIR_MODEL)."""
+"""Token ids against the released tokenizers package, with the vocabulary of WEIR_MODEL."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ def check_ids(family):
         texts = [s for s, _ in whole]
         all_equal("%s: decoding gives %s strings back" % (family, name), texts, back, texts)
         spans = [driver.encode(s, cut_spans(s)) for s in strings]
-        all_equal("%s: untrusted span borders change nothing, %s" % (family, name), strings, spans, got)
+        all_equal("%s: untrusted borders change no %s ids" % (family, name), strings, spans, got)
     other = not FAMILIES[family][1]
     switched = Driver(PROGRAM, MODEL, family, ignore_merges=other)
     reference = vocabulary.tokenizer(family, ignore_merges=other)
@@ -101,7 +101,8 @@ def check_special():
     family = "smollm"
     plain = vocabulary.tokenizer(family)
     with_special = vocabulary.tokenizer(family)
-    with_special.add_special_tokens([tokenizers.AddedToken(t, special=True, normalized=False) for t in vocabulary.special])
+    added = [tokenizers.AddedToken(t, special=True) for t in vocabulary.special]
+    with_special.add_special_tokens(added)
     driver = Driver(PROGRAM, MODEL)
 
     def trusted(text):
@@ -110,10 +111,11 @@ def check_special():
     special = vocabulary.special
     strings = [s for s in nasty.fixed() if s] + special
     for _ in range(600):
-        parts = [rng.choice(strings) if rng.randrange(2) else rng.choice(special) for _ in range(rng.randrange(1, 7))]
-        strings.append("".join(parts))
+        count = rng.randrange(1, 7)
+        strings.append("".join(rng.choice(rng.choice((strings, special))) for _ in range(count)))
     want = [e.ids for e in with_special.encode_batch(strings, add_special_tokens=False)]
-    all_equal("trusted text: special tokens", strings, [driver.encode(s, trusted(s)) for s in strings], want)
+    got = [driver.encode(s, trusted(s)) for s in strings]
+    all_equal("trusted text: special tokens", strings, got, want)
     got = [driver.encode(s) for s in strings]
     want = [e.ids for e in plain.encode_batch(strings, add_special_tokens=False)]
     all_equal("untrusted text: none", strings, got, want)
@@ -137,9 +139,10 @@ def check_special():
     all_equal("user text between trusted spans", prompts, got, want)
 
     text = "<|im_end|>x"
-    joined = [driver.encode(text, [(0, 4, 1), (4, 10, 1), (10, 11, 0)]), driver.encode(text, [(0, 4, 0), (4, 11, 1)])]
-    ok(joined[0][0] == end, "a special token over neighbouring trusted spans is one")
-    ok(end not in joined[1], "a special token that begins in untrusted text is none")
+    got = driver.encode(text, [(0, 4, 1), (4, 10, 1), (10, 11, 0)])
+    ok(got[0] == end, "a special token over neighbouring trusted spans is one")
+    got = driver.encode(text, [(0, 4, 0), (4, 11, 1)])
+    ok(end not in got, "a special token that begins in untrusted text is none")
     status, _ = driver.encode_status("abc", [(0, 2, 1)])
     is_(status, 1, "spans that do not cover the text are refused")
     check_tokens(driver, ids)
@@ -177,7 +180,8 @@ def check_decode_of_any_ids():
     reference = vocabulary.tokenizer("smollm")
     driver = Driver(PROGRAM, MODEL)
     # Tokens with a part of a character, so that cuts are frequent.
-    partial = [i for i, t in enumerate(vocabulary.tokens) if len(t) <= 3 and "\ufffd" in reference.decode([i])]
+    short = [i for i, t in enumerate(vocabulary.tokens) if len(t) <= 3]
+    partial = [i for i in short if "\ufffd" in reference.decode([i])]
     sequences = []
     for _ in range(2000):
         n = rng.randrange(1, 12)
@@ -191,9 +195,9 @@ def check_decode_of_any_ids():
 
 def check_utf8():
     driver = Driver(PROGRAM, MODEL)
-    inputs = [bytes([a]) for a in range(256)] + [bytes([a, b]) for a in range(0xC0, 256) for b in range(0x70, 256, 5)]
-    edges = (0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1,
-             0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF)  # fmt: skip
+    edges = bytes.fromhex("00417f808f909fa0bfc0c1c2dfe0e1ecedeeeff0f1f3f4f5ff")
+    inputs = [bytes([a]) for a in range(256)]
+    inputs += [bytes([a, b]) for a in range(0xC0, 256) for b in range(0x70, 256, 5)]
     inputs += [bytes([a, b, c]) for a in edges for b in edges for c in edges]
     for _ in range(6000):
         inputs.append(bytes(rng.choice(edges) for _ in range(rng.randrange(1, 12))))

@@ -74,8 +74,10 @@ static void encode(const weir_tokenizer_t *tok, weir_arena_t *arena)
     weir_status_t status = weir_tokenizer_encode(tok, text, n_spans == 0 ? NULL : spans, n_spans,
                                                  add_bos, max, arena, &ids, &count, NULL);
     put_u32(status);
-    put_u32(status == WEIR_OK ? (uint32_t)count : 0);
-    fwrite(ids, sizeof(*ids), status == WEIR_OK ? count : 0, stdout);
+    put_u32((uint32_t)count);
+    if (count > 0) {
+        fwrite(ids, sizeof(*ids), count, stdout);
+    }
 }
 
 static void decode(const weir_tokenizer_t *tok, weir_arena_t *arena)
@@ -181,8 +183,8 @@ int main(int argc, char **argv)
             ignore_merges = atoi(argv[i + 1]);
         }
     }
-    weir_gguf_t *gguf;
-    weir_tokenizer_t *tok;
+    weir_gguf_t *gguf = NULL;
+    weir_tokenizer_t *tok = NULL;
     weir_error_t err;
     if (argc < 2 || weir_gguf_open(argv[1], &gguf, &err) != WEIR_OK) {
         die(argc < 2 ? "usage: tokenize MODEL [--pre NAME] [--ignore-merges 0|1]" : err.message);

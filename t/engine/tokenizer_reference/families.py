@@ -58,14 +58,10 @@ class Vocabulary:
 
 
 def bytes_to_characters():
-    """The byte-level alphabet, taken from the package."""
-    # Two-byte characters C2 80 .. C3 BF show the bytes from 0x80 on, ASCII shows the rest; lead and
-    # other bytes of longer characters come from the astral planes.
+    """The byte-level alphabet, taken from the package: characters whose UTF-8 has every byte."""
     byte_level = ByteLevel(add_prefix_space=False, use_regex=False)
+    points = [*range(0x800), *range(0x800, 0xD800, 0x40), *range(0xE000, 0x110000, 0x800)]
     out = {}
-    for c in list(range(0x800)) + [0x800 + 0x40 * i for i in range(0x3E0)] + list(range(0x10000, 0x110000, 0x1000)):
-        if 0xD800 <= c < 0xE000:
-            continue
-        raw = chr(c).encode()
-        out.update(zip(raw, byte_level.pre_tokenize_str(chr(c))[0][0]))
+    for c in points:
+        out.update(zip(chr(c).encode(), byte_level.pre_tokenize_str(chr(c))[0][0]))
     return out

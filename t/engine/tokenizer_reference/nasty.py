@@ -107,7 +107,8 @@ def random_strings(rng, count):
             elif kind == 1:
                 parts.append(rng.choice(SPACES) * rng.randrange(1, 4))
             elif kind == 2:
-                parts.append("".join(rng.choice("aeinorst'SL .,\n1234") for _ in range(rng.randrange(9))))
+                n = rng.randrange(9)
+                parts.append("".join(rng.choice("aeinorst'SL .,\n1234") for _ in range(n)))
             else:
                 parts.append(rng.choice(pieces))
         out.append("".join(parts))

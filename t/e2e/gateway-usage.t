@@ -358,7 +358,8 @@ for broken_after in range(1, 6):
         ended = type(error).__name__
     count += 1
     row = gw.usage(count)[-1]
-    is_(ended, "IncompleteRead", "upstream broken after %d events: the client sees it" % broken_after)
+    is_(ended, "IncompleteRead", "upstream broken after %d events: the client sees it"
+        % broken_after)
     is_(tokens(row), (11, 4, min(max(broken_after - 1, 0), 3), "counted"),
         "upstream broken after %d events: what passed is counted" % broken_after)
     is_((row["aborted"], row["status"]), (False, 200),

@@ -227,7 +227,7 @@ check("a header too large", raw(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 900
       400)
 check("a transfer encoding that nobody knows",
       raw(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13\r\n\r\n"), 501,
-      "not_implemented")
+      "not_implemented", "invalid_request_error")
 
 # -- the gateway's own paths
 

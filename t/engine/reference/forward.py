@@ -18,13 +18,15 @@ from gguf.quants import dequantize
 
 
 class Model:
-    def __init__(self, path):
+    def __init__(self, path, kv_type=np.float64):
+        """kv_type: the type that keys and values are rounded to before attention reads them."""
+        self.kv_type = kv_type
         reader = GGUFReader(path)
         self._fields = reader.fields
         self._tensors = {t.name: t for t in reader.tensors}
         self._weights = {}
 
-        self.arch = self._field("general.architecture")
+        self.arch = self.field("general.architecture")
         if self.arch not in ("llama", "qwen2", "qwen3"):
             raise ValueError("architecture %s is unknown to the reference" % self.arch)
         self.n_layers = self._key("block_count")
@@ -42,12 +44,12 @@ class Model:
 
     # Reading the file
 
-    def _field(self, name, default=None):
+    def field(self, name, default=None):
         field = self._fields.get(name)
         return default if field is None else field.contents()
 
     def _key(self, name, default=None):
-        value = self._field("%s.%s" % (self.arch, name), default)
+        value = self.field("%s.%s" % (self.arch, name), default)
         if value is None:
             raise ValueError("the file has no %s.%s" % (self.arch, name))
         return value
@@ -147,6 +149,7 @@ class Model:
             q = self._norm(q, self.weight(block + "attn_q_norm.weight"))
             k = self._norm(k, self.weight(block + "attn_k_norm.weight"))
         q, k = self._rotate(q, positions), self._rotate(k, positions)
+        k, v = (a.astype(self.kv_type).astype(np.float64) for a in (k, v))
         mixed = np.empty((len(x), self.n_heads * self.head_dim))
         for i, part in enumerate(rows):
             past = cache[i].get(index)

@@ -112,10 +112,13 @@ static weir_status_t parse_stream(const weir_fields_t *f, weir_api_request_t *ou
         options == WEIR_JSON_NONE) {
         return rc;
     }
-    if ((rc = weir_field_bool(f, options, "include_usage", &out->include_usage)) != WEIR_OK) {
-        return rc;
+    if (weir_field_bool(f, options, "include_usage", &out->include_usage) != WEIR_OK) {
+        return weir_field_error(f, "stream_options.include_usage", "must be true or false");
     }
-    return weir_field_bool(f, options, "include_obfuscation", &obfuscation);
+    if (weir_field_bool(f, options, "include_obfuscation", &obfuscation) != WEIR_OK) {
+        return weir_field_error(f, "stream_options.include_obfuscation", "must be true or false");
+    }
+    return WEIR_OK;
 }
 
 static bool is_ids(const weir_fields_t *f, uint32_t array)

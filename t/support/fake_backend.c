@@ -1,14 +1,11 @@
 #include "t/support/fake_backend.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct weir_backend {
     weir_backend_options_t options;
     uint32_t n_vocab;
     uint32_t fail;
-    _Atomic uint32_t delay_us;
     uint64_t *kv; /* n_kv_blocks * WEIR_KV_BLOCK */
 };
 
@@ -97,9 +94,6 @@ static weir_status_t fake_forward(weir_backend_t *b, const weir_batch_t *batch, 
 {
     uint32_t rows = 0;
     uint32_t n_logits = 0;
-    if (atomic_load(&b->delay_us) > 0) {
-        usleep(atomic_load(&b->delay_us));
-    }
     if (b->fail > 0) {
         b->fail--;
         return weir_error(err, WEIR_ERR_INTERNAL, "told to fail");
@@ -138,11 +132,6 @@ static void fake_copy_block(weir_backend_t *b, uint32_t dst, uint32_t src)
 void fake_backend_fail(weir_backend_t *b, uint32_t steps)
 {
     b->fail = steps;
-}
-
-void fake_backend_delay(weir_backend_t *b, uint32_t microseconds)
-{
-    atomic_store(&b->delay_us, microseconds);
 }
 
 const weir_backend_ops_t *fake_backend(void)

@@ -20,7 +20,4 @@ void fake_backend_logits(const int32_t *tokens, uint32_t n, uint32_t n_vocab, fl
 /* The next `steps` calls of forward fail. */
 void fake_backend_fail(weir_backend_t *backend, uint32_t steps);
 
-/* Each call of forward takes at least this long. */
-void fake_backend_delay(weir_backend_t *backend, uint32_t microseconds);
-
 #endif

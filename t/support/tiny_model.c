@@ -211,7 +211,8 @@ static void write_hyper_parameters(const tiny_model_t *spec, gguf_write_t *w)
     gguf_write_u32(w, arch_key(spec, w, "attention.head_count_kv"), spec->n_kv_heads);
     gguf_write_u32(w, arch_key(spec, w, "attention.key_length"), head_dim(spec));
     gguf_write_u32(w, arch_key(spec, w, "attention.value_length"), head_dim(spec));
-    gguf_write_f32(w, arch_key(spec, w, "attention.layer_norm_rms_epsilon"), 1e-5f);
+    /* Far above the usual 1e-5, so that a wrong one shows in the logits. */
+    gguf_write_f32(w, arch_key(spec, w, "attention.layer_norm_rms_epsilon"), 1e-2f);
     gguf_write_f32(w, arch_key(spec, w, "rope.freq_base"), spec->rope_base);
     gguf_write_u32(w, arch_key(spec, w, "rope.dimension_count"),
                    spec->rope_dims != 0 ? spec->rope_dims : head_dim(spec));

@@ -228,49 +228,43 @@ typedef struct {
     bool add;
 } sink_t;
 
-/* How far ahead of its use a tile's data is asked for; a few blocks. */
-#define PREFETCH_AHEAD 2048
+/* How far ahead of its use a tile's data is asked for. */
+#define PREFETCH_AHEAD 8192
+
+VEC_INLINE void prefetch(const uint8_t *p, size_t bytes)
+{
+    for (size_t line = 0; line < bytes; line += 64) {
+        vec_prefetch(p + PREFETCH_AHEAD + line);
+    }
+}
 
 /*
- * Few rows: unpack into registers and use at once. nt tiles side by side share the activations.
+ * Few rows: a tile is unpacked into registers and used at once. One tile at a time, so that memory
+ * is read as one ascending stream: two streams half as far apart as the prefetch distance read at
+ * half the speed.
  */
-VEC_INLINE void direct_step(weir_dtype_t type, const int nt, const int mt, const uint8_t *tile,
-                            size_t tile_bytes, size_t n_blocks, const weir_xrows_t *x, uint32_t row,
-                            const sink_t *sink)
+VEC_INLINE void direct_step(weir_dtype_t type, const int mt, const uint8_t *tile, size_t n_blocks,
+                            const weir_xrows_t *x, const sink_t *sink)
 {
-    vf acc[2][4];
-    const int8_t *q = x->q + row * x->q_stride;
-    const weir_xblock_t *b = x->b + row * x->b_stride;
+    vf acc[4];
 
-    for (int n = 0; n < nt; n++) {
-        for (int t = 0; t < mt; t++) {
-            acc[n][t] = vf_zero();
-        }
+    for (int t = 0; t < mt; t++) {
+        acc[t] = vf_zero();
     }
     for (size_t i = 0; i < n_blocks; i++) {
+        wblock_t w;
+        prefetch(block_at(type, tile, i), block_bytes(type));
+        unpack(type, tile, i, &w);
         VEC_UNROLL
-        for (int n = 0; n < nt; n++) {
-            const uint8_t *p = tile + (size_t)n * tile_bytes;
-            wblock_t w;
-            for (size_t line = 0; line < block_bytes(type); line += 64) {
-                vec_prefetch(block_at(type, p, i) + PREFETCH_AHEAD + line);
-            }
-            unpack(type, p, i, &w);
-            VEC_UNROLL
-            for (int t = 0; t < mt; t++) {
-                acc[n][t] = block_mac(kind_of(type), acc[n][t], &w,
-                                      q + (size_t)t * x->q_stride + i * WEIR_BLOCK,
-                                      b + (size_t)t * x->b_stride + i);
-            }
+        for (int t = 0; t < mt; t++) {
+            acc[t] = block_mac(kind_of(type), acc[t], &w,
+                               x->q + (size_t)t * x->q_stride + i * WEIR_BLOCK,
+                               x->b + (size_t)t * x->b_stride + i);
         }
     }
     VEC_UNROLL
-    for (int n = 0; n < nt; n++) {
-        VEC_UNROLL
-        for (int t = 0; t < mt; t++) {
-            put(sink->out + (row + (size_t)t) * sink->stride + 16 * n, acc[n][t],
-                n == nt - 1 ? sink->n_last : 16, sink->add);
-        }
+    for (int t = 0; t < mt; t++) {
+        put(sink->out + (size_t)t * sink->stride, acc[t], sink->n_last, sink->add);
     }
 }
 
@@ -279,9 +273,7 @@ VEC_INLINE void unpack_tile(weir_dtype_t type, const uint8_t *tile, size_t n_blo
 {
     for (size_t i = 0; i < n_blocks; i++) {
         wblock_t w;
-        for (size_t line = 0; line < block_bytes(type); line += 64) {
-            vec_prefetch(block_at(type, tile, i) + PREFETCH_AHEAD + line);
-        }
+        prefetch(block_at(type, tile, i), block_bytes(type));
         unpack(type, tile, i, &w);
         for (int g = 0; g < 8; g++) {
             vb_store(buf[i].w[g], w.w[g]);
@@ -365,35 +357,49 @@ VEC_INLINE void bytes_step(const int kind, const int nt, const int mt, const byt
     }
 }
 
-/* Float activations: nt tiles of [cols][16] floats, f16 or bf16 by mt rows, column by column. */
+VEC_INLINE vf load_column(weir_dtype_t type, const uint8_t *tile, size_t k)
+{
+    if (type == WEIR_DTYPE_F32) {
+        return vf_load((const float *)(const void *)tile + k * 16);
+    }
+    return type == WEIR_DTYPE_F16 ? vf_load_f16(tile + k * 32) : vf_load_bf16(tile + k * 32);
+}
+
+/*
+ * Float activations: nt tiles of [cols][16] floats, f16 or bf16 by mt rows. Even and odd columns
+ * have sums of their own, so that one addition need not wait for the one before.
+ */
 VEC_INLINE void float_step(weir_dtype_t type, const int nt, const int mt, const uint8_t *tile,
                            size_t tile_bytes, size_t cols, const weir_xrows_t *x, uint32_t row,
                            const sink_t *sink)
 {
-    const size_t size = type == WEIR_DTYPE_F32 ? 64 : 32;
     const float *f = x->f + row * x->f_stride;
-    vf acc[VEC_GEMM_TILES][VEC_GEMM_ROWS];
+    vf acc[2][VEC_GEMM_TILES][VEC_GEMM_ROWS];
 
     for (int n = 0; n < nt; n++) {
         for (int t = 0; t < mt; t++) {
-            acc[n][t] = vf_zero();
+            acc[0][n][t] = acc[1][n][t] = vf_zero();
         }
     }
-    for (size_t k = 0; k < cols; k++) {
-        vf w[VEC_GEMM_TILES];
+    for (size_t k = 0; k < cols; k += 2) {
+        vec_prefetch(tile + k * (type == WEIR_DTYPE_F32 ? 64 : 32) + PREFETCH_AHEAD);
         VEC_UNROLL
-        for (int n = 0; n < nt; n++) {
-            const uint8_t *p = tile + (size_t)n * tile_bytes + k * size;
-            w[n] = type == WEIR_DTYPE_F32   ? vf_load((const float *)(const void *)p)
-                   : type == WEIR_DTYPE_F16 ? vf_load_f16(p)
-                                            : vf_load_bf16(p);
-        }
-        VEC_UNROLL
-        for (int t = 0; t < mt; t++) {
-            vf a = vf_set1(f[(size_t)t * x->f_stride + k]);
+        for (int odd = 0; odd < 2; odd++) {
+            if (k + (size_t)odd == cols) {
+                break;
+            }
+            vf w[VEC_GEMM_TILES];
             VEC_UNROLL
             for (int n = 0; n < nt; n++) {
-                acc[n][t] = vf_fma(w[n], a, acc[n][t]);
+                w[n] = load_column(type, tile + (size_t)n * tile_bytes, k + (size_t)odd);
+            }
+            VEC_UNROLL
+            for (int t = 0; t < mt; t++) {
+                vf a = vf_set1(f[(size_t)t * x->f_stride + k + (size_t)odd]);
+                VEC_UNROLL
+                for (int n = 0; n < nt; n++) {
+                    acc[odd][n][t] = vf_fma(w[n], a, acc[odd][n][t]);
+                }
             }
         }
     }
@@ -401,8 +407,8 @@ VEC_INLINE void float_step(weir_dtype_t type, const int nt, const int mt, const 
     for (int n = 0; n < nt; n++) {
         VEC_UNROLL
         for (int t = 0; t < mt; t++) {
-            put(sink->out + (row + (size_t)t) * sink->stride + 16 * n, acc[n][t],
-                n == nt - 1 ? sink->n_last : 16, sink->add);
+            put(sink->out + (row + (size_t)t) * sink->stride + 16 * n,
+                vf_add(acc[0][n][t], acc[1][n][t]), n == nt - 1 ? sink->n_last : 16, sink->add);
         }
     }
 }
@@ -506,47 +512,44 @@ static void bytes_rows(int kind, int nt, const bytes_block_t *buf, size_t n_bloc
     }
 }
 
-/* Rows up to which a tile is unpacked in registers, and how many tiles then go side by side. */
+/* Rows up to which a tile is unpacked in registers. */
 #define DIRECT_ROWS (VEC_GEMM_ROWS >= 4 ? 4 : VEC_GEMM_ROWS)
 
-#define DIRECT(type, nt, mt) \
-    direct_step(type, nt, mt, tile, w->tile_bytes, w->cols / WEIR_BLOCK, x, 0, sink)
+#define DIRECT(type, mt) direct_step(type, mt, tile, w->cols / WEIR_BLOCK, x, sink)
 
-#define DEFINE_DIRECT(name, type)                                                          \
-    static void direct_##name(const weir_packed_t *w, const uint8_t *tile, int nt,         \
-                              const weir_xrows_t *x, const sink_t *sink)                   \
-    {                                                                                      \
-        if (x->n_rows == 1 && nt == 2) {                                                   \
-            DIRECT(type, VEC_GEMM_TILES, 1);                                               \
-        } else if (x->n_rows == 1) {                                                       \
-            DIRECT(type, 1, 1);                                                            \
-        } else if (DIRECT_ROWS >= 2 && x->n_rows == 2) {                                   \
-            DIRECT(type, 1, (DIRECT_ROWS >= 2 ? 2 : 1));                                   \
-        } else if (DIRECT_ROWS >= 4 && x->n_rows == 3) {                                   \
-            DIRECT(type, 1, (DIRECT_ROWS >= 4 ? 3 : 1));                                   \
-        } else if (DIRECT_ROWS >= 4) {                                                     \
-            DIRECT(type, 1, (DIRECT_ROWS >= 4 ? 4 : 1));                                   \
-        }                                                                                  \
-    }                                                                                      \
-    static void unpack_tile_##name(const weir_packed_t *w, const uint8_t *tile, void *buf) \
-    {                                                                                      \
-        unpack_tile(type, tile, w->cols / WEIR_BLOCK, (bytes_block_t *)buf);               \
-    }                                                                                      \
-    static void expand_##name(const weir_packed_t *w, const uint8_t *tile, void *buf)      \
-    {                                                                                      \
-        expand_quantized(type, tile, w->cols / WEIR_BLOCK, (float *)buf);                  \
+#define DEFINE_QUANT(name, type)                                                                  \
+    static void direct_##name(const weir_packed_t *w, const uint8_t *tile, const weir_xrows_t *x, \
+                              const sink_t *sink)                                                 \
+    {                                                                                             \
+        if (x->n_rows == 1) {                                                                     \
+            DIRECT(type, 1);                                                                      \
+        } else if (DIRECT_ROWS >= 2 && x->n_rows == 2) {                                          \
+            DIRECT(type, (DIRECT_ROWS >= 2 ? 2 : 1));                                             \
+        } else if (DIRECT_ROWS >= 4 && x->n_rows == 3) {                                          \
+            DIRECT(type, (DIRECT_ROWS >= 4 ? 3 : 1));                                             \
+        } else if (DIRECT_ROWS >= 4) {                                                            \
+            DIRECT(type, (DIRECT_ROWS >= 4 ? 4 : 1));                                             \
+        }                                                                                         \
+    }                                                                                             \
+    static void unpack_tile_##name(const weir_packed_t *w, const uint8_t *tile, void *buf)        \
+    {                                                                                             \
+        unpack_tile(type, tile, w->cols / WEIR_BLOCK, (bytes_block_t *)buf);                      \
+    }                                                                                             \
+    static void expand_##name(const weir_packed_t *w, const uint8_t *tile, void *buf)             \
+    {                                                                                             \
+        expand_quantized(type, tile, w->cols / WEIR_BLOCK, (float *)buf);                         \
     }
 
-DEFINE_DIRECT(q4_0, WEIR_DTYPE_Q4_0)
-DEFINE_DIRECT(q4_1, WEIR_DTYPE_Q4_1)
-DEFINE_DIRECT(q5_0, WEIR_DTYPE_Q5_0)
-DEFINE_DIRECT(q8_0, WEIR_DTYPE_Q8_0)
-DEFINE_DIRECT(q4_k, WEIR_DTYPE_Q4_K)
-DEFINE_DIRECT(q6_k, WEIR_DTYPE_Q6_K)
+DEFINE_QUANT(q4_0, WEIR_DTYPE_Q4_0)
+DEFINE_QUANT(q4_1, WEIR_DTYPE_Q4_1)
+DEFINE_QUANT(q5_0, WEIR_DTYPE_Q5_0)
+DEFINE_QUANT(q8_0, WEIR_DTYPE_Q8_0)
+DEFINE_QUANT(q4_k, WEIR_DTYPE_Q4_K)
+DEFINE_QUANT(q6_k, WEIR_DTYPE_Q6_K)
 
 typedef struct {
     weir_dtype_t type;
-    void (*direct)(const weir_packed_t *w, const uint8_t *tile, int nt, const weir_xrows_t *x,
+    void (*direct)(const weir_packed_t *w, const uint8_t *tile, const weir_xrows_t *x,
                    const sink_t *sink);
     void (*unpack)(const weir_packed_t *w, const uint8_t *tile, void *buf);
     void (*expand)(const weir_packed_t *w, const uint8_t *tile, void *buf);
@@ -580,7 +583,7 @@ static void matmul_int8(const weir_packed_t *w, const uint8_t *tile, int nt, con
     bytes_block_t *buf = scratch;
 
     if (x->n_rows <= DIRECT_ROWS) {
-        kernels->direct(w, tile, nt, x, sink);
+        kernels->direct(w, tile, x, sink);
         return;
     }
     for (int n = 0; n < nt; n++) {
@@ -645,7 +648,8 @@ static void kernel_matmul(const weir_packed_t *w, const weir_xrows_t *x, bool in
 
     for (uint32_t tile = first; tile < last;) {
         const uint8_t *data = w->data + tile * w->tile_bytes;
-        int nt = VEC_GEMM_TILES == 2 && last - tile >= 2 ? 2 : 1;
+        bool pair = VEC_GEMM_TILES == 2 && x->n_rows > DIRECT_ROWS && last - tile >= 2;
+        int nt = pair ? 2 : 1;
         uint32_t end = (tile + (uint32_t)nt) * WEIR_TILE_ROWS;
         sink.n_last = end > w->rows ? 16 - (end - w->rows) : 16;
         if (int8 && weir_dtype_is_quantized(w->type)) {

@@ -27,7 +27,6 @@ typedef struct weir_request {
     uint32_t max_tokens; /* resolved against the context */
     _Atomic bool cancel;
 
-    bool live;            /* in the queue or running */
     bool started;         /* STARTED was emitted */
     uint32_t next_choice; /* the first one without a sequence */
     uint32_t open_choices;
@@ -83,6 +82,7 @@ struct weir_scheduler {
 
     uint32_t n_slots;
     weir_request_t *slots;
+    bool *live; /* by slot: in the queue or running; only then may the engine thread look into it */
     weir_request_t *queue_head, *queue_tail;
 
     weir_seq_t *seqs;   /* max_running */

@@ -180,7 +180,6 @@ void weir_scheduler_fill(weir_scheduler_t *s, uint32_t slot, uint64_t id, uint64
     r->max_tokens =
         request->max_tokens == 0 || request->max_tokens > room ? room : request->max_tokens;
     atomic_store(&r->cancel, false);
-    r->live = false;
     r->started = false;
     r->next_choice = 0;
     r->open_choices = request->n;

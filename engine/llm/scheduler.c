@@ -70,13 +70,14 @@ static bool allocate(weir_scheduler_t *s)
     const weir_scheduler_config_t *c = &s->config;
     uint32_t text_cap = WEIR_TEXT_SLACK + 3 * longest_token(&c->vocab);
     s->slots = weir_arena_calloc(&s->arena, s->n_slots, sizeof(*s->slots));
+    s->live = weir_arena_calloc(&s->arena, s->n_slots, sizeof(*s->live));
     s->seqs = weir_arena_calloc(&s->arena, c->max_running, sizeof(*s->seqs));
     s->order = weir_arena_calloc(&s->arena, c->max_running, sizeof(weir_seq_t *));
     s->shares = weir_arena_calloc(&s->arena, c->max_running, sizeof(*s->shares));
     s->batch = weir_arena_calloc(&s->arena, c->max_running, sizeof(*s->batch));
     s->logits = malloc((size_t)c->max_logits * c->n_vocab * sizeof(float));
-    if (s->slots == NULL || s->seqs == NULL || s->order == NULL || s->shares == NULL ||
-        s->batch == NULL || s->logits == NULL) {
+    if (s->slots == NULL || s->live == NULL || s->seqs == NULL || s->order == NULL ||
+        s->shares == NULL || s->batch == NULL || s->logits == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < s->n_slots; i++) {
@@ -149,7 +150,7 @@ void weir_scheduler_close(weir_scheduler_t *s)
 void weir_scheduler_add(weir_scheduler_t *s, uint32_t slot)
 {
     weir_request_t *req = &s->slots[slot];
-    req->live = true;
+    s->live[slot] = true;
     if (s->queue_tail != NULL) {
         s->queue_tail->next = req;
     } else {
@@ -194,7 +195,7 @@ void weir_sched_drop_blocks(weir_scheduler_t *s, weir_seq_t *seq)
 /* The last choice has ended: the slot goes back to the submitter and is not ours any more. */
 static void release(weir_scheduler_t *s, weir_request_t *req, weir_finish_t finish)
 {
-    req->live = false;
+    s->live[req - s->slots] = false;
     if (finish != WEIR_FINISH_CANCELLED) {
         uint64_t old = atomic_load_explicit(&s->stats.finish_interval_ns, memory_order_relaxed);
         uint64_t smoothed = old == 0 ? s->busy_ns : old - old / 4 + s->busy_ns / 4;
@@ -277,7 +278,7 @@ void weir_scheduler_reap(weir_scheduler_t *s)
 {
     for (uint32_t i = 0; i < s->n_slots; i++) {
         weir_request_t *req = &s->slots[i];
-        if (req->live && atomic_load(&req->cancel)) {
+        if (s->live[i] && atomic_load(&req->cancel)) {
             weir_sched_end_request(s, req, WEIR_FINISH_CANCELLED);
         }
     }

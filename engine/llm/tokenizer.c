@@ -7,7 +7,7 @@
 
 #define KEY "tokenizer.ggml."
 
-/* Reads a string array into temp; *count is 0 when the file has no such key. */
+/* Reads a string array, which must be there, into temp. */
 static weir_status_t read_strings(const weir_gguf_t *gguf, const char *key, uint64_t limit,
                                   weir_arena_t *temp, const weir_str_t **out, uint32_t *count,
                                   weir_error_t *err)
@@ -18,7 +18,7 @@ static weir_status_t read_strings(const weir_gguf_t *gguf, const char *key, uint
     *out = NULL;
     weir_status_t status = weir_gguf_array(gguf, key, &type, &n);
     if (status == WEIR_ERR_NOT_FOUND) {
-        return WEIR_OK;
+        return weir_error(err, WEIR_ERR_INVALID, "the metadata key %s is missing", key);
     }
     if (status != WEIR_OK || type != WEIR_GGUF_STRING) {
         return weir_error(err, WEIR_ERR_INVALID, "%s is not an array of strings", key);

@@ -158,17 +158,35 @@ static void values_partition(const weir_attn_shape_t *shape, const uint16_t *con
     }
 }
 
+/* Blocks lie anywhere in the cache, in pages of their own: the processor cannot foresee them. The
+ * keys of the next block and the values of this one are asked for while this one's keys are read.
+ */
+static void prefetch_blocks(const weir_attn_shape_t *shape, const uint16_t *block,
+                            const uint16_t *next)
+{
+    size_t keys = (size_t)shape->head_dim * KV_BLOCK, values = (size_t)shape->v_stride * KV_BLOCK;
+
+    for (size_t i = 0; next != NULL && i < keys; i += 32) {
+        vec_prefetch(next + i);
+    }
+    for (size_t i = 0; i < values; i += 32) {
+        vec_prefetch(block + keys + i);
+    }
+}
+
 static void kernel_attend(const weir_attn_shape_t *shape, const uint16_t *const *blocks,
                           uint32_t n_queries, const float *const *q, const uint32_t *limit,
                           weir_attn_state_t *state, float *scores)
 {
     uint32_t first = 0; /* the first query that sees the block */
 
-    for (uint32_t at = 0; at < limit[n_queries - 1]; at += KV_BLOCK) {
+    for (uint32_t at = 0, end = limit[n_queries - 1]; at < end; at += KV_BLOCK) {
+        const uint16_t *const *block = &blocks[at / KV_BLOCK];
+        prefetch_blocks(shape, *block, at + KV_BLOCK < end ? block[1] : NULL);
         while (limit[first] <= at) {
             first++;
         }
-        scores_block(blocks[at / KV_BLOCK], shape->head_dim, n_queries - first, q + first,
+        scores_block(*block, shape->head_dim, n_queries - first, q + first,
                      scores + (size_t)first * WEIR_ATTN_PARTITION + at);
     }
     for (uint32_t i = 0; i < n_queries; i++) {

@@ -162,10 +162,12 @@ ngx_http_weir_metrics_series(ngx_http_weir_metrics_shm_t *sh,
     ngx_uint_t                       i, n;
     ngx_http_weir_metrics_series_t  *s;
 
-    t.data = tenant->data;
+    /* memcpy() and memcmp() take no NULL, not even for no bytes */
+
+    t.data = tenant->len ? tenant->data : (u_char *) "";
     t.len = ngx_http_weir_metrics_cut(tenant, NGX_HTTP_WEIR_METRICS_TENANT);
 
-    m.data = model->data;
+    m.data = model->len ? model->data : (u_char *) "";
     m.len = ngx_http_weir_metrics_cut(model, NGX_HTTP_WEIR_METRICS_MODEL);
 
     ngx_crc32_init(hash);

@@ -152,5 +152,5 @@ def wait_for(condition, timeout=10.0, interval=0.02):
 
 @atexit.register
 def _unfinished():
-    if not _state["done"]:
+    if not _state["done"] and _state["run"]:
         diag("the test ended before done_testing()")

@@ -1,7 +1,8 @@
 /*
  * Byte-level BPE (GPT-2 style merges) with the pre-tokenizers of GPT-2, SmolLM/StarCoder, Llama 3
  * and Qwen 2, as a GGUF file carries it. Immutable after open and safe to share among threads;
- * scratch memory comes from the caller's arena.
+ * scratch memory comes from the caller's arena. Text is not normalised: a file does not say whether
+ * its model was trained on normalised text.
  */
 #ifndef WEIR_LLM_TOKENIZER_H
 #define WEIR_LLM_TOKENIZER_H
@@ -11,8 +12,9 @@
 typedef struct weir_tokenizer weir_tokenizer_t;
 
 /*
- * A stretch of a text and whether special tokens may be recognised in it. Text that a user wrote
- * is never trusted: "<|im_end|>" in it is eighteen ordinary characters.
+ * A stretch of a text and whether special tokens (control, unknown and user-defined ones) may be
+ * recognised in it. Text that a user wrote is never trusted: "<|im_end|>" in it is ten ordinary
+ * characters. Neighbouring trusted spans are one.
  */
 typedef struct {
     uint32_t start; /* byte offsets into the text; spans are ascending and cover it without gaps */
@@ -49,8 +51,10 @@ int32_t weir_tokenizer_find(const weir_tokenizer_t *tok, weir_str_t text);
  * Encodes text. Special tokens are recognised only inside trusted spans; spans NULL means one
  * untrusted span. Pre-tokenisation runs over the whole text between special tokens, whatever the
  * span borders. add_bos: put bos first if the file wants it. text must be valid UTF-8 (INVALID
- * otherwise, with the offset): see weir_utf8_sanitize. *ids lies in arena. max_tokens bounds the
- * work: LIMIT when more would come out (0: no bound).
+ * otherwise, with the offset): see weir_utf8_sanitize. A byte that has no token in the vocabulary
+ * is left out. *ids lies in arena; on an error *count is 0. max_tokens bounds the work: LIMIT when
+ * more would come out (0: no bound). The time is O(n log n), the memory at most about 40 bytes per
+ * byte of the longest piece (a word or a run of white space, say) and 8 per token.
  */
 weir_status_t weir_tokenizer_encode(const weir_tokenizer_t *tok, weir_str_t text,
                                     const weir_text_span_t *spans, size_t n_spans, bool add_bos,

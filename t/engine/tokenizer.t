@@ -85,7 +85,7 @@ def check_every_character(family):
     texts = []
     for start in range(0, len(points), 2048):
         chars = [chr(c) for c in points[start : start + 2048]]
-        texts.append("".join("a%s1'%s %sb " % (c, c, c) for c in chars))
+        texts.append("".join("a%s1'%s %sb%sb " % (c, c, c, c) for c in chars))
     got = [driver.pieces(t) for t in texts]
     want = [byte_ends(split, t) for t in texts]
     wrong = [i for i in range(len(texts)) if got[i] != want[i]]

@@ -22,6 +22,7 @@ static const struct {
     {"a   ", {"a|   "}},
     {"a  1", {"a| | 1", "a|  |1", "a| | |1", NULL}},
     {"a\n\nb", {"a|\n|\n|b", NULL, "a|\n\n|b", NULL}},
+    {"a\nb", {"a|\n|b"}},
     {"a \n \nb", {"a| \n |\n|b", NULL, "a| \n \n|b", NULL}},
     {"a\n  b", {"a|\n | b", NULL, "a|\n| | b", NULL}},
     {"a\n\n  ", {"a|\n\n  ", NULL, "a|\n\n|  ", NULL}},

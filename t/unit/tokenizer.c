@@ -67,6 +67,12 @@ static void test_merging(void)
     merge(v, "\xC3", "\xA9");
     merge(v, "b", "c"); /* again, with a worse rank */
     weir_tokenizer_t *tok = build(v);
+    bool found = true;
+    for (int b = 0; b < 256; b++) {
+        char byte = (char)b;
+        found = found && weir_tokenizer_find(tok, weir_str(&byte, 1)) == b;
+    }
+    ok(found, "every byte's character is read");
     is_split(tok, "", "", "no text, no tokens");
     is_split(tok, "q", "q", "one byte");
     is_split(tok, "abc", "a|bc", "the better rank goes first, also to the right");
@@ -281,6 +287,16 @@ static void test_spans(void)
                                                   0, &arena, &ids, &count, &err);
         is_int(got, cases[i].want, "spans, case %zu", i);
     }
+    weir_tokenizer_close(tok);
+    test_vocabulary_t *v = vocabulary();
+    test_add_token(v, WEIR_STR("bc"), WEIR_TOKEN_CONTROL);
+    tok = build(v);
+    weir_tokenizer_encode(tok, WEIR_STR("abcd"), cases[0].spans, 3, false, 0, &arena, &ids, &count,
+                          NULL);
+    is_int((long long)count, 4, "a special token over an untrusted border is none");
+    weir_text_span_t trusted[2] = {{0, 2, true}, {2, 4, true}};
+    weir_tokenizer_encode(tok, WEIR_STR("abcd"), trusted, 2, false, 0, &arena, &ids, &count, NULL);
+    ok(count == 3 && ids[1] == 256, "over neighbouring trusted spans it is one");
     weir_status_t got = weir_tokenizer_encode(tok, WEIR_STR("ab\xC3 c"), NULL, 0, false, 0, &arena,
                                               &ids, &count, &err);
     ok(got == WEIR_ERR_INVALID && strstr(err.message, "at byte 2") != NULL, "invalid UTF-8: %s",
@@ -357,11 +373,12 @@ static void test_odd_vocabularies(void)
     weir_tokenizer_close(tok);
 }
 
-static weir_status_t open_file(const char *model, const char *pre, weir_gguf_type_t types,
-                               weir_error_t *err)
+enum { SOUND, TYPE_7, TYPES_ARE_STRINGS, TYPES_TOO_SHORT, NO_MERGES };
+
+static weir_status_t open_file(const char *model, const char *pre, int fault, weir_error_t *err)
 {
     weir_str_t tokens[2] = {WEIR_STR("a"), WEIR_STR("b")};
-    int32_t numbers[2] = {1, 7};
+    int32_t numbers[2] = {WEIR_TOKEN_NORMAL, fault == TYPE_7 ? 7 : WEIR_TOKEN_NORMAL};
     gguf_write_t w;
     weir_buf_t file;
     weir_gguf_t *gguf = NULL;
@@ -372,14 +389,14 @@ static weir_status_t open_file(const char *model, const char *pre, weir_gguf_typ
         gguf_write_str(&w, "tokenizer.ggml.pre", weir_str(pre, strlen(pre)));
     }
     gguf_write_str_array(&w, "tokenizer.ggml.tokens", tokens, 2);
-    if (types == WEIR_GGUF_I32) {
-        gguf_write_i32_array(&w, "tokenizer.ggml.token_type", numbers, 2);
-    } else if (types == WEIR_GGUF_STRING) {
+    if (fault != NO_MERGES) {
+        gguf_write_str_array(&w, "tokenizer.ggml.merges", NULL, 0);
+    }
+    if (fault == TYPES_ARE_STRINGS) {
         gguf_write_str_array(&w, "tokenizer.ggml.token_type", tokens, 2);
     } else {
-        numbers[1] = WEIR_TOKEN_NORMAL;
         gguf_write_i32_array(&w, "tokenizer.ggml.token_type", numbers,
-                             types == WEIR_GGUF_ARRAY ? 1 : 2);
+                             fault == TYPES_TOO_SHORT ? 1 : 2);
     }
     weir_buf_init(&file, &arena);
     gguf_write_finish(&w, &file);
@@ -400,21 +417,22 @@ static void test_files(void)
     static const struct {
         const char *model;
         const char *pre;
-        weir_gguf_type_t types;
+        int fault;
         weir_status_t want;
         const char *part;
     } cases[] = {
-        {"gpt2", "smollm", WEIR_GGUF_U32, WEIR_OK, ""},
-        {"llama", "smollm", WEIR_GGUF_U32, WEIR_ERR_UNSUPPORTED, "'llama' is not supported"},
-        {"gpt2", "tekken", WEIR_GGUF_U32, WEIR_ERR_UNSUPPORTED, "'tekken' is not supported"},
-        {"gpt2", NULL, WEIR_GGUF_U32, WEIR_ERR_UNSUPPORTED, "does not name its pre-tokenizer"},
-        {"gpt2", "smollm", WEIR_GGUF_I32, WEIR_ERR_INVALID, "token_type[1]"},
-        {"gpt2", "smollm", WEIR_GGUF_STRING, WEIR_ERR_INVALID, "token_type[0]"},
-        {"gpt2", "smollm", WEIR_GGUF_ARRAY, WEIR_ERR_INVALID, "one per token"},
+        {"gpt2", "smollm", SOUND, WEIR_OK, ""},
+        {"llama", "smollm", SOUND, WEIR_ERR_UNSUPPORTED, "'llama' is not supported"},
+        {"gpt2", "tekken", SOUND, WEIR_ERR_UNSUPPORTED, "'tekken' is not supported"},
+        {"gpt2", NULL, SOUND, WEIR_ERR_UNSUPPORTED, "does not name its pre-tokenizer"},
+        {"gpt2", "smollm", TYPE_7, WEIR_ERR_INVALID, "token_type[1]"},
+        {"gpt2", "smollm", TYPES_ARE_STRINGS, WEIR_ERR_INVALID, "token_type[0]"},
+        {"gpt2", "smollm", TYPES_TOO_SHORT, WEIR_ERR_INVALID, "one per token"},
+        {"gpt2", "smollm", NO_MERGES, WEIR_ERR_INVALID, "tokenizer.ggml.merges is missing"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         weir_error_t err = {0};
-        weir_status_t got = open_file(cases[i].model, cases[i].pre, cases[i].types, &err);
+        weir_status_t got = open_file(cases[i].model, cases[i].pre, cases[i].fault, &err);
         ok(got == cases[i].want && strstr(err.message, cases[i].part) != NULL, "file %zu: %s", i,
            err.message);
     }

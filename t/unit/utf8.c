@@ -60,6 +60,24 @@ static void test_cases(weir_arena_t *arena)
     }
 }
 
+/* What can no longer become a character is not held back. */
+static void test_held_back(weir_arena_t *arena)
+{
+    static const struct {
+        const char *in;
+        int held;
+    } ends[] = {{"a", 0},        {"\xC3", 1},     {"\xE2\x82", 2}, {"\xF0\x9F\x98", 3},
+                {"\xF5", 0},     {"\xC0", 0},     {"\x80", 0},     {"\xE0\x80", 0},
+                {"\xED\xA0", 0}, {"\xF4\x90", 0}, {"\xC3\xA9", 0}, {"\xE2\x82\xAC", 0}};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        weir_utf8_stream_t stream = {.n = 0};
+        weir_buf_t out;
+        weir_buf_init(&out, arena);
+        weir_utf8_stream_push(&stream, weir_str(ends[i].in, strlen(ends[i].in)), &out);
+        is_int(stream.n, ends[i].held, "end %zu: the bytes held back", i);
+    }
+}
+
 static void test_valid(void)
 {
     is_int((long long)weir_utf8_valid("abc", 3), 3, "all of a valid text");
@@ -88,6 +106,7 @@ int main(void)
     weir_arena_t arena;
     weir_arena_init(&arena, 0, 0);
     test_cases(&arena);
+    test_held_back(&arena);
     test_valid();
     test_code_points();
     weir_arena_free(&arena);

@@ -1,7 +1,7 @@
 """The released tokenizers package, set up with a model file's vocabulary and a family's split."""
 
 import gguf
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
 # As the models' tokenizer.json files have them.

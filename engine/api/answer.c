@@ -267,12 +267,12 @@ static void write_choice(const weir_api_answer_t *a, uint32_t index, weir_buf_t 
 static void write_usage(const weir_api_answer_t *a, weir_buf_t *out)
 {
     weir_api_usage_t u = weir_api_answer_usage(a);
+    uint64_t total = u.prompt_tokens + u.completion_tokens;
     weir_buf_printf(out,
                     "\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,"
                     "\"total_tokens\":%llu,\"prompt_tokens_details\":{\"cached_tokens\":%llu}}",
                     (unsigned long long)u.prompt_tokens, (unsigned long long)u.completion_tokens,
-                    (unsigned long long)(u.prompt_tokens + u.completion_tokens),
-                    (unsigned long long)u.cached_tokens);
+                    (unsigned long long)total, (unsigned long long)u.cached_tokens);
 }
 
 weir_status_t weir_api_answer_event(weir_api_answer_t *a, uint32_t prompt,

@@ -5,7 +5,7 @@
 #include <math.h>
 
 /* JSON has no infinity, and clients expect a number: OpenAI's own stand-in. */
-#define LEAST_LOGPROB -9999.0
+#define LEAST_LOGPROB (-9999.0)
 
 static void write_logprob(weir_buf_t *out, float logprob)
 {

@@ -10,11 +10,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from weirnginx import BUILD, Nginx, request, run_dir  # noqa: E402
-from weirtap import diag, done_testing, is_, like, ok, skip_all, unlike, wait_for  # noqa: E402
+from weirtap import diag, done_testing, is_, like, ok, skip_all, wait_for  # noqa: E402
 
 TINY = os.path.join(BUILD, "t", "bin", "tiny-model")
 if not os.access(TINY, os.X_OK):

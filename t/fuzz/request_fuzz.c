@@ -92,7 +92,9 @@ static void check_answer(const weir_api_request_t *req, weir_str_t text, weir_ar
     }
     while (text.len > 0) {
         const char *end = memchr(text.data, '\n', text.len);
-        require(end != NULL && end[1] == '\n');
+        if (end == NULL || end[1] != '\n') {
+            abort();
+        }
         size_t len = (size_t)(end - text.data);
         require(len > 6 && memcmp(text.data, "data: ", 6) == 0);
         require(memcmp(text.data + 6, "[DONE]", 6) == 0 ||

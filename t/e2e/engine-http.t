@@ -241,10 +241,10 @@ def test_chat(ng):
                             {"role": "user", "content": [{"type": "text", "text": "Hel"},
                                                          {"type": "text", "text": "lo"}]}])
     plain = chat(messages=[{"role": "system", "content": "S"},
-                           {"role": "user", "content": "Hello"}])
+                           {"role": "user", "content": "Hel\nlo"}])
     is_(ng.request("POST", "/v1/chat/completions", json=system).json()["choices"],
         ng.request("POST", "/v1/chat/completions", json=plain).json()["choices"],
-        "developer is system, text parts are one text")
+        "developer is system, text parts are lines of one text")
 
     r = ng.request("POST", "/v1/chat/completions", json=chat(logprobs=True, top_logprobs=3))
     content = r.json()["choices"][0]["logprobs"]["content"]

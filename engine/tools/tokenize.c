@@ -125,23 +125,28 @@ int tool_tokenize(int argc, char **argv)
     return rc;
 }
 
-/* Reads ids separated by anything that is no digit, so that the output of tokenize --json does. */
+/* Reads ids separated by anything that is no digit; of the output of tokenize --json, only what is
+ * between the brackets. */
 static bool parse_ids(weir_str_t text, uint32_t n_vocab, int32_t *ids, size_t *n)
 {
+    const char *open = memchr(text.data, '[', text.len);
+    const char *at = open != NULL ? open : text.data;
+    const char *end = text.data + text.len;
+    const char *close = open != NULL ? memchr(open, ']', (size_t)(end - open)) : NULL;
+    end = close != NULL ? close : end;
     *n = 0;
-    for (size_t i = 0; i < text.len;) {
-        if (text.data[i] < '0' || text.data[i] > '9') {
-            i++;
+    while (at < end) {
+        if (*at < '0' || *at > '9') {
+            at++;
             continue;
         }
         uint64_t id = 0;
-        for (; i < text.len && text.data[i] >= '0' && text.data[i] <= '9'; i++) {
-            id = id * 10 + (uint64_t)(text.data[i] - '0');
-            if (id >= n_vocab) {
-                tool_error("there is no token %llu...; the model has %u", (unsigned long long)id,
-                           n_vocab);
-                return false;
-            }
+        for (; at < end && *at >= '0' && *at <= '9'; at++) {
+            id = id < UINT32_MAX ? id * 10 + (uint64_t)(*at - '0') : id;
+        }
+        if (id >= n_vocab) {
+            tool_error("there is no token %llu; the model has %u", (unsigned long long)id, n_vocab);
+            return false;
         }
         ids[(*n)++] = (int32_t)id;
     }
@@ -155,11 +160,11 @@ static int detokenize(const char *model, bool special, weir_str_t text, weir_are
         return TOOL_FAILED;
     }
     int rc = TOOL_FAILED;
-    size_t n;
+    size_t n = 0;
     int32_t *ids = weir_arena_calloc(arena, text.len / 2 + 1, sizeof(*ids));
     if (ids == NULL) {
         tool_error("no memory for the tokens");
-    } else if (parse_ids(text, weir_tokenizer_vocab_size(tok), ids, &n)) {
+    } else if (text.len == 0 || parse_ids(text, weir_tokenizer_vocab_size(tok), ids, &n)) {
         weir_buf_t b;
         weir_buf_init(&b, arena);
         if (weir_tokenizer_decode(tok, ids, n, special, &b) == WEIR_OK) {

@@ -312,6 +312,23 @@ static void test_logprobs(void)
     is_int(found, 3, "no more than there are");
 }
 
+/* The draw depends on the position in the sequence, or every token would repeat the first draw. */
+static void test_positions(void)
+{
+    static const float logits[64] = {0};
+    int32_t tokens[40] = {0};
+    weir_sampler_t *s = open_sampler(64);
+    weir_sampling_t how;
+    weir_sampling_defaults(&how);
+    uint64_t seen = 0;
+    for (uint32_t n = 0; n < 40; n++) {
+        weir_history_t h = {tokens, n, 0};
+        seen |= 1ull << weir_sample(s, &how, 3, &h, logits);
+    }
+    ok(__builtin_popcountll(seen) > 20, "of 64 equal tokens, 40 positions draw many");
+    weir_sampler_close(s);
+}
+
 static void test_uniform(void)
 {
     double sum = 0;
@@ -336,6 +353,7 @@ int main(void)
     test_bad_numbers();
     test_logprobs();
     test_uniform();
+    test_positions();
     test_distributions();
     test_allowed();
     return done_testing();

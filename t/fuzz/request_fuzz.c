@@ -8,7 +8,7 @@
 
 #include "engine/api/answer.h"
 #include "engine/api/errors.h"
-#include "t/support/tiny_model.h"
+#include "t/unit/tokenizer_vocabulary.h"
 
 #define CONTEXT 256
 
@@ -30,26 +30,21 @@ static void open_model(void)
         "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
         "{% endfor %}{% if tools %}{{ tools | tojson }}{% endif %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-    weir_tokenizer_t *tok;
+    static test_vocabulary_t v;
     weir_chat_template_t *chat;
-    tiny_model_t spec;
+    weir_tokenizer_t *tok;
     weir_arena_t arena;
-    weir_buf_t file;
     weir_error_t err;
-    weir_gguf_t *gguf;
-    void *copy = NULL;
-    tiny_model_defaults(&spec);
     weir_arena_init(&arena, 0, 0);
-    weir_buf_init(&file, &arena);
-    require(tiny_model_build(&spec, &file, &err) == WEIR_OK);
-    require(posix_memalign(&copy, 64, file.len) == 0);
-    memcpy(copy, file.data, file.len);
-    require(weir_gguf_open_memory(copy, file.len, &gguf, &err) == WEIR_OK);
-    require(weir_tokenizer_open(gguf, &tok, &err) == WEIR_OK);
+    test_vocabulary_init(&v, &arena);
+    v.vocab.bos = test_add_token(&v, WEIR_STR("<|im_start|>"), WEIR_TOKEN_CONTROL);
+    v.vocab.eos = test_add_token(&v, WEIR_STR("<|im_end|>"), WEIR_TOKEN_CONTROL);
+    v.vocab.add_bos = true;
+    test_add_merge(&v, WEIR_STR("h"), WEIR_STR("e"));
+    test_add_merge(&v, WEIR_STR("l"), WEIR_STR("l"));
+    require(weir_tokenizer_build(&v.vocab, &tok, &err) == WEIR_OK);
     require(weir_chat_template_open(WEIR_STR(source), WEIR_STR("<|im_start|>"),
                                     WEIR_STR("<|im_end|>"), &chat, &err) == WEIR_OK);
-    weir_gguf_close(gguf);
-    free(copy);
     weir_arena_free(&arena);
     model = (weir_api_model_t){tok, chat, CONTEXT};
 }

@@ -29,10 +29,13 @@ static void *carve(carver_t *c, size_t count, size_t size)
     return at;
 }
 
-/* Zeroed memory; huge_pages asks for huge pages, where the system gives them: weights are all read for
- * every token, and page walks would slow that. A KV cache takes small ones as it fills. */
-static weir_status_t map(size_t bytes, bool huge_pages, const char *what, uint8_t **out,
-                         size_t *out_bytes, weir_error_t *err)
+/*
+ * Zeroed memory, in huge pages where the system gives them: all weights are read for every token
+ * and the whole context for every layer, and page walks would cost as much as the reading. Pages
+ * that are never used take no memory.
+ */
+static weir_status_t map(size_t bytes, const char *what, uint8_t **out, size_t *out_bytes,
+                         weir_error_t *err)
 {
     const size_t huge = (size_t)2 << 20;
     size_t size;
@@ -48,9 +51,7 @@ static weir_status_t map(size_t bytes, bool huge_pages, const char *what, uint8_
     if (p == MAP_FAILED) {
         return weir_error(err, WEIR_ERR_NOMEM, "no memory for %s: %zu MiB", what, size >> 20);
     }
-    if (huge_pages) {
-        (void)madvise(p, size, MADV_HUGEPAGE);
-    }
+    (void)madvise(p, size, MADV_HUGEPAGE);
     *out = p;
     *out_bytes = size;
     return WEIR_OK;
@@ -152,7 +153,7 @@ static weir_status_t load_weights(weir_backend_t *b, const weir_backend_options_
         return weir_error(err, WEIR_ERR_LIMIT,
                           "the weights need more memory than can be addressed");
     }
-    weir_status_t status = map(c.used, true, "the weights", &b->weights, &b->weights_bytes, err);
+    weir_status_t status = map(c.used, "the weights", &b->weights, &b->weights_bytes, err);
     if (status != WEIR_OK) {
         return status;
     }
@@ -188,7 +189,7 @@ static weir_status_t open_kv(weir_backend_t *b, weir_error_t *err)
         return weir_error(err, WEIR_ERR_LIMIT, "a KV cache of %u blocks cannot be addressed",
                           b->n_kv_blocks);
     }
-    return map(values, false, "the KV cache", &b->kv, &b->kv_bytes, err);
+    return map(values, "the KV cache", &b->kv, &b->kv_bytes, err);
 }
 
 static size_t widest_input(const weir_model_t *m)
@@ -262,7 +263,7 @@ static weir_status_t open_work(weir_backend_t *b, weir_error_t *err)
         return weir_error(err, WEIR_ERR_LIMIT, "batches of %u rows cannot be addressed",
                           b->max_rows);
     }
-    weir_status_t status = map(c.used, true, "working memory", &b->work, &b->work_bytes, err);
+    weir_status_t status = map(c.used, "working memory", &b->work, &b->work_bytes, err);
     if (status != WEIR_OK) {
         return status;
     }
@@ -359,12 +360,9 @@ static void cpu_info(const weir_backend_t *b, weir_backend_info_t *out)
 
 static void cpu_copy_block(weir_backend_t *b, uint32_t dst, uint32_t src)
 {
-    if (dst == src) {
-        return;
-    }
-    for (uint32_t layer = 0; layer < b->model->n_layers; layer++) {
-        memcpy(weir_cpu_kv(b, layer, dst, 0), weir_cpu_kv(b, layer, src, 0),
-               b->kv_block_values * sizeof(uint16_t));
+    if (dst != src) {
+        memcpy(weir_cpu_kv(b, 0, dst, 0), weir_cpu_kv(b, 0, src, 0),
+               b->kv_block_values * sizeof(uint16_t) * b->model->n_layers);
     }
 }
 

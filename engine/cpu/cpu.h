@@ -88,11 +88,12 @@ struct weir_backend {
     uint32_t n_rows, n_tiles, n_logit_rows, layer;
 };
 
-/* The KV block of one head, in f16 values. */
+/* The KV block of one head, in f16 values. All layers of a block lie together: the cache fills
+ * huge pages one after the other, and a long context touches few of them. */
 static inline uint16_t *weir_cpu_kv(const weir_backend_t *b, uint32_t layer, uint32_t block,
                                     uint32_t kv_head)
 {
-    size_t index = (size_t)layer * b->n_kv_blocks + block;
+    size_t index = (size_t)block * b->model->n_layers + layer;
     return (uint16_t *)(void *)b->kv + index * b->kv_block_values + kv_head * b->kv_head_values;
 }
 

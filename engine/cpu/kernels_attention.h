@@ -14,47 +14,81 @@
 
 #define KV_BLOCK 16
 
-/* Scores of nq queries at the 16 positions of a block; consecutive queries' scores lie
- * WEIR_ATTN_PARTITION apart. */
-VEC_INLINE void scores_step(const int nq, const uint16_t *block, uint32_t head_dim,
-                            const float *const *q, float *scores)
+/*
+ * Scores of nq queries at the positions of nb blocks; consecutive queries' scores lie
+ * WEIR_ATTN_PARTITION apart. Blocks lie anywhere in the cache, in pages of their own, so the
+ * processor cannot foresee them: on the way, a line per dimension is asked for, of ahead[i]'s keys
+ * and of block i's values.
+ */
+VEC_INLINE void scores_step(const int nq, const int nb, const uint16_t *const *blocks,
+                            const uint16_t *const *ahead, uint32_t head_dim, const float *const *q,
+                            float *scores)
 {
-    vf acc[VEC_ATTN_QUERIES];
+    vf acc[2][VEC_ATTN_QUERIES];
 
-    for (int j = 0; j < nq; j++) {
-        acc[j] = vf_zero();
+    for (int i = 0; i < nb; i++) {
+        for (int j = 0; j < nq; j++) {
+            acc[i][j] = vf_zero();
+        }
     }
     for (uint32_t d = 0; d < head_dim; d++) {
-        vf k = vf_load_f16(block + (size_t)d * 16);
+        vf k[2];
+        VEC_UNROLL
+        for (int i = 0; i < nb; i++) {
+            const uint16_t *from = d % 2 == 0 ? ahead[i] : blocks[i] + (size_t)head_dim * KV_BLOCK;
+            vec_prefetch(from + (size_t)(d / 2) * 32);
+            k[i] = vf_load_f16(blocks[i] + (size_t)d * KV_BLOCK);
+        }
         VEC_UNROLL
         for (int j = 0; j < nq; j++) {
-            acc[j] = vf_fma(k, vf_set1(q[j][d]), acc[j]);
+            vf x = vf_set1(q[j][d]);
+            VEC_UNROLL
+            for (int i = 0; i < nb; i++) {
+                acc[i][j] = vf_fma(k[i], x, acc[i][j]);
+            }
         }
     }
     VEC_UNROLL
-    for (int j = 0; j < nq; j++) {
-        vf_store(scores + (size_t)j * WEIR_ATTN_PARTITION, acc[j]);
+    for (int i = 0; i < nb; i++) {
+        VEC_UNROLL
+        for (int j = 0; j < nq; j++) {
+            vf_store(scores + (size_t)j * WEIR_ATTN_PARTITION + KV_BLOCK * i, acc[i][j]);
+        }
     }
 }
 
-static void scores_block(const uint16_t *block, uint32_t head_dim, uint32_t n,
-                         const float *const *q, float *scores)
-{
-    while (n > 0) {
-        uint32_t step = 1;
-        if (VEC_ATTN_QUERIES >= 6 && n >= 6) {
-            step = 6;
-            scores_step(VEC_ATTN_QUERIES >= 6 ? 6 : 1, block, head_dim, q, scores);
-        } else if (VEC_ATTN_QUERIES >= 3 && n >= 3) {
-            step = 3;
-            scores_step(VEC_ATTN_QUERIES >= 3 ? 3 : 1, block, head_dim, q, scores);
-        } else {
-            scores_step(1, block, head_dim, q, scores);
-        }
-        n -= step;
-        q += step;
-        scores += (size_t)step * WEIR_ATTN_PARTITION;
+/* n queries at nb blocks, 1 or 2. */
+#define SCORES(nq, nb)                                                  \
+    for (; n >= (nq); n -= (nq)) {                                      \
+        scores_step(nq, nb, blocks, ahead, shape->head_dim, q, scores); \
+        q += (nq);                                                      \
+        scores += (size_t)(nq)*WEIR_ATTN_PARTITION;                     \
     }
+
+static void scores_pair(const weir_attn_shape_t *shape, const uint16_t *const *blocks,
+                        const uint16_t *const *ahead, uint32_t n, const float *const *q,
+                        float *scores)
+{
+#if VEC_ATTN_QUERIES >= 6
+    SCORES(6, 2)
+#endif
+#if VEC_ATTN_QUERIES >= 3
+    SCORES(3, 2)
+#endif
+    SCORES(1, 2)
+}
+
+static void scores_single(const weir_attn_shape_t *shape, const uint16_t *const *blocks,
+                          const uint16_t *const *ahead, uint32_t n, const float *const *q,
+                          float *scores)
+{
+#if VEC_ATTN_QUERIES >= 6
+    SCORES(6, 1)
+#endif
+#if VEC_ATTN_QUERIES >= 3
+    SCORES(3, 1)
+#endif
+    SCORES(1, 1)
 }
 
 /* exp(score - max) in place over the first n positions, zeros to the end of their block. */
@@ -158,36 +192,29 @@ static void values_partition(const weir_attn_shape_t *shape, const uint16_t *con
     }
 }
 
-/* Blocks lie anywhere in the cache, in pages of their own: the processor cannot foresee them. The
- * keys of the next block and the values of this one are asked for while this one's keys are read.
- */
-static void prefetch_blocks(const weir_attn_shape_t *shape, const uint16_t *block,
-                            const uint16_t *next)
-{
-    size_t keys = (size_t)shape->head_dim * KV_BLOCK, values = (size_t)shape->v_stride * KV_BLOCK;
-
-    for (size_t i = 0; next != NULL && i < keys; i += 32) {
-        vec_prefetch(next + i);
-    }
-    for (size_t i = 0; i < values; i += 32) {
-        vec_prefetch(block + keys + i);
-    }
-}
-
 static void kernel_attend(const weir_attn_shape_t *shape, const uint16_t *const *blocks,
                           uint32_t n_queries, const float *const *q, const uint32_t *limit,
                           weir_attn_state_t *state, float *scores)
 {
     uint32_t first = 0; /* the first query that sees the block */
+    uint32_t n_blocks = (limit[n_queries - 1] + KV_BLOCK - 1) / KV_BLOCK;
 
-    for (uint32_t at = 0, end = limit[n_queries - 1]; at < end; at += KV_BLOCK) {
-        const uint16_t *const *block = &blocks[at / KV_BLOCK];
-        prefetch_blocks(shape, *block, at + KV_BLOCK < end ? block[1] : NULL);
-        while (limit[first] <= at) {
+    for (uint32_t i = 0; i < n_blocks;) {
+        while (limit[first] <= i * KV_BLOCK) {
             first++;
         }
-        scores_block(*block, shape->head_dim, n_queries - first, q + first,
-                     scores + (size_t)first * WEIR_ATTN_PARTITION + at);
+        /* A pair of blocks when the same queries see both. */
+        bool pair = i + 1 < n_blocks && limit[first] > (i + 1) * KV_BLOCK;
+        uint32_t step = pair ? 2 : 1, last = n_blocks - 1;
+        const uint16_t *ahead[2] = {blocks[i + step < last ? i + step : last],
+                                    blocks[i + step + 1 < last ? i + step + 1 : last]};
+        float *to = scores + (size_t)first * WEIR_ATTN_PARTITION + (size_t)i * KV_BLOCK;
+        if (pair) {
+            scores_pair(shape, blocks + i, ahead, n_queries - first, q + first, to);
+        } else {
+            scores_single(shape, blocks + i, ahead, n_queries - first, q + first, to);
+        }
+        i += step;
     }
     for (uint32_t i = 0; i < n_queries; i++) {
         softmax_partition(scores + (size_t)i * WEIR_ATTN_PARTITION, limit[i], &state[i]);

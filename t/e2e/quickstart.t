@@ -48,7 +48,7 @@ def processes(system):
 
 
 def first_start(system):
-    like(system.output, "Paris", "the first answer is printed, and right")
+    like(system.output, "Pacific", "the first answer is printed, and right")
     like(system.output, r"\d+ prompt tokens, \d+ answer tokens", "with its token counts")
     status, text = shell(curl_line(system.output))
     is_(status, 0, "the curl line works")
@@ -224,7 +224,7 @@ def documented_commands(system):
                 line = re.sub(r"(?<![\w/])run/", system.run + "/", line)
                 status, text = shell("set -e; " + line, **system.settings())
                 ran += 1
-                good = status == 0 and '"error"' not in text
+                good = status == 0 and '{"error"' not in text
                 if not ok(good, "%s: %s" % (page, line[:100])):
                     diag(text[-2000:])
     ok(ran >= 6, "%d documented commands ran" % ran)

@@ -53,8 +53,8 @@ int32_t weir_tokenizer_find(const weir_tokenizer_t *tok, weir_str_t text);
  * span borders. add_bos: put bos first if the file wants it. text must be valid UTF-8 (INVALID
  * otherwise, with the offset): see weir_utf8_sanitize. A byte that has no token in the vocabulary
  * is left out. *ids lies in arena; on an error *count is 0. max_tokens bounds the work: LIMIT when
- * more would come out (0: no bound). The time is O(n log n), the memory at most about 40 bytes per
- * byte of the longest piece (a word or a run of white space, say) and 8 per token.
+ * more would come out (0: no bound). The time is O(n log n), the memory at most about 100 bytes per
+ * byte of the longest piece (a word or a run of white space, say) and 12 per token.
  */
 weir_status_t weir_tokenizer_encode(const weir_tokenizer_t *tok, weir_str_t text,
                                     const weir_text_span_t *spans, size_t n_spans, bool add_bos,

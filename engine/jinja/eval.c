@@ -63,10 +63,13 @@ static bool eval_cond(weir_ji_t *in, const weir_jn_t *node, weir_jv_t *out)
     if (node->c != NULL) {
         return weir_ji_eval(in, node->c, out);
     }
-    return weir_jv_undefined(in,
-                             "the inline if-expression evaluated to false and no else section "
-                             "was defined.",
-                             out);
+    char text[120];
+    snprintf(text, sizeof(text),
+             "the inline if-expression on line %u evaluated to false and no else section was "
+             "defined.",
+             node->line);
+    char *hint = weir_arena_strndup(&in->arena, text, strlen(text));
+    return hint == NULL ? weir_ji_nomem(in) : weir_jv_undefined(in, hint, out);
 }
 
 static bool compare_one(weir_ji_t *in, weir_jop_t op, weir_jv_t a, weir_jv_t b, bool *out)

@@ -188,7 +188,7 @@ static bool fn_range(weir_ji_t *in, weir_jv_t self, const weir_jcall_t *call, we
     if (r == NULL) {
         return false;
     }
-    *r = (weir_jrange_t){.start = v[0], .step = n > 1 ? v[2] : 1, .n = (int64_t)n};
+    *r = (weir_jrange_t){.start = v[0], .stop = v[1], .step = v[2], .n = (int64_t)n};
     *out = (weir_jv_t){.type = WEIR_JV_RANGE, .trusted = trusted, .u.range = r};
     return true;
 }

@@ -192,6 +192,10 @@ static bool lex_comment(lexer_t *lx, size_t start)
             return true;
         }
     }
+    if (start == lx->src.len) { /* jinja2 takes an opened comment with nothing behind it */
+        note_end(lx, start);
+        return true;
+    }
     return fail(lx, start, WEIR_ERR_INVALID, "comment without an end: write #}");
 }
 
@@ -239,6 +243,10 @@ static bool lex_raw(lexer_t *lx, size_t start)
             note_end(lx, end);
             return true;
         }
+    }
+    if (start == lx->src.len) {
+        note_end(lx, start);
+        return true;
     }
     return fail(lx, start, WEIR_ERR_INVALID, "raw without an end: write {% endraw %}");
 }

@@ -130,6 +130,12 @@ METHOD(list_extend)
     return true;
 }
 
+METHOD(list_copy)
+{
+    weir_jv_t parts[3] = {weir_jv_none(), weir_jv_none(), weir_jv_none()};
+    return no_arguments(in, call, "copy") && weir_ji_slice(in, self, parts, out);
+}
+
 METHOD(list_pop)
 {
     weir_jlist_t *list = self.u.list;
@@ -256,13 +262,11 @@ static const weir_jbuiltin_t dict_methods[] = {{"items", dict_items, 0, {NULL}},
                                                {"setdefault", dict_setdefault, 0, {NULL}},
                                                {"copy", dict_copy, 0, {NULL}},
                                                {NULL, NULL, 0, {NULL}}};
-static const weir_jbuiltin_t list_methods[] = {{"append", list_append, 0, {NULL}},
-                                               {"pop", list_pop, 0, {NULL}},
-                                               {"extend", list_extend, 0, {NULL}},
-                                               {"insert", list_insert, 0, {NULL}},
-                                               {"index", sequence_index, 0, {NULL}},
-                                               {"count", sequence_count, 0, {NULL}},
-                                               {NULL, NULL, 0, {NULL}}};
+static const weir_jbuiltin_t list_methods[] = {
+    {"append", list_append, 0, {NULL}},   {"pop", list_pop, 0, {NULL}},
+    {"extend", list_extend, 0, {NULL}},   {"insert", list_insert, 0, {NULL}},
+    {"index", sequence_index, 0, {NULL}}, {"count", sequence_count, 0, {NULL}},
+    {"copy", list_copy, 0, {NULL}},       {NULL, NULL, 0, {NULL}}};
 static const weir_jbuiltin_t tuple_methods[] = {{"index", sequence_index, 0, {NULL}},
                                                 {"count", sequence_count, 0, {NULL}},
                                                 {NULL, NULL, 0, {NULL}}};
@@ -273,13 +277,13 @@ static const weir_jbuiltin_t cycler_methods[] = {
     {"next", cycler_next, 0, {NULL}}, {"reset", cycler_reset, 0, {NULL}}, {NULL, NULL, 0, {NULL}}};
 static const weir_jbuiltin_t no_methods[] = {{NULL, NULL, 0, {NULL}}};
 
-/* What Python has and this component has not. A dict or list then still "has" the attribute
- * (`x.clear is defined`), but a call of it is refused when the template is compiled. */
+/* What Python has and this component has not; a call is refused when the template is compiled. The
+ * sandbox hides those that change a dict or list: such an attribute is undefined. */
 static const char *const foreign_str[] = {"casefold",  "encode",       "expandtabs",  "format_map",
                                           "isdecimal", "isidentifier", "isprintable", "istitle",
                                           "maketrans", "translate",    NULL};
 static const char *const foreign_dict[] = {"clear", "fromkeys", "popitem", NULL};
-static const char *const foreign_list[] = {"clear", "copy", "remove", "reverse", "sort", NULL};
+static const char *const foreign_list[] = {"clear", "remove", "reverse", "sort", NULL};
 static const char *const foreign_none[] = {NULL};
 
 static const weir_jbuiltin_t *methods_of(weir_jv_t v, const char *const **foreign)
@@ -353,6 +357,10 @@ bool weir_jmethod_get(weir_ji_t *in, weir_jv_t v, const weir_js_t *name, weir_jv
         b++;
     }
     if (b->name == NULL && listed(foreign, name)) {
+        *found = true;
+        if (foreign != foreign_str) {
+            return weir_jv_undefined(in, "access to this attribute is unsafe.", out);
+        }
         b = &foreign_method;
     }
     *found = b->name != NULL;

@@ -248,10 +248,7 @@ static bool split_space(weir_ji_t *in, const weir_js_t *s, int64_t max, weir_jli
         }
         uint32_t start = i;
         if (max-- == 0) {
-            weir_jv_t rest;
-            return weir_js_slice(in, s, start, s->len, &rest) &&
-                   weir_jstr_strip(in, rest.u.s, NULL, WEIR_JSTRIP_RIGHT, &rest) &&
-                   weir_jlist_push(in, list, rest);
+            return push_cut(in, list, s, start, s->len);
         }
         while (i < s->len && !space_at(s, i, &n)) {
             i += n;

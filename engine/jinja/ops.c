@@ -350,14 +350,15 @@ static bool slice_string(weir_ji_t *in, const weir_js_t *s, int64_t start, int64
     return weir_jb_finish(&b, out);
 }
 
-static bool slice_range(weir_ji_t *in, weir_jv_t obj, int64_t start, int64_t count, int64_t step,
-                        weir_jv_t *out)
+static bool slice_range(weir_ji_t *in, weir_jv_t obj, const int64_t bounds[2], int64_t count,
+                        int64_t step, weir_jv_t *out)
 {
     weir_jrange_t *r = weir_ji_alloc(in, sizeof(*r));
     if (r == NULL) {
         return false;
     }
-    *r = (weir_jrange_t){.start = obj.u.range->start + start * obj.u.range->step,
+    *r = (weir_jrange_t){.start = obj.u.range->start + bounds[0] * obj.u.range->step,
+                         .stop = obj.u.range->start + bounds[1] * obj.u.range->step,
                          .step = obj.u.range->step * step,
                          .n = count};
     *out = (weir_jv_t){.type = WEIR_JV_RANGE, .trusted = obj.trusted, .u.range = r};
@@ -374,8 +375,8 @@ bool weir_ji_slice(weir_ji_t *in, weir_jv_t obj, const weir_jv_t parts[3], weir_
         return weir_jv_fail_undefined(in, obj);
     }
     if (!is_sequence(obj) && !weir_jv_is(obj, WEIR_JV_RANGE)) {
-        weir_jv_t name;
-        return weir_jv_stringz(in, "slice", true, &name) && weir_jv_missing(in, obj, name, out);
+        return weir_ji_fail(in, WEIR_ERR_INVALID, "'%s' object is not subscriptable",
+                            weir_jv_type_name(obj));
     }
     if (!weir_jv_len(in, obj, &n) || !slice_bounds(in, parts, n, &start, &stop, &step)) {
         return false;
@@ -387,7 +388,8 @@ bool weir_ji_slice(weir_ji_t *in, weir_jv_t obj, const weir_jv_t parts[3], weir_
     int64_t stride = step > 0 ? step : -step;
     int64_t count = span <= 0 ? 0 : (span + stride - 1) / stride;
     if (weir_jv_is(obj, WEIR_JV_RANGE)) {
-        return slice_range(in, obj, start, count, step, out);
+        const int64_t bounds[2] = {start, stop};
+        return slice_range(in, obj, bounds, count, step, out);
     }
     weir_jlist_t *list = weir_jlist_new(in, (uint32_t)count);
     if (list == NULL) {

@@ -109,11 +109,10 @@ static bool repr_view(weir_jb_t *b, weir_jv_t v, uint32_t depth)
 static void repr_range(weir_jb_t *b, const weir_jrange_t *r)
 {
     char text[96];
-    int64_t stop = r->start + r->n * r->step;
     int n = r->step == 1 ? snprintf(text, sizeof(text), "range(%lld, %lld)", (long long)r->start,
-                                    (long long)stop)
+                                    (long long)r->stop)
                          : snprintf(text, sizeof(text), "range(%lld, %lld, %lld)",
-                                    (long long)r->start, (long long)stop, (long long)r->step);
+                                    (long long)r->start, (long long)r->stop, (long long)r->step);
     weir_jb_add(b, text, (size_t)n, false);
 }
 
@@ -232,8 +231,7 @@ static void json_escape(char text[16], uint32_t cp, bool ascii)
     if (simple != NULL) {
         snprintf(text, 16, "\\%c", to[simple - from]);
     } else if (cp < 0x20 || (ascii && cp > 0x7E && cp < 0x10000)) {
-        /* json.dumps leaves DEL alone: it is ASCII. */
-        snprintf(text, 16, cp == 0x7F ? "\x7f" : "\\u%04x", cp);
+        snprintf(text, 16, "\\u%04x", cp);
     } else if (ascii && cp >= 0x10000) {
         snprintf(text, 16, "\\u%04x\\u%04x", 0xD800 + ((cp - 0x10000) >> 10),
                  0xDC00 + ((cp - 0x10000) & 0x3FF));

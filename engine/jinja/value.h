@@ -123,6 +123,7 @@ struct weir_jgen {
 
 struct weir_jrange {
     int64_t start;
+    int64_t stop; /* as it was asked for */
     int64_t step;
     int64_t n;
 };

@@ -148,6 +148,18 @@ def stream_last_without_blank_line(_, reply):
     reply.end()
 
 
+@scenario
+def stream_large(_, reply):
+    reply.begin()
+    event = "data: %s\n\n" % json.dumps(chunk("x" * 1000))
+    for _ in range(100):
+        reply.piece(event * 200)
+    reply.piece("data: [DONE]\n\n")
+    reply.end()
+    large_sent.set()
+
+
+large_sent = threading.Event()
 cut_at = 0
 
 
@@ -347,6 +359,14 @@ is_(wrong, [], "cut at each of %d places: the same usage" % (total - 1))
 r, row = row_of("/late")
 ok(row["ttft_ms"] >= 440, "the time to the first token is that of text, not of the role (%s ms)"
    % row["ttft_ms"])
+
+s = gw.stream("POST", "/buffered/stream_large", json={}, headers=bearer("good"))
+ok(large_sent.wait(20), "with proxy_buffering NGINX takes an answer that nobody reads")
+is_(s.read().count(b'"content"'), 20000, "and the client gets it whole")
+s.close()
+count += 1
+is_(tokens(gw.usage(count)[-1]), (0, 0, 20000, "counted"),
+    "what lay in a temporary file is counted too")
 
 # -- the upstream breaks off
 

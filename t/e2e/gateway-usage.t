@@ -247,6 +247,7 @@ gw = Gateway(up, allow=[r"upstream prematurely closed", r"recv\(\) failed"], mor
             proxy_pass http://engine/;
             include @root@/config/weir-proxy.conf;
             proxy_buffering on;
+            sendfile on;
             proxy_buffers 2 4k; proxy_buffer_size 4k; proxy_busy_buffers_size 4k;
         }
 """.replace("include @root@/config/weir-proxy.conf;", """

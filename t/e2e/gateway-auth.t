@@ -326,14 +326,14 @@ for i, data in enumerate(HOSTILE):
     ok(b"chatcmpl-1" not in got, "hostile request %d is not answered by the upstream" % i)
 
 # A request with a key opens the connection to no other request on it.
-got = hostile(lines("GET /v1/models HTTP/1.1", host, good) 
+got = hostile(lines("GET /v1/models HTTP/1.1", host, good)
               + lines("GET /pipelined HTTP/1.1", host, "Connection: close"), half_close=False)
 is_(len(up.requests) - before, 1, "of two pipelined requests only the one with a key passes")
 ok(got.count(b"HTTP/1.1 200") == 1 and got.count(b"HTTP/1.1 401") == 1,
    "the other one is answered with 401")
 before = len(up.requests)
 got = hostile(lines("POST /v1/chat/completions HTTP/1.1", host, good,
-                    "Content-Length: %d" % len(smuggled), body=smuggled) 
+                    "Content-Length: %d" % len(smuggled), body=smuggled)
               + lines("GET /x HTTP/1.1", host, "Connection: close"), half_close=False)
 is_([r.path for r in up.requests[before:]], ["/v1/chat/completions"],
     "a request inside a body is a body")

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""The gateway's life: configurations that must be refused, reload, log rotation, a full disk, killed
-and ended workers, and memory under a slow reader."""
+"""The gateway's life: configurations that must be refused, reload, log rotation, a full disk,
+killed and ended workers, and memory under a slow reader."""
 
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -12,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
-from weirgateway import (KEYS, Gateway, HTTP, bearer, chunk, completion, key_id,  # noqa: E402
+from weirgateway import (Gateway, HTTP, bearer, chunk, completion, key_id,  # noqa: E402
                          key_record, tenants_document, usage_object)
 from weirnginx import Nginx, Upstream  # noqa: E402
 from weirtap import diag, done_testing, is_, like, ok, wait_for  # noqa: E402

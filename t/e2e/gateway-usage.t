@@ -242,7 +242,7 @@ def late(_, reply):
 
 stop_slow = threading.Event()
 up = Upstream(answer)
-gw = Gateway(up, allow=[r"upstream prematurely closed", r"recv\(\) failed"], more_server="""
+gw = Gateway(up, workers=2, allow=[r"upstream prematurely closed", r"recv\(\) failed"], more_server="""
         location /buffered/ {
             proxy_pass http://engine/;
             include @root@/config/weir-proxy.conf;

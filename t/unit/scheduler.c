@@ -210,10 +210,12 @@ static void reference_text(const weir_generate_t *p, answer_t *a, weir_arena_t *
             weir_buf_append_str(&bytes, token_bytes(NULL, a->tokens[i]));
         }
     }
-    weir_str_t text;
+    weir_str_t text = {0};
     weir_utf8_sanitize(weir_str(bytes.data, bytes.len), arena, &text);
-    memcpy(a->text, text.data, text.len);
     a->n_text = (uint32_t)text.len;
+    if (text.len > 0) {
+        memcpy(a->text, text.data, text.len);
+    }
 }
 
 /* Cuts the text where the first stop string begins; true if there is one. */

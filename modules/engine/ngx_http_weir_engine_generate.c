@@ -319,9 +319,7 @@ ngx_http_weir_engine_deliver(ngx_http_weir_engine_gen_t *gen,
     ctx = gen->ctx;
     wmcf = ctx->wmcf;
 
-    if (event->type == WEIR_EVENT_STARTED) {
-        ctx->started = 1;
-    }
+    ctx->started = 1;
 
     if (event->choice < ctx->req.generate.n) {
         ngx_http_weir_engine_measure(ctx,

@@ -13,7 +13,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from weirnginx import BUILD, Nginx, request, run_dir  # noqa: E402
-from weirtap import diag, done_testing, is_, like, ok, skip_all, wait_for  # noqa: E402
+from weirtap import diag, done_testing, is_, like, ok, skip, skip_all, wait_for  # noqa: E402
 
 TINY = os.path.join(BUILD, "t", "bin", "tiny-model")
 if not os.access(TINY, os.X_OK):
@@ -446,6 +446,19 @@ def running(ng):
     return metric(ng, "weir_engine_sequences_running")
 
 
+def test_early_headers(ng):
+    """The headers and the role are there while the prompt is still being worked on."""
+    before = metric(ng, "weir_engine_generated_tokens_total")
+    s = ng.stream("POST", "/v1/chat/completions", timeout=60,
+                  json=chat(messages=[{"role": "user", "content": "word " * 500}], stream=True))
+    is_(metric(ng, "weir_engine_generated_tokens_total"), before, "headers come before any token")
+    first = json.loads(next(s.events())[1])
+    is_(first["choices"][0]["delta"]["role"], "assistant", "with the role")
+    is_(metric(ng, "weir_engine_generated_tokens_total"), before, "which waits for no token either")
+    s.close()
+    ok(wait_for(lambda: running(ng) == 0, 5), "cancelled within its prompt")
+
+
 def test_abort(ng):
     s = ng.stream("POST", "/v1/chat/completions", json=chat(max_tokens=4000, n=3, stream=True))
     next(s.events())
@@ -453,7 +466,7 @@ def test_abort(ng):
     s.close()
     ok(wait_for(lambda: running(ng) == 0, 5), "a client that leaves frees its slots")
     before = metric(ng, "weir_engine_client_disconnects_total")
-    is_(before, 1, "and is counted")
+    is_(before, 2, "and is counted")
 
     body = json.dumps(chat(max_tokens=4000)).encode()
     with socket.create_connection(("127.0.0.1", ng.port)) as c:
@@ -530,8 +543,9 @@ def test_crash(ng):
 
 
 def test_slow():
-    ng = engine(SLOW, "isa=scalar max_running=3 max_queue=4")
+    ng = engine(SLOW, "isa=scalar max_running=3 max_queue=4 step_tokens=64")
     ok(wait_ready(ng), "the slow engine gets ready")
+    test_early_headers(ng)
     test_abort(ng)
     test_reload(ng)
     test_crash(ng)
@@ -562,6 +576,37 @@ def test_slow_client():
     like(r.json()["error"]["message"], "request_memory", "that says what to do")
     r = request(os.path.join(ng.dir, "engine.sock"), "GET", "/health")
     is_(r.status, 200, "the Unix socket serves, too")
+
+
+def test_real():
+    """The model of WEIR_MODEL, or of the cache, if it is there."""
+    path = os.environ.get("WEIR_MODEL") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "weir", "models",
+        "smollm2-135m-instruct.gguf")
+    if not os.path.exists(path):
+        skip("no real model: WEIR_MODEL names none and the cache has none", 1)
+        return
+    ng = engine(path, "context=2048")
+    ok(wait_ready(ng), "real model: ready")
+    messages = [{"role": "user", "content": "What is 2+2? Answer with the number."}]
+    r = ng.request("POST", "/v1/chat/completions",
+                   json={"model": "tiny", "messages": messages, "temperature": 0,
+                         "max_tokens": 40}).json()
+    like(r["choices"][0]["message"]["content"], r"\b4\b", "real model: two and two")
+    is_(r["choices"][0]["finish_reason"], "stop", "real model: it ends by itself")
+    s = ng.request("POST", "/v1/chat/completions",
+                   json={"model": "tiny", "messages": messages, "temperature": 0,
+                         "max_tokens": 40, "stream": True})
+    is_("".join(c["choices"][0]["delta"].get("content", "") for c in chunks(s)),
+        r["choices"][0]["message"]["content"], "real model: the same streamed")
+    r = ng.request("POST", "/v1/completions",
+                   json={"model": "tiny", "prompt": "The capital of France is",
+                         "max_tokens": 3, "temperature": 0}).json()
+    like(r["choices"][0]["text"], "^ Paris", "real model: knows Paris")
+    is_error(ng.request("POST", "/v1/completions",
+                        json={"model": "tiny", "prompt": "word " * 3000}), 400,
+             "context_length_exceeded", "prompt", "real model: too long a prompt")
+    ng.stop()
 
 
 def refused(what, http, expected, **more):
@@ -601,6 +646,7 @@ def main():
         test_fast()
         test_slow()
         test_slow_client()
+        test_real()
     done_testing()
 
 

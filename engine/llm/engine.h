@@ -79,8 +79,9 @@ typedef struct {
 } weir_generate_t;
 
 typedef enum {
-    WEIR_EVENT_STARTED,      /* first token of the prompt is being computed; cached_tokens is set */
-    WEIR_EVENT_PROMPT_TOKEN, /* token, logprob and top of one prompt token (the first has none) */
+    WEIR_EVENT_STARTED, /* once per request: the prompt is being computed; cached_tokens is set */
+    WEIR_EVENT_PROMPT_TOKEN, /* token, logprob and top of one prompt token (the first has none: its
+                                logprob is NAN) */
     WEIR_EVENT_TOKEN,        /* token and, in text, the characters that became certain with it
                                 (none while a stop string may still match or a character is
                                 incomplete) */
@@ -139,7 +140,8 @@ typedef struct {
 weir_status_t weir_engine_open(const weir_engine_options_t *options, weir_engine_t **out,
                                weir_error_t *err);
 
-/* Cancels everything, ends the thread, frees. Undelivered events are dropped. */
+/* Cancels everything, ends the thread, frees. Undelivered events are dropped. Waits for the step
+ * or the loading that is under way. NULL is allowed. */
 void weir_engine_close(weir_engine_t *engine);
 
 /* The state; with FAILED, *err (may be NULL) says why. Any thread. */
@@ -164,7 +166,7 @@ const char *weir_engine_chat_problem(const weir_engine_t *engine);
 
 void weir_engine_backend_info(const weir_engine_t *engine, weir_backend_info_t *out);
 
-/* Longest sequence in tokens (prompt and answer) that the engine accepts. */
+/* Longest sequence in tokens (prompt and answer) that the engine accepts; 0 until READY. */
 uint32_t weir_engine_context(const weir_engine_t *engine);
 
 /*

@@ -121,7 +121,7 @@ weir_status_t weir_scheduler_open(const weir_scheduler_config_t *config, weir_sc
     weir_arena_init(&s->arena, 1 << 20, 0);
     if (!allocate(s)) {
         weir_scheduler_close(s);
-        return weir_error(err, WEIR_ERR_NOMEM, "no memory for %u requests of %u tokens", s->n_slots,
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for requests of %u tokens",
                           config->context);
     }
     status = weir_kv_cache_open(config->n_kv_blocks, config->hash_key, &s->kv, err);

@@ -1,12 +1,20 @@
 #include "engine/cpu/kernels.h"
 
+#include <cpuid.h>
 #include <string.h>
+
+/* clang 14 does not know the name "f16c". */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
 
 /* __builtin_cpu_supports asks cpuid and xgetbv: the system must save the registers too. */
 static bool has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 
 static bool has_avx512(void)

@@ -79,7 +79,8 @@ step() {
     fi
     [ -z "$weir_tty" ] || printf '\n'
     warn "failed after $weir_now s: $weir_text"
-    tail -n 25 "$weir_log" >&2
+    # The messages, not the compiler's command lines.
+    grep -Ev '^(gcc|clang-14|ar|mkdir) ' "$weir_log" | tail -n 25 | cut -c 1-400 >&2 || true
     warn "all of its output: $weir_log"
     return "$weir_rc"
 }

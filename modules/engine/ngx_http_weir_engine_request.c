@@ -462,6 +462,7 @@ ngx_http_weir_engine_models(ngx_http_request_t *r,
 
     wmcf = ctx->wmcf;
     single = NULL;
+    id = weir_str("", 0);
 
     if (ctx->route == NGX_HTTP_WEIR_ENGINE_MODEL) {
 

@@ -587,6 +587,17 @@ def test_real():
         skip("no real model: WEIR_MODEL names none and the cache has none", 1)
         return
     ng = engine(path, "context=2048")
+    r = ng.request("POST", "/v1/chat/completions", json=chat())
+    health = ng.get("/health")
+    if r.status == 200:
+        skip("it was loaded too fast to be seen loading", 2)
+    else:
+        is_error(r, 503, "model_loading", None, "while it loads, requests get a 503")
+        ok(r.headers.get("Retry-After") == "1" and r.headers.get("retry-after-ms") == "1000",
+           "with Retry-After")
+    if health.status == 503:
+        body = health.json()
+        ok(body["status"] == "loading" and 0 <= body["progress"] <= 1, "health says loading")
     ok(wait_ready(ng), "real model: ready")
     messages = [{"role": "user", "content": "What is 2+2? Answer with the number."}]
     r = ng.request("POST", "/v1/chat/completions",

@@ -31,16 +31,13 @@ static void make_one_line(char *text)
     }
 }
 
-__attribute__((format(printf, 5, 0))) static void fill(weir_error_t *err, weir_status_t status,
-                                                       const char *field, const char *code,
-                                                       const char *fmt, va_list args)
+static void finish(weir_error_t *err, weir_status_t status, const char *field, const char *code)
 {
     err->status = status;
-    vsnprintf(err->message, sizeof(err->message), fmt, args);
     make_one_line(err->message);
-    snprintf(err->field, sizeof(err->field), "%s", field == NULL ? "" : field);
+    snprintf(err->field, sizeof(err->field), "%s", field);
     make_one_line(err->field);
-    snprintf(err->code, sizeof(err->code), "%s", code == NULL ? "" : code);
+    snprintf(err->code, sizeof(err->code), "%s", code);
 }
 
 weir_status_t weir_error(weir_error_t *err, weir_status_t status, const char *fmt, ...)
@@ -48,8 +45,9 @@ weir_status_t weir_error(weir_error_t *err, weir_status_t status, const char *fm
     if (err != NULL) {
         va_list args;
         va_start(args, fmt);
-        fill(err, status, NULL, NULL, fmt, args);
+        vsnprintf(err->message, sizeof(err->message), fmt, args);
         va_end(args);
+        finish(err, status, "", "");
     }
     return status;
 }
@@ -60,8 +58,9 @@ weir_status_t weir_error_at(weir_error_t *err, weir_status_t status, const char 
     if (err != NULL) {
         va_list args;
         va_start(args, fmt);
-        fill(err, status, field, code, fmt, args);
+        vsnprintf(err->message, sizeof(err->message), fmt, args);
         va_end(args);
+        finish(err, status, field == NULL ? "" : field, code == NULL ? "" : code);
     }
     return status;
 }

@@ -455,7 +455,7 @@ static weir_status_t refuse_unknown_tensors(loader_t *l)
 weir_status_t weir_model_load(const weir_gguf_t *gguf, weir_arena_t *arena, weir_model_t **out,
                               weir_error_t *err)
 {
-    loader_t l = {.gguf = gguf, .arena = arena, .err = err};
+    loader_t l = {.gguf = gguf, .family = &families[0], .arena = arena, .err = err};
     l.model = weir_arena_calloc(arena, 1, sizeof(*l.model));
     if (l.model == NULL) {
         return weir_error(err, WEIR_ERR_NOMEM, "out of memory for the model's table");

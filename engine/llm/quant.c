@@ -265,9 +265,10 @@ static void dequantize_q6_k(const uint8_t *b, float *y)
     float d = read_f16(b + 208);
     for (int i = 0; i < 256; i++) {
         int low, low_shift, high, high_shift;
+        int sub_block = i / 16;
         q6_k_position(i, &low, &low_shift, &high, &high_shift);
         int q = (ql[low] >> low_shift & 15) | (qh[high] >> high_shift & 3) << 4;
-        y[i] = d * (float)scales[i / 16] * (float)(q - 32);
+        y[i] = d * (float)scales[sub_block] * (float)(q - 32);
     }
 }
 

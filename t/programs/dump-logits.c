@@ -181,7 +181,7 @@ static void run(dump_t *d, uint32_t first, uint32_t last)
     const size_t n_vocab = d->model->n_vocab;
     for (;;) {
         weir_batch_seq_t parts[MAX_SEQUENCES];
-        uint32_t owner[MAX_SEQUENCES];
+        uint32_t owner[MAX_SEQUENCES] = {0};
         weir_batch_t batch = {.seqs = parts};
         for (uint32_t i = first; i < last; i++) {
             if (d->sequences[i].done < d->sequences[i].n_tokens) {

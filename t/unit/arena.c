@@ -17,7 +17,11 @@ static void test_alignment_and_contents(rng_t *rng)
     for (int i = 0; i < PIECES; i++) {
         sizes[i] = rng_below(rng, i % 50 == 0 ? 5000 : 100);
         pieces[i] = weir_arena_alloc(&arena, sizes[i]);
-        aligned = aligned && pieces[i] != NULL && (uintptr_t)pieces[i] % 16 == 0;
+        if (pieces[i] == NULL) {
+            ok(false, "malloc gives %zu bytes", sizes[i]);
+            return;
+        }
+        aligned = aligned && (uintptr_t)pieces[i] % 16 == 0;
         memset(pieces[i], i & 0xFF, sizes[i]);
     }
     ok(aligned, "every piece is aligned to 16");

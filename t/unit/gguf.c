@@ -113,8 +113,12 @@ static void test_tensors(const weir_gguf_t *g, const char *base, uint32_t alignm
 {
     is_int(weir_gguf_tensor_count(g), 3, "three tensors");
     const weir_gguf_tensor_t *t = weir_gguf_tensor(g, "matrix");
-    ok(t != NULL && t->type == WEIR_DTYPE_Q8_0 && t->n_dims == 2 && t->dims[0] == 32 &&
-           t->dims[1] == 2 && t->dims[2] == 1 && t->dims[3] == 1 && t->bytes == 68,
+    if (t == NULL) {
+        ok(false, "a tensor by name");
+        return;
+    }
+    ok(t->type == WEIR_DTYPE_Q8_0 && t->n_dims == 2 && t->dims[0] == 32 && t->dims[1] == 2 &&
+           t->dims[2] == 1 && t->dims[3] == 1 && t->bytes == 68,
        "its shape, type and size");
     ok(((uintptr_t)t->data - (uintptr_t)base) % alignment == 0, "its data is aligned");
     float first;

@@ -71,8 +71,8 @@ static void test_layers(void)
        "norms, and what llama does not have");
     ok(m->tied && m->output.data == m->token_embd.data && m->output.type == WEIR_DTYPE_Q8_0,
        "a tied head is the embedding");
-    uint64_t per_layer = 64 * 96 + 2 * 64 * 48 + 96 * 64 + 3 * 64 * 128 + 2 * 64;
-    is_int((long long)m->n_params, (long long)(384 * 64 + 64 + 3 * per_layer),
+    long long per_layer = 64 * 96 + 2 * 64 * 48 + 96 * 64 + 3 * 64 * 128 + 2 * 64;
+    is_int((long long)m->n_params, 384 * 64 + 64 + 3 * per_layer,
            "parameters are counted, the head once");
     unload(&l);
 }

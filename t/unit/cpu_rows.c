@@ -89,15 +89,16 @@ static void check_silu(const weir_kernels_t *k)
     enum { N = 2003 };
     static float g[N + 1], up[N];
     double worst = 0;
+    const int middle = N / 2;
 
     for (int i = 0; i < N; i++) {
-        g[i] = (float)(i - N / 2) * 0.1f; /* -100 .. 100 */
+        g[i] = (float)(i - middle) * 0.1f; /* -100 .. 100 */
         up[i] = 1.0f + (float)(i % 7);
     }
     g[N] = 42.0f;
     k->silu_mul(g, up, N);
     for (int i = 0; i < N; i++) {
-        double x = (double)((float)(i - N / 2) * 0.1f);
+        double x = (double)((float)(i - middle) * 0.1f);
         double d = difference(g[i], x / (1.0 + exp(-x)) * (double)up[i]);
         worst = d > worst ? d : worst;
     }

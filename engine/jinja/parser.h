@@ -1,6 +1,7 @@
 /*
- * Shared by the two halves of the parser: parser.c (statements) and parse_expr.c (expressions).
- * Internal to this folder. All functions return NULL or false once the error is set.
+ * Shared by the parts of the parser: parser.c (statements), parse_expr.c (operators, calls,
+ * filters) and parse_literal.c (literals, names, tuples). Internal to this folder. All functions
+ * return NULL or false once the error is set.
  */
 #ifndef WEIR_JINJA_PARSER_H
 #define WEIR_JINJA_PARSER_H
@@ -51,11 +52,21 @@ bool weir_jparse_skip_op(weir_jparser_t *p, char a);
 bool weir_jparse_skip_name(weir_jparser_t *p, const char *name);
 bool weir_jparse_expect_op(weir_jparser_t *p, char a);
 
+/* At a token of that kind (parse_literal.c). */
+weir_jn_t *weir_jparse_string_literal(weir_jparser_t *p);
+weir_jn_t *weir_jparse_number_literal(weir_jparser_t *p);
+weir_jn_t *weir_jparse_list_literal(weir_jparser_t *p);
+weir_jn_t *weir_jparse_dict_literal(weir_jparser_t *p);
+weir_jn_t *weir_jparse_name(weir_jparser_t *p);
+
 /* An expression; with_cond: an inline if may follow. */
 weir_jn_t *weir_jparse_expression(weir_jparser_t *p, bool with_cond);
 /* What stands in a print tag or behind `set x =`: one expression, or a tuple without brackets.
  * end_name: a name that ends it ("recursive"), or NULL. */
 weir_jn_t *weir_jparse_tuple(weir_jparser_t *p, bool with_cond, const char *end_name);
+/* The same; explicit: it stands in parentheses and may be empty. */
+weir_jn_t *weir_jparse_any_tuple(weir_jparser_t *p, bool with_cond, const char *end_name,
+                                 bool explicit);
 /* An assignment target: a name, namespace attribute, or tuple of these. */
 weir_jn_t *weir_jparse_target(weir_jparser_t *p, const char *end_name, bool with_namespace);
 /* Filters "|a|b(1)" applied to input; with `first`, the first name has no bar before it. */

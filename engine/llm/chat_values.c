@@ -225,11 +225,14 @@ static weir_status_t set_kwargs(weir_jinja_t *in, const weir_chat_request_t *req
 
 static weir_status_t set_tools(weir_jinja_t *in, const weir_chat_request_t *req, weir_error_t *err)
 {
-    if (req->tools == WEIR_JSON_NONE || req->doc->nodes[req->tools].size == 0) {
+    if (req->tools == WEIR_JSON_NONE || weir_json_type(req->doc, req->tools) == WEIR_JSON_NULL) {
         return weir_jinja_set_none(in, "tools", err);
     }
     if (weir_json_type(req->doc, req->tools) != WEIR_JSON_ARRAY) {
         return weir_error_at(err, WEIR_ERR_INVALID, "tools", NULL, "tools must be an array");
+    }
+    if (req->doc->nodes[req->tools].size == 0) {
+        return weir_jinja_set_none(in, "tools", err);
     }
     return weir_jinja_set_json(in, "tools", req->doc, req->tools, err);
 }

@@ -18,6 +18,10 @@
 #include "lua-free-filters/usage_tap.h"
 
 
+/* drawn for many request ids at once: one draw is 6,000 instructions */
+
+#define NGX_HTTP_WEIR_RANDOM          1024
+
 /* longest request id that is taken from a client */
 
 #define NGX_HTTP_WEIR_MAX_REQUEST_ID  128
@@ -40,6 +44,11 @@ typedef struct {
     ngx_uint_t                     refusal_level;
 
     ngx_flag_t                     used;
+
+    /* of this worker: empty in the master, so that no two get the same */
+
+    u_char                         random[NGX_HTTP_WEIR_RANDOM];
+    size_t                         random_left;
 
     /* governed requests of this worker that are not settled yet */
 

@@ -33,6 +33,8 @@ static void ngx_http_weir_cleanup(void *data);
 static ngx_int_t ngx_http_weir_set_request_id(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_valid_request_id(ngx_str_t *id);
+static void ngx_http_weir_random(ngx_http_request_t *r,
+    ngx_http_weir_core_main_conf_t *wmcf, u_char *bytes, size_t len);
 static ngx_uint_t ngx_http_weir_final_status(ngx_http_request_t *r);
 static void ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx);
 static weir_str_t ngx_http_weir_cut(ngx_str_t *s, size_t max);
@@ -222,14 +224,7 @@ ngx_http_weir_set_request_id(ngx_http_request_t *r,
     ctx->public.request_id.data = p;
     ctx->public.request_id.len = sizeof("req_") - 1 + 2 * sizeof(bytes);
 
-    if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "RAND_bytes() failed");
-
-        for (i = 0; i < sizeof(bytes); i++) {
-            bytes[i] = (u_char) ngx_random();
-        }
-    }
+    ngx_http_weir_random(r, ctx->wmcf, bytes, sizeof(bytes));
 
     p = ngx_cpymem(p, "req_", sizeof("req_") - 1);
     (void) ngx_hex_dump(p, bytes, sizeof(bytes));
@@ -263,6 +258,31 @@ ngx_http_weir_valid_request_id(ngx_str_t *id)
     }
 
     return 1;
+}
+
+
+static void
+ngx_http_weir_random(ngx_http_request_t *r,
+    ngx_http_weir_core_main_conf_t *wmcf, u_char *bytes, size_t len)
+{
+    size_t  i;
+
+    if (wmcf->random_left < len) {
+
+        if (RAND_bytes(wmcf->random, NGX_HTTP_WEIR_RANDOM) != 1) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "RAND_bytes() failed");
+
+            for (i = 0; i < NGX_HTTP_WEIR_RANDOM; i++) {
+                wmcf->random[i] = (u_char) ngx_random();
+            }
+        }
+
+        wmcf->random_left = NGX_HTTP_WEIR_RANDOM;
+    }
+
+    wmcf->random_left -= len;
+    ngx_memcpy(bytes, wmcf->random + wmcf->random_left, len);
 }
 
 

@@ -85,8 +85,11 @@ step() {
     return "$weir_rc"
 }
 
+# What a log says last, in few words: of a compiler's command line only the file.
 last_line() {
-    tail -c 400 "$1" 2> /dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c 1-90
+    tail -c 3000 "$1" 2> /dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 |
+        sed -E 's/^.*(gcc|clang-14) .* -c ([^ ]+\.c) .*$/\2/; s/^.*(gcc|clang-14) .* -o ([^ ]+)$/\2/' |
+        cut -c 1-90
 }
 
 # Absolute form of a path that need not exist.

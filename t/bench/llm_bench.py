@@ -196,14 +196,23 @@ def machine():
     return "%s, %d cores, Linux %s" % (model, os.cpu_count(), platform.release().split("-")[0])
 
 
-def write_page(o, text, info):
+def load_note(load):
+    """What else was on the machine: llama.cpp's threads spin for each other and suffer most."""
+    if load < 0.5:
+        return "Load average before the run: %.1f." % load
+    return ("Load average before the run: %.1f. Other programs took part of the cores, so the rates are "
+            "low, and the ratios high: llama.cpp's threads spin for one another." % load)
+
+
+def write_page(o, text, info, load):
     command = "t/bench/llm_bench.py --rounds %d --prefill %d --decode %d --depth %d --write" % (
         o.rounds, o.prefill, o.decode, o.depth)
     measured = "\n".join([
         BEGIN, "", "Measured %s by `%s` on: %s; kernels %s." % (
             time.strftime("%Y-%m-%d"), command, machine(), info.get("isa", "?")),
-        "Model %s. Medians of %d alternating rounds (least-most)." % (
-            info.get("model", os.path.basename(o.model)), o.rounds), "", text, "", END])
+        "Model %s. Medians of %d alternating rounds (least-most). %s" % (
+            info.get("model", os.path.basename(o.model)), o.rounds, load_note(load)),
+        "", text, "", END])
     with open(PAGE, encoding="utf-8") as f:
         page = f.read()
     before, rest = page.split(BEGIN, 1)
@@ -253,15 +262,17 @@ def main():
                            os.path.relpath(MEMBW, ROOT)], stdout=sys.stderr)
     if done.returncode != 0:
         raise SystemExit("weir-llm and membw could not be built")
+    load = os.getloadavg()[0]
     results, info = measure(o)
     if o.json:
         print(json.dumps({"machine": machine(), "info": info, "results": results}, indent=1))
     text = table(o, results, info)
     if not o.json:
         print(machine())
+        print(load_note(load))
         print(text)
     if o.write:
-        write_page(o, text, info)
+        write_page(o, text, info, load)
 
 
 if __name__ == "__main__":

@@ -520,7 +520,7 @@ bool weir_ji_args(weir_ji_t *in, const weir_jargs_t *args, weir_jcall_t *call)
         return true;
     }
     uint32_t cap = args->n_kw + (args->star_star == NULL ? 0 : 64);
-    const weir_js_t **names = weir_ji_alloc(in, cap * sizeof(*names));
+    const weir_js_t **names = weir_ji_alloc(in, cap * sizeof(const weir_js_t *));
     weir_jv_t *values = weir_ji_alloc(in, cap * sizeof(*values));
     if (names == NULL || values == NULL) {
         return false;

@@ -14,7 +14,7 @@ typedef enum { FLOW_ERROR, FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE } flow_t;
 
 static flow_t execute(weir_ji_t *in, const weir_jn_t *node);
 
-bool weir_ji_fail(weir_ji_t *in, weir_status_t status, const char *fmt, ...)
+void weir_ji_set_error(weir_ji_t *in, weir_status_t status, const char *fmt, ...)
 {
     if (in->status == WEIR_OK) {
         char text[200];
@@ -26,7 +26,6 @@ bool weir_ji_fail(weir_ji_t *in, weir_status_t status, const char *fmt, ...)
             weir_error_at(&in->error, status, NULL, "template_error", "%s (chat template, line %u)",
                           text, in->where == NULL ? 0 : in->where->line);
     }
-    return false;
 }
 
 weir_arena_t *weir_ji_arena(weir_ji_t *in)
@@ -34,10 +33,10 @@ weir_arena_t *weir_ji_arena(weir_ji_t *in)
     return &in->arena;
 }
 
-bool weir_ji_nomem(weir_ji_t *in)
+void weir_ji_set_nomem(weir_ji_t *in)
 {
-    return weir_ji_fail(in, WEIR_ERR_LIMIT, "the template needs more than %zu bytes of memory",
-                        in->limits.max_memory);
+    weir_ji_set_error(in, WEIR_ERR_LIMIT, "the template needs more than %zu bytes of memory",
+                      in->limits.max_memory);
 }
 
 bool weir_ji_work(weir_ji_t *in, uint64_t n)
@@ -69,7 +68,7 @@ void *weir_ji_alloc(weir_ji_t *in, size_t size)
 {
     void *p = weir_arena_alloc(&in->arena, size);
     if (p == NULL) {
-        weir_ji_nomem(in);
+        weir_ji_set_nomem(in);
     }
     return p;
 }
@@ -372,7 +371,7 @@ static bool execute_call_block(weir_ji_t *in, const weir_jn_t *node)
         !make_macro(in, node->x.fn, &caller)) {
         return false;
     }
-    const weir_js_t **names = weir_ji_alloc(in, (call.n_kw + 1) * sizeof(*names));
+    const weir_js_t **names = weir_ji_alloc(in, (call.n_kw + 1) * sizeof(const weir_js_t *));
     weir_jv_t *values = weir_ji_alloc(in, (call.n_kw + 1) * sizeof(*values));
     if (names == NULL || values == NULL) {
         return false;
@@ -420,7 +419,7 @@ static flow_t execute_simple(weir_ji_t *in, const weir_jn_t *node)
     case WEIR_JN_CONTINUE:
         return FLOW_CONTINUE;
     default:
-        weir_ji_fail(in, WEIR_ERR_INTERNAL, "not a statement");
+        weir_ji_set_error(in, WEIR_ERR_INTERNAL, "not a statement");
         return FLOW_ERROR;
     }
 }

@@ -52,10 +52,13 @@ struct weir_ji {
     uint32_t sym_kwargs;
 };
 
-/* Sets the error (unless one is set) and returns false. */
-bool weir_ji_fail(weir_ji_t *in, weir_status_t status, const char *fmt, ...)
+/* Sets the error unless one is set. The macros are false, which a compiler or checker can see, for
+ * `return weir_ji_fail(...)`. */
+void weir_ji_set_error(weir_ji_t *in, weir_status_t status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-bool weir_ji_nomem(weir_ji_t *in);
+void weir_ji_set_nomem(weir_ji_t *in);
+#define weir_ji_fail(in, status, ...) (weir_ji_set_error(in, status, __VA_ARGS__), false)
+#define weir_ji_nomem(in)             (weir_ji_set_nomem(in), false)
 bool weir_ji_enter(weir_ji_t *in);
 void weir_ji_leave(weir_ji_t *in);
 void *weir_ji_alloc(weir_ji_t *in, size_t size);

@@ -22,7 +22,7 @@ static bool keyword_argument(weir_jparser_t *p, weir_jargs_t *args, weir_jnodes_
     }
     if (kw->n > *cap_names) {
         uint32_t cap = kw->cap;
-        const weir_js_t **grown = weir_arena_alloc(p->arena, cap * sizeof(*grown));
+        const weir_js_t **grown = weir_arena_alloc(p->arena, cap * sizeof(const weir_js_t *));
         if (grown == NULL) {
             return weir_jparse_fail(p, WEIR_ERR_NOMEM, p->tok, "out of memory");
         }
@@ -98,8 +98,8 @@ static weir_jn_t *call(weir_jparser_t *p, weir_jn_t *callee)
         return NULL;
     }
     if (callee->kind == WEIR_JN_ATTR && weir_jmethod_unsupported(callee->str)) {
-        weir_jparse_fail(p, WEIR_ERR_UNSUPPORTED, p->tok - 1, "method %.*s() is unsupported",
-                         (int)callee->str->len, callee->str->data);
+        weir_jparse_error(p, WEIR_ERR_UNSUPPORTED, p->tok - 1, "method %.*s() is unsupported",
+                          (int)callee->str->len, callee->str->data);
         return NULL;
     }
     node->a = callee;
@@ -129,7 +129,7 @@ static weir_jn_t *subscript(weir_jparser_t *p, weir_jn_t *object)
     weir_jn_t *node;
     if (weir_jparse_skip_op(p, ':')) {
         node = weir_jparse_node(p, WEIR_JN_SLICE, where);
-        weir_jn_t **parts = weir_arena_calloc(p->arena, 3, sizeof(*parts));
+        weir_jn_t **parts = weir_arena_calloc(p->arena, 3, sizeof(weir_jn_t *));
         if (node == NULL || parts == NULL) {
             return NULL;
         }
@@ -145,7 +145,7 @@ static weir_jn_t *subscript(weir_jparser_t *p, weir_jn_t *object)
         node->n = 3;
     } else {
         if (first == NULL) {
-            weir_jparse_fail(p, WEIR_ERR_INVALID, where, "expected an index");
+            weir_jparse_error(p, WEIR_ERR_INVALID, where, "expected an index");
             return NULL;
         }
         node = weir_jparse_node(p, WEIR_JN_ITEM, where);
@@ -155,7 +155,7 @@ static weir_jn_t *subscript(weir_jparser_t *p, weir_jn_t *object)
         node->b = first;
     }
     if (weir_jparse_is_op(p, ',', 0)) {
-        weir_jparse_fail(p, WEIR_ERR_UNSUPPORTED, p->tok, "an index of several parts");
+        weir_jparse_error(p, WEIR_ERR_UNSUPPORTED, p->tok, "an index of several parts");
         return NULL;
     }
     node->a = object;
@@ -176,7 +176,7 @@ static weir_jn_t *attribute(weir_jparser_t *p, weir_jn_t *object)
         return node->str == NULL ? NULL : sealed(p, node);
     }
     if (where->type != WEIR_JT_INT) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, where, "expected a name or number behind '.'");
+        weir_jparse_error(p, WEIR_ERR_INVALID, where, "expected a name or number behind '.'");
         return NULL;
     }
     weir_jn_t *node = weir_jparse_node(p, WEIR_JN_ITEM, where);
@@ -214,7 +214,7 @@ static weir_jn_t *filter(weir_jparser_t *p, weir_jn_t *input)
 {
     const weir_jtoken_t *where = p->tok++;
     if (where->type != WEIR_JT_NAME) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, where, "expected a filter's name");
+        weir_jparse_error(p, WEIR_ERR_INVALID, where, "expected a filter's name");
         return NULL;
     }
     weir_jn_t *node = weir_jparse_node(p, WEIR_JN_FILTER, where);
@@ -223,8 +223,8 @@ static weir_jn_t *filter(weir_jparser_t *p, weir_jn_t *input)
     }
     int id = weir_jfilter_find(where->text);
     if (id < 0) {
-        weir_jparse_fail(p, WEIR_ERR_UNSUPPORTED, where, "filter '%.*s' is unsupported",
-                         (int)where->text.len, where->text.data);
+        weir_jparse_error(p, WEIR_ERR_UNSUPPORTED, where, "filter '%.*s' is unsupported",
+                          (int)where->text.len, where->text.data);
         return NULL;
     }
     node->op = (uint8_t)id;
@@ -298,13 +298,13 @@ static weir_jn_t *test(weir_jparser_t *p, weir_jn_t *input)
     bool negated = weir_jparse_skip_name(p, "not");
     const weir_jtoken_t *name = p->tok++;
     if (name->type != WEIR_JT_NAME) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, name, "expected a test's name behind 'is'");
+        weir_jparse_error(p, WEIR_ERR_INVALID, name, "expected a test's name behind 'is'");
         return NULL;
     }
     int id = weir_jtest_find(name->text);
     if (id < 0) {
-        weir_jparse_fail(p, WEIR_ERR_UNSUPPORTED, name, "test '%.*s' is unsupported",
-                         (int)name->text.len, name->text.data);
+        weir_jparse_error(p, WEIR_ERR_UNSUPPORTED, name, "test '%.*s' is unsupported",
+                          (int)name->text.len, name->text.data);
         return NULL;
     }
     weir_jn_t *node = weir_jparse_node(p, WEIR_JN_TEST, where);
@@ -370,10 +370,10 @@ static weir_jn_t *primary_inner(weir_jparser_t *p)
         return weir_jparse_dict_literal(p);
     }
     if (p->tok->type == WEIR_JT_OP) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "unexpected '%.*s'", (int)p->tok->text.len,
-                         p->tok->text.data);
+        weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "unexpected '%.*s'", (int)p->tok->text.len,
+                          p->tok->text.data);
     } else {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "expected an expression");
+        weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "expected an expression");
     }
     return NULL;
 }
@@ -527,7 +527,7 @@ static weir_jn_t *comparison(weir_jparser_t *p)
     weir_jop_t op;
     while (first != NULL && comparison_op(p, &op)) {
         if (operands.n == sizeof(ops)) {
-            weir_jparse_fail(p, WEIR_ERR_LIMIT, p->tok, "more than 64 comparisons in a chain");
+            weir_jparse_error(p, WEIR_ERR_LIMIT, p->tok, "more than 64 comparisons in a chain");
             return NULL;
         }
         ops[operands.n] = (uint8_t)op;

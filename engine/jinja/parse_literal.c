@@ -129,7 +129,7 @@ static char *plain_digits(weir_jparser_t *p, weir_str_t text)
 {
     char *z = weir_arena_alloc(p->arena, text.len + 1);
     if (z == NULL) {
-        weir_jparse_fail(p, WEIR_ERR_NOMEM, p->tok, "out of memory");
+        weir_jparse_error(p, WEIR_ERR_NOMEM, p->tok, "out of memory");
         return NULL;
     }
     size_t n = 0;
@@ -159,7 +159,7 @@ weir_jn_t *weir_jparse_number_literal(weir_jparser_t *p)
     errno = 0;
     long long value = strtoll(base == 10 ? z : z + 2, NULL, base);
     if (errno != 0) {
-        weir_jparse_fail(p, WEIR_ERR_UNSUPPORTED, where, "integer literal beyond 64 bits");
+        weir_jparse_error(p, WEIR_ERR_UNSUPPORTED, where, "integer literal beyond 64 bits");
         return NULL;
     }
     return constant(p, where, weir_jv_int(value, true));
@@ -251,13 +251,13 @@ static weir_jn_t *target_primary(weir_jparser_t *p, bool with_namespace)
         weir_jn_t *node = weir_jparse_name(p);
         if (node == NULL || node->kind != WEIR_JN_NAME) {
             if (node != NULL) {
-                weir_jparse_fail(p, WEIR_ERR_INVALID, where, "can't assign to a constant");
+                weir_jparse_error(p, WEIR_ERR_INVALID, where, "can't assign to a constant");
             }
             return NULL;
         }
         if (with_namespace && weir_jparse_skip_op(p, '.')) {
             if (p->tok->type != WEIR_JT_NAME) {
-                weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "expected an attribute's name");
+                weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "expected an attribute's name");
                 return NULL;
             }
             node->kind = WEIR_JN_NSREF;
@@ -273,7 +273,7 @@ static weir_jn_t *target_primary(weir_jparser_t *p, bool with_namespace)
         weir_jparse_leave(p);
         return node != NULL && weir_jparse_expect_op(p, ')') ? node : NULL;
     }
-    weir_jparse_fail(p, WEIR_ERR_INVALID, where, "expected a variable to assign to");
+    weir_jparse_error(p, WEIR_ERR_INVALID, where, "expected a variable to assign to");
     return NULL;
 }
 
@@ -298,7 +298,7 @@ weir_jn_t *weir_jparse_target(weir_jparser_t *p, const char *end_name, bool with
         is_tuple = true;
     }
     if (items.n == 0) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, where, "expected a variable to assign to");
+        weir_jparse_error(p, WEIR_ERR_INVALID, where, "expected a variable to assign to");
         return NULL;
     }
     if (!is_tuple) {
@@ -338,7 +338,7 @@ weir_jn_t *weir_jparse_any_tuple(weir_jparser_t *p, bool with_cond, const char *
         return items.items[0];
     }
     if (!is_tuple && !explicit) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, where, "expected an expression");
+        weir_jparse_error(p, WEIR_ERR_INVALID, where, "expected an expression");
         return NULL;
     }
     weir_jn_t *node = weir_jparse_node(p, WEIR_JN_TUPLE, where);

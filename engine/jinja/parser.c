@@ -11,8 +11,8 @@
 
 static weir_jn_t *statements(weir_jparser_t *p, const char *const *ends);
 
-bool weir_jparse_fail(weir_jparser_t *p, weir_status_t status, const weir_jtoken_t *where,
-                      const char *fmt, ...)
+void weir_jparse_error(weir_jparser_t *p, weir_status_t status, const weir_jtoken_t *where,
+                       const char *fmt, ...)
 {
     if (p->status == WEIR_OK) {
         char text[160];
@@ -23,7 +23,6 @@ bool weir_jparse_fail(weir_jparser_t *p, weir_status_t status, const weir_jtoken
         p->status = weir_error(p->err, status, "template line %u, column %u: %s", where->line,
                                where->col, text);
     }
-    return false;
 }
 
 bool weir_jparse_enter(weir_jparser_t *p)
@@ -43,13 +42,13 @@ void weir_jparse_leave(weir_jparser_t *p)
 weir_jn_t *weir_jparse_node(weir_jparser_t *p, weir_jnode_kind_t kind, const weir_jtoken_t *where)
 {
     if (++p->tmpl->n_nodes > p->max_nodes) {
-        weir_jparse_fail(p, WEIR_ERR_LIMIT, where, "the template has more than %u parts",
-                         p->max_nodes);
+        weir_jparse_error(p, WEIR_ERR_LIMIT, where, "the template has more than %u parts",
+                          p->max_nodes);
         return NULL;
     }
     weir_jn_t *node = weir_arena_calloc(p->arena, 1, sizeof(*node));
     if (node == NULL) {
-        weir_jparse_fail(p, WEIR_ERR_NOMEM, where, "out of memory");
+        weir_jparse_error(p, WEIR_ERR_NOMEM, where, "out of memory");
         return NULL;
     }
     node->kind = (uint8_t)kind;
@@ -100,7 +99,7 @@ const weir_js_t *weir_jparse_str(weir_jparser_t *p, const char *data, size_t len
     weir_js_t *s = weir_arena_calloc(p->arena, 1, sizeof(*s));
     char *copy = weir_arena_strndup(p->arena, data, len);
     if (s == NULL || copy == NULL) {
-        weir_jparse_fail(p, WEIR_ERR_NOMEM, p->tok, "out of memory");
+        weir_jparse_error(p, WEIR_ERR_NOMEM, p->tok, "out of memory");
         return NULL;
     }
     s->data = copy;
@@ -126,12 +125,12 @@ bool weir_jparse_symbol(weir_jparser_t *p, weir_str_t name, uint32_t *sym)
     }
     if (t->n_symbols == t->cap_symbols) {
         uint32_t cap = t->cap_symbols == 0 ? 32 : t->cap_symbols * 2;
-        const weir_js_t **grown = weir_arena_alloc(p->arena, cap * sizeof(*grown));
+        const weir_js_t **grown = weir_arena_alloc(p->arena, cap * sizeof(const weir_js_t *));
         if (grown == NULL) {
             return weir_jparse_fail(p, WEIR_ERR_NOMEM, p->tok, "out of memory");
         }
         if (t->n_symbols > 0) {
-            memcpy(grown, t->symbols, t->n_symbols * sizeof(*grown));
+            memcpy(grown, t->symbols, t->n_symbols * sizeof(const weir_js_t *));
         }
         t->symbols = grown;
         t->cap_symbols = cap;
@@ -152,12 +151,12 @@ bool weir_jparse_push(weir_jparser_t *p, weir_jnodes_t *list, weir_jn_t *node)
     }
     if (list->n == list->cap) {
         uint32_t cap = list->cap == 0 ? 4 : list->cap * 2;
-        weir_jn_t **grown = weir_arena_alloc(p->arena, cap * sizeof(*grown));
+        weir_jn_t **grown = weir_arena_alloc(p->arena, cap * sizeof(weir_jn_t *));
         if (grown == NULL) {
             return weir_jparse_fail(p, WEIR_ERR_NOMEM, p->tok, "out of memory");
         }
         if (list->n > 0) {
-            memcpy(grown, list->items, list->n * sizeof(*grown));
+            memcpy(grown, list->items, list->n * sizeof(weir_jn_t *));
         }
         list->items = grown;
         list->cap = cap;
@@ -274,12 +273,12 @@ static weir_jn_t *for_head(weir_jparser_t *p)
         return NULL;
     }
     if (target_is_loop(p, node->a)) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok,
-                         "Can't assign to special loop variable in for-loop target");
+        weir_jparse_error(p, WEIR_ERR_INVALID, p->tok,
+                          "Can't assign to special loop variable in for-loop target");
         return NULL;
     }
     if (!weir_jparse_skip_name(p, "in")) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "expected 'in'");
+        weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "expected 'in'");
         return NULL;
     }
     node->b = weir_jparse_tuple(p, false, "recursive");
@@ -290,7 +289,7 @@ static weir_jn_t *for_head(weir_jparser_t *p)
         return NULL;
     }
     if (weir_jparse_is_name(p, "recursive")) {
-        weir_jparse_fail(p, WEIR_ERR_UNSUPPORTED, p->tok, "recursive loops are unsupported");
+        weir_jparse_error(p, WEIR_ERR_UNSUPPORTED, p->tok, "recursive loops are unsupported");
         return NULL;
     }
     return node;
@@ -301,7 +300,7 @@ static weir_jn_t *for_statement(weir_jparser_t *p)
     static const char *const ends[] = {"endfor", "else", NULL};
     static const char *const last[] = {"endfor", NULL};
     weir_jn_t *node = for_head(p);
-    weir_jn_t **parts = weir_arena_calloc(p->arena, 2, sizeof(*parts));
+    weir_jn_t **parts = weir_arena_calloc(p->arena, 2, sizeof(weir_jn_t *));
     if (node == NULL || parts == NULL) {
         return NULL;
     }
@@ -377,7 +376,7 @@ static weir_jn_t *with_statement(weir_jparser_t *p)
 /* "(a, b=1)" of a macro or call block. */
 static bool signature(weir_jparser_t *p, weir_jfn_t *fn)
 {
-    uint32_t params[64];
+    uint32_t params[64] = {0};
     weir_jnodes_t defaults = {0};
     if (!weir_jparse_expect_op(p, '(')) {
         return false;
@@ -449,7 +448,7 @@ static weir_jn_t *macro_statement(weir_jparser_t *p)
     }
     node->x.fn = fn;
     if (p->tok->type != WEIR_JT_NAME) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "expected the macro's name");
+        weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "expected the macro's name");
         return NULL;
     }
     if (!weir_jparse_symbol(p, p->tok->text, &fn->sym)) {
@@ -483,7 +482,7 @@ static weir_jn_t *call_statement(weir_jparser_t *p)
         return NULL;
     }
     if (node->a->kind != WEIR_JN_CALL) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, where, "expected call");
+        weir_jparse_error(p, WEIR_ERR_INVALID, where, "expected call");
         return NULL;
     }
     if (!macro_body(p, fn, ends)) {
@@ -527,8 +526,8 @@ static weir_jn_t *loop_control(weir_jparser_t *p)
 {
     bool is_break = weir_jparse_is_name(p, "break");
     if (p->loops == 0) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "'%s' outside a loop",
-                         is_break ? "break" : "continue");
+        weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "'%s' outside a loop",
+                          is_break ? "break" : "continue");
         return NULL;
     }
     return weir_jparse_node(p, is_break ? WEIR_JN_BREAK : WEIR_JN_CONTINUE, p->tok++);
@@ -541,12 +540,12 @@ static weir_jn_t *unknown_tag(weir_jparser_t *p)
     weir_str_t name = p->tok->text;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (weir_str_is(name, known[i])) {
-            weir_jparse_fail(p, WEIR_ERR_UNSUPPORTED, p->tok, "tag '%s' is unsupported", known[i]);
+            weir_jparse_error(p, WEIR_ERR_UNSUPPORTED, p->tok, "tag '%s' is unsupported", known[i]);
             return NULL;
         }
     }
-    weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "Encountered unknown tag '%.*s'", (int)name.len,
-                     name.data);
+    weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "Encountered unknown tag '%.*s'", (int)name.len,
+                      name.data);
     return NULL;
 }
 
@@ -561,7 +560,7 @@ static weir_jn_t *statement(weir_jparser_t *p)
                  {"filter", filter_statement}, {"generation", generation_statement},
                  {"break", loop_control},      {"continue", loop_control}};
     if (p->tok->type != WEIR_JT_NAME) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "tag name expected");
+        weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "tag name expected");
         return NULL;
     }
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -591,8 +590,8 @@ static weir_jn_t *print_statement(weir_jparser_t *p)
         return NULL;
     }
     if (p->tok->type != WEIR_JT_PRINT_END) {
-        weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "expected '}}', got '%.*s'",
-                         (int)(p->tok->text.len < 40 ? p->tok->text.len : 40), p->tok->text.data);
+        weir_jparse_error(p, WEIR_ERR_INVALID, p->tok, "expected '}}', got '%.*s'",
+                          (int)(p->tok->text.len < 40 ? p->tok->text.len : 40), p->tok->text.data);
         return NULL;
     }
     p->tok++;
@@ -628,8 +627,8 @@ static weir_jn_t *statements(weir_jparser_t *p, const char *const *ends)
         }
         if (p->tok->type == WEIR_JT_END) {
             if (ends != NULL) {
-                weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok,
-                                 "Unexpected end of template: {%% %s %%} is missing", ends[0]);
+                weir_jparse_error(p, WEIR_ERR_INVALID, p->tok,
+                                  "Unexpected end of template: {%% %s %%} is missing", ends[0]);
                 return NULL;
             }
             break;

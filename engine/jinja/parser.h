@@ -27,8 +27,11 @@ typedef struct {
     uint32_t sym_caller;
 } weir_jparser_t;
 
-bool weir_jparse_fail(weir_jparser_t *p, weir_status_t status, const weir_jtoken_t *where,
-                      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Sets the error unless one is set; the macro is false, for `return weir_jparse_fail(...)`. */
+void weir_jparse_error(weir_jparser_t *p, weir_status_t status, const weir_jtoken_t *where,
+                       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+#define weir_jparse_fail(p, status, where, ...) \
+    (weir_jparse_error(p, status, where, __VA_ARGS__), false)
 bool weir_jparse_enter(weir_jparser_t *p);
 void weir_jparse_leave(weir_jparser_t *p);
 

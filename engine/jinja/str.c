@@ -68,14 +68,14 @@ void weir_jb_add(weir_jb_t *b, const char *data, size_t len, bool trusted)
         return;
     }
     if (len > b->in->limits.max_output || b->buf.len > b->in->limits.max_output - len) {
-        weir_ji_fail(b->in, WEIR_ERR_LIMIT, "a text longer than %zu bytes",
-                     b->in->limits.max_output);
+        weir_ji_set_error(b->in, WEIR_ERR_LIMIT, "a text longer than %zu bytes",
+                          b->in->limits.max_output);
         b->failed = true;
         return;
     }
     weir_buf_append(&b->buf, data, len);
     if (b->buf.failed) {
-        weir_ji_nomem(b->in);
+        weir_ji_set_nomem(b->in);
         b->failed = true;
     } else if (!note_segment(b, trusted) || !weir_ji_work(b->in, len / 64)) {
         b->failed = true;

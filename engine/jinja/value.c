@@ -29,32 +29,36 @@ bool weir_jv_missing(weir_ji_t *in, weir_jv_t obj, weir_jv_t name, weir_jv_t *ou
     return true;
 }
 
-bool weir_jv_fail_undefined(weir_ji_t *in, weir_jv_t v)
+void weir_jv_set_undefined_error(weir_ji_t *in, weir_jv_t v)
 {
     const weir_jundef_t *u = v.u.undef;
     if (u == NULL) {
-        return weir_ji_fail(in, WEIR_ERR_INVALID, "a value is undefined");
+        weir_ji_set_error(in, WEIR_ERR_INVALID, "a value is undefined");
+        return;
     }
     if (u->hint != NULL) {
-        return weir_ji_fail(in, WEIR_ERR_INVALID, "%s", u->hint);
+        weir_ji_set_error(in, WEIR_ERR_INVALID, "%s", u->hint);
+        return;
     }
     weir_jb_t b;
     weir_jv_t name;
     weir_jb_init(&b, in);
     if (!weir_jv_repr(&b, u->name, 0) || !weir_jb_finish(&b, &name)) {
-        return false;
+        return;
     }
     int n = (int)(name.u.s->len < 120 ? name.u.s->len : 120);
     if (u->obj_type == NULL) {
-        return weir_ji_fail(in, WEIR_ERR_INVALID, "%.*s is undefined", n, name.u.s->data);
+        weir_ji_set_error(in, WEIR_ERR_INVALID, "%.*s is undefined", n, name.u.s->data);
+        return;
     }
     bool none = strcmp(u->obj_type, "None") == 0;
     if (weir_jv_is(u->name, WEIR_JV_STRING)) {
-        return weir_ji_fail(in, WEIR_ERR_INVALID, "'%s%s' has no attribute %.*s", u->obj_type,
-                            none ? "" : " object", n, name.u.s->data);
+        weir_ji_set_error(in, WEIR_ERR_INVALID, "'%s%s' has no attribute %.*s", u->obj_type,
+                          none ? "" : " object", n, name.u.s->data);
+        return;
     }
-    return weir_ji_fail(in, WEIR_ERR_INVALID, "%s%s has no element %.*s", u->obj_type,
-                        none ? "" : " object", n, name.u.s->data);
+    weir_ji_set_error(in, WEIR_ERR_INVALID, "%s%s has no element %.*s", u->obj_type,
+                      none ? "" : " object", n, name.u.s->data);
 }
 
 weir_jlist_t *weir_jlist_new(weir_ji_t *in, uint32_t cap)

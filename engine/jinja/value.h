@@ -226,8 +226,9 @@ bool weir_jv_as_int(weir_jv_t v, int64_t *out);
 bool weir_jv_as_double(weir_jv_t v, double *out);
 /* The items that iterating v gives (a list's own items, not copied). */
 bool weir_jv_iterate(weir_ji_t *in, weir_jv_t v, const weir_jlist_t **out);
-/* Fails with the message that using this undefined value raises. */
-bool weir_jv_fail_undefined(weir_ji_t *in, weir_jv_t v);
+/* Fails with the message that using this undefined value raises; always false. */
+void weir_jv_set_undefined_error(weir_ji_t *in, weir_jv_t v);
+#define weir_jv_fail_undefined(in, v) (weir_jv_set_undefined_error(in, v), false)
 
 /* --- strings ---------------------------------------------------------------------------- */
 

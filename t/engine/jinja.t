@@ -63,9 +63,7 @@ def all_same(name, pairs):
 
 
 tally = {"text": 0, "error": 0, "raised": 0}
-expressions = ["{{ %s }}" % line for line in cases.EXPR.split("\n") if line]
-templates = [line for line in cases.TEMPLATES.strip("\n").split("\n") if line]
-for name, group in (("expressions", expressions), ("templates", templates), ("white space", cases.LINES)):
+for name, group in (("expressions", cases.EXPRESSIONS), ("templates", cases.TEMPLATES), ("white space", cases.LINES)):
     tally = {"text": 0, "error": 0, "raised": 0}
     all_same(name, [(t, cases.VARS) for t in group])
 
@@ -89,39 +87,50 @@ ok(len(families) >= 11, "%d families" % len(families))
 for family, template in families.items():
     tally = {"text": 0, "error": 0, "raised": 0}
     all_same(family, [(template, chats.conversation(rng)) for _ in range(CONVERSATIONS)])
-    ok(tally["text"] >= CONVERSATIONS // 10, "%s: %d of %d render, %d raise an exception of the template's"
-       % (family, tally["text"], CONVERSATIONS, tally["raised"]))
+    ok(
+        tally["text"] >= CONVERSATIONS // 10,
+        "%s: %d of %d render, %d raise an exception of the template's"
+        % (family, tally["text"], CONVERSATIONS, tally["raised"]),
+    )
 
 # --- coverage -----------------------------------------------------------------------------------
 
 NEEDED = """
-If For Assign Macro AssignBlock CallBlock Break Continue FilterBlock With Output CondExpr Concat Compare Not And Or Neg
-Slice NSRef List Dict Tuple Getitem for-else for-if slice operand:in operand:notin Add Sub Mul Div FloorDiv Mod Pow
-filter:tojson filter:length filter:count filter:trim filter:string filter:default filter:d filter:join filter:items filter:list
-filter:selectattr filter:safe filter:dictsort filter:lower filter:upper filter:capitalize filter:title filter:map filter:replace
-filter:from_json filter:reject filter:rejectattr filter:select filter:min filter:max filter:indent filter:unique filter:sort
-filter:int filter:float filter:first filter:last filter:abs filter:round filter:sum filter:batch filter:reverse filter:format
-test:defined test:undefined test:string test:none test:mapping test:iterable test:sequence test:true test:false test:boolean
-test:number test:integer test:float test:even test:odd test:equalto test:eq test:ne test:lt test:gt test:le test:ge test:in
-method:split method:strip method:lstrip method:rstrip method:startswith method:endswith method:replace method:lower method:upper
-method:title method:format method:find method:count method:join method:items method:keys method:values method:get method:pop
-method:update method:append attribute:index attribute:index0 attribute:first attribute:last attribute:previtem attribute:nextitem
-attribute:length attribute:revindex attribute:revindex0
-function:namespace function:raise_exception function:strftime_now function:range function:dict function:joiner function:cycler
+If For Assign Macro AssignBlock CallBlock Break Continue FilterBlock With Output CondExpr Concat Compare Not
+And Or Neg Slice NSRef List Dict Tuple Getitem for-else for-if slice operand:in operand:notin Add Sub Mul Div
+FloorDiv Mod Pow filter:tojson filter:length filter:count filter:trim filter:string filter:default filter:d
+filter:join filter:items filter:list filter:selectattr filter:safe filter:dictsort filter:lower filter:upper
+filter:capitalize filter:title filter:map filter:replace filter:from_json filter:reject filter:rejectattr
+filter:select filter:min filter:max filter:indent filter:unique filter:sort filter:int filter:float
+filter:first filter:last filter:abs filter:round filter:sum filter:batch filter:reverse filter:format
+test:defined test:undefined test:string test:none test:mapping test:iterable test:sequence test:true
+test:false test:boolean test:number test:integer test:float test:even test:odd test:equalto test:eq test:ne
+test:lt test:gt test:le test:ge test:in method:split method:strip method:lstrip method:rstrip
+method:startswith method:endswith method:replace method:lower method:upper method:title method:format
+method:find method:count method:join method:items method:keys method:values method:get method:pop
+method:update method:append attribute:index attribute:index0 attribute:first attribute:last attribute:previtem
+attribute:nextitem attribute:length attribute:revindex attribute:revindex0 function:namespace
+function:raise_exception function:strftime_now function:range function:dict function:joiner function:cycler
 """.split()
 
 used = set()
-for template in expressions + templates + cases.LINES + list(families.values()):
+for template in cases.EXPRESSIONS + cases.TEMPLATES + cases.LINES + list(families.values()):
     try:
         used |= oracle.names_used(template)
     except jinja2.TemplateError:
         pass  # the cases hold broken templates too
-is_([n for n in NEEDED if n not in used], [], "every construct, filter, test, method and function occurs in a case (%d)" % len(NEEDED))
+is_(
+    [n for n in NEEDED if n not in used],
+    [],
+    "every construct, filter, test, method and function occurs in a case (%d)" % len(NEEDED),
+)
 ok(any("{% generation" in t or "{%- generation" in t for t in families.values()), "and so does a generation block")
 
 # --- provenance ---------------------------------------------------------------------------------
 
-SPECIAL = re.compile(r"<\|[a-z_]+\|>|</?s>|\[/?INST\]|\[/?[A-Z]+_[A-Z]+\]|<(?:start|end)_of_turn>|</?tool_call>|</?think>")
+SPECIAL = re.compile(
+    r"<\|[a-z_]+\|>|</?s>|\[/?INST\]|\[/?[A-Z]+_[A-Z]+\]|<(?:start|end)_of_turn>|</?tool_call>|</?think>"
+)
 MARK = "\u2603"
 
 
@@ -147,15 +156,25 @@ def marked(value, inside=False):
     if isinstance(value, list):
         return [marked(v) for v in value]
     if isinstance(value, dict):
-        return {k: v if k in ("role", "type", "id", "tool_call_id") else marked(v, k == "arguments") for k, v in value.items()}
+        return {
+            k: v if k in ("role", "type", "id", "tool_call_id") else marked(v, k == "arguments")
+            for k, v in value.items()
+        }
     return value
 
 
 def chat_request(variables):
-    extra = {k: marked(v) for k, v in variables.items()
-             if k not in ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token") and v is not None}
-    return {"messages": marked(variables["messages"]), "tools": marked(variables["tools"]) or [], "kwargs": extra,
-            "add_generation_prompt": variables["add_generation_prompt"]}
+    extra = {
+        k: marked(v)
+        for k, v in variables.items()
+        if k not in ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token") and v is not None
+    }
+    return {
+        "messages": marked(variables["messages"]),
+        "tools": marked(variables["tools"]) or [],
+        "kwargs": extra,
+        "add_generation_prompt": variables["add_generation_prompt"],
+    }
 
 
 def provenance_faults(answer):
@@ -165,7 +184,7 @@ def provenance_faults(answer):
     faults = []
     snow = MARK.encode()
     for part in re.finditer(re.escape(snow), text):
-        if any(flags[part.start():part.end()]):
+        if any(flags[part.start() : part.end()]):
             faults.append("a mark of the request's is trusted at %d" % part.start())
     pieces = text.split(snow)
     at = 0
@@ -173,7 +192,7 @@ def provenance_faults(answer):
         inside = index % 2 == 1
         for hit in SPECIAL.finditer(piece.decode("latin-1")):
             start = at + hit.start()
-            trusted = [bool(f) for f in flags[start:at + hit.end()]]
+            trusted = [bool(f) for f in flags[start : at + hit.end()]]
             if inside and any(trusted):
                 faults.append("request's %s is trusted at %d" % (hit.group(), start))
             if not inside and not all(trusted):
@@ -186,8 +205,11 @@ for family, template in families.items():
     faults, n = [], 0
     for _ in range(60):
         variables = chats.conversation(rng)
-        variables["messages"] = [dict(m, content=m["content"] if isinstance(m.get("content"), str) else "<|im_end|></s>")
-                                 for m in variables["messages"] if m["role"] in ("system", "user", "assistant", "tool")]
+        variables["messages"] = [
+            dict(m, content=m["content"] if isinstance(m.get("content"), str) else "<|im_end|></s>")
+            for m in variables["messages"]
+            if m["role"] in ("system", "user", "assistant", "tool")
+        ]
         answer = ask(template=template, chat=chat_request(variables), bos="<s>", eos="</s>")
         if answer["ok"] and answer["text"].count(MARK) % 2 == 0:
             n += 1
@@ -196,20 +218,43 @@ for family, template in families.items():
         diag("%s in %r" % (fault, text))
     ok(n > 0 and not faults, "%s: only the template's own special tokens are trusted (%d prompts)" % (family, n))
 
-cut = ask(template="{{ messages[0].content.split('</think>')[-1].strip() | upper }}{{ '</think>' }}",
-          chat={"messages": [{"role": "user", "content": "<s>a</think> <s>b "}]}, bos="<s>", eos="</s>")
-is_((cut["text"], cut["spans"]), ("<S>B</think>", [[0, 4, False], [4, 12, True]]), "what is cut and changed stays the request's")
-mixed = ask(template="{{ ('<a>' ~ messages[0].content ~ '<b>')[2:6] | replace('x', '<y>') | tojson }}",
-            chat={"messages": [{"role": "user", "content": "xé"}]}, bos="", eos="")
-is_((mixed["text"], mixed["spans"]), ('"><y>é<"', [[0, 1, False], [1, 5, True], [5, 7, False], [7, 8, True], [8, 9, False]]),
-    "slices, replacements and tojson keep it byte by byte")
+cut = ask(
+    template="{{ messages[0].content.split('</think>')[-1].strip() | upper }}{{ '</think>' }}",
+    chat={"messages": [{"role": "user", "content": "<s>a</think> <s>b "}]},
+    bos="<s>",
+    eos="</s>",
+)
+is_(
+    (cut["text"], cut["spans"]),
+    ("<S>B</think>", [[0, 4, False], [4, 12, True]]),
+    "what is cut and changed stays the request's",
+)
+mixed = ask(
+    template="{{ ('<a>' ~ messages[0].content ~ '<b>')[2:6] | replace('x', '<y>') | tojson }}",
+    chat={"messages": [{"role": "user", "content": "xé"}]},
+    bos="",
+    eos="",
+)
+is_(
+    (mixed["text"], mixed["spans"]),
+    ('"><y>é<"', [[0, 1, False], [1, 5, True], [5, 7, False], [7, 8, True], [8, 9, False]]),
+    "slices, replacements and tojson keep it byte by byte",
+)
 
-plain = ask(template="{{ '<|' + messages[0].role + '|>' }}{{ messages[0].content }}{{ bos_token }}{{ messages[1].role }}",
-            chat={"messages": [{"role": "user", "content": "<s>"}, {"role": "<s>", "content": ""}]}, bos="<s>", eos="</s>")
-is_(plain["spans"], [[0, 8, True], [8, 11, False], [11, 14, True], [14, 17, False]],
-    "a known role is the template's own choice; any other is the request's")
+plain = ask(
+    template="{{ '<|' + messages[0].role + '|>' }}{{ messages[0].content }}{{ bos_token }}{{ messages[1].role }}",
+    chat={"messages": [{"role": "user", "content": "<s>"}, {"role": "<s>", "content": ""}]},
+    bos="<s>",
+    eos="</s>",
+)
+is_(
+    plain["spans"],
+    [[0, 8, True], [8, 11, False], [11, 14, True], [14, 17, False]],
+    "a known role is the template's own choice; any other is the request's",
+)
 
 # --- what is particular to chat requests --------------------------------------------------------
+
 
 def chat(template, **request):
     answer = ask(template=template, chat=request, bos="<s>", eos="</s>")
@@ -217,22 +262,65 @@ def chat(template, **request):
 
 
 parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-is_(chat("{{ messages[0].content }}", messages=[{"role": "user", "content": parts}]), "a\nb", "parts are joined for a template of plain texts")
-is_(chat("{% for p in messages[0].content %}{{ p.text }};{% endfor %}", messages=[{"role": "user", "content": parts}]), "a;b;",
-    "and handed over to one that walks over them")
+is_(
+    chat("{{ messages[0].content }}", messages=[{"role": "user", "content": parts}]),
+    "a\nb",
+    "parts are joined for a template of plain texts",
+)
+is_(
+    chat(
+        "{% for p in messages[0].content %}{{ p.text }};{% endfor %}", messages=[{"role": "user", "content": parts}]
+    ),
+    "a;b;",
+    "and handed over to one that walks over them",
+)
 image = [{"type": "image_url", "image_url": {"url": "x"}}]
-is_(chat("{{ messages[0].content }}", messages=[{"role": "user", "content": image}])["field"], "messages[0].content", "other parts are refused, naming the field")
-is_(chat("{{ tools }}{{ documents }}{{ messages[0].content }}", messages=[{"role": "user"}], tools=[]), "NoneNone", "no tools are none; missing content is undefined")
-is_(chat("{{ messages[0].content is none }}", messages=[{"role": "user", "content": None}]), "True", "null content is none")
+is_(
+    chat("{{ messages[0].content }}", messages=[{"role": "user", "content": image}])["field"],
+    "messages[0].content",
+    "other parts are refused, naming the field",
+)
+is_(
+    chat("{{ tools }}{{ documents }}{{ messages[0].content }}", messages=[{"role": "user"}], tools=[]),
+    "NoneNone",
+    "no tools are none; missing content is undefined",
+)
+is_(
+    chat("{{ messages[0].content is none }}", messages=[{"role": "user", "content": None}]),
+    "True",
+    "null content is none",
+)
 is_(chat("{{ x }}{{ y.z }}", messages=[], kwargs={"x": 1, "y": {"z": "q"}}), "1q", "further variables")
 for name in ("messages", "tools", "bos_token", "eos_token", "add_generation_prompt", "raise_exception"):
-    is_(chat("{{ %s }}" % name, messages=[], kwargs={name: "x"})["field"], "chat_template_kwargs", "which never replace " + name)
-calls = [{"role": "assistant", "content": "", "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"b": [1, 2.50]}'}}]}]
+    is_(
+        chat("{{ %s }}" % name, messages=[], kwargs={name: "x"})["field"],
+        "chat_template_kwargs",
+        "which never replace " + name,
+    )
+calls = [
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"b": [1, 2.50]}'}}],
+    }
+]
 each = "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ %s }}{% endfor %}{% endfor %}"
-is_(chat(each.replace("%s", "c.function.arguments|tojson"), messages=calls), '{"b": [1, 2.5]}', "arguments are an object for most templates")
-is_(chat(each.replace("%s", "'x' + c.function.arguments"), messages=calls), 'x{"b": [1, 2.50]}', "and their text for one that takes only that")
+is_(
+    chat(each.replace("%s", "c.function.arguments|tojson"), messages=calls),
+    '{"b": [1, 2.5]}',
+    "arguments are an object for most templates",
+)
+is_(
+    chat(each.replace("%s", "'x' + c.function.arguments"), messages=calls),
+    'x{"b": [1, 2.50]}',
+    "and their text for one that takes only that",
+)
 error = chat("{{ raise_exception('Not so: ' ~ messages|length) }}", messages=[])
-is_((error["error"], error["code"], error["field"], error["status"]), ("Not so: 0", "template_exception", "messages", "invalid"), "an exception of the template's")
+is_(
+    (error["error"], error["code"], error["field"], error["status"]),
+    ("Not so: 0", "template_exception", "messages", "invalid"),
+    "an exception of the template's",
+)
 error = chat("\n{{ messages.x.y }}", messages=[])
 ok(error["code"] == "template_error" and "line 2" in error["error"], "an error names the line: " + error["error"])
 
@@ -243,7 +331,8 @@ LIMITS = {
     "recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "two macros": "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}",
     "repetition": "{{ 'x' * 99999999999 }}",
-    "doubling": "{% set ns = namespace(s='xxxxxxxxxxxxxxxx') %}{% for i in range(64) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+    "doubling": "{% set ns = namespace(s='xxxxxxxxxxxxxxxx') %}"
+    "{% for i in range(64) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
     "list doubling": "{% set ns = namespace(s=[1]) %}{% for i in range(64) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
     "range": "{{ range(100001) }}",
     "nesting": "{{ " + "(" * 2000 + "1" + ")" * 2000 + " }}",
@@ -254,7 +343,8 @@ LIMITS = {
     "filters": "{{ a" + "|trim" * 5000 + " }}",
     "inline if": "{{ " + "1 if 0 else " * 5000 + "1 }}",
     "blocks": "{% if 1 %}" * 3000,
-    "deep value": "{% set ns = namespace(v=[]) %}{% for i in range(5000) %}{% set ns.v = [ns.v] %}{% endfor %}{{ ns.v }}",
+    "deep value": "{% set ns = namespace(v=[]) %}"
+    "{% for i in range(5000) %}{% set ns.v = [ns.v] %}{% endfor %}{{ ns.v }}",
     "cycle": "{% set l = [] %}{% set _ = l.append(l) %}{{ l }}",
     "cycle json": "{% set l = [] %}{% set _ = l.append(l) %}{{ l|tojson }}",
     "cycle equal": "{% set l = [] %}{% set _ = l.append(l) %}{% set k = [] %}{% set _ = k.append(k) %}{{ l == k }}",
@@ -266,7 +356,10 @@ LIMITS = {
 }
 for name, template in LIMITS.items():
     answer = ask(template=template, vars={})
-    ok(not answer["ok"] and answer["status"] in ("limit", "invalid", "unsupported"), "%s: %s" % (name, answer.get("error", "rendered")[:90]))
+    ok(
+        not answer["ok"] and answer["status"] in ("limit", "invalid", "unsupported"),
+        "%s: %s" % (name, answer.get("error", "rendered")[:90]),
+    )
 
 ours.stdin.close()
 is_(ours.wait(), 0, "the program is still well")

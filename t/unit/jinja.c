@@ -119,7 +119,7 @@ static void test_limits(void)
         weir_jinja_limits_t limits;
         const char *name;
     } table[] = {{{.max_source = 10}, "source"}, {{.max_nodes = 3}, "nodes"},
-                 {{.max_steps = 5}, "steps"},    {{.max_memory = 2048}, "memory"},
+                 {{.max_steps = 5}, "steps"},    {{.max_memory = 700}, "memory"},
                  {{.max_output = 20}, "output"}, {{.max_depth = 3}, "depth"}};
     const char *source = "{{ s ~ s ~ (s ~ (s ~ (s ~ s ~ s ~ s))) }}";
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

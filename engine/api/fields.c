@@ -137,13 +137,25 @@ static weir_status_t check_model(const weir_fields_t *f, const weir_api_names_t 
                          names->id.data);
 }
 
+weir_status_t weir_fields_scan(const weir_fields_t *f, weir_str_t body, weir_json_doc_t *doc)
+{
+    static const weir_json_limits_t limits = {.max_members = WEIR_API_MAX_MEMBERS};
+    weir_status_t rc = weir_json_parse(body.data, body.len, &limits, f->arena, doc, f->err);
+    if (rc == WEIR_ERR_NOMEM && f->arena->limit != 0) {
+        /* A body of tiny values is the sender's doing, no failure of ours. */
+        rc = weir_error_at(f->err, WEIR_ERR_LIMIT, NULL, "json_too_many_values",
+                           "The body has more values than the memory of one request holds");
+    }
+    return rc;
+}
+
 weir_status_t weir_fields_open(weir_fields_t *f, weir_str_t body, const weir_api_names_t *names,
                                bool require_model, weir_json_doc_t *doc)
 {
     if (body.len == 0) {
         return weir_error(f->err, WEIR_ERR_INVALID, "The request has no body: send a JSON object");
     }
-    weir_status_t rc = weir_json_parse(body.data, body.len, NULL, f->arena, doc, f->err);
+    weir_status_t rc = weir_fields_scan(f, body, doc);
     if (rc != WEIR_OK) {
         if (f->err != NULL && rc == WEIR_ERR_INVALID) {
             char why[sizeof(f->err->message)];

@@ -13,6 +13,10 @@ typedef struct {
     weir_error_t *err;
 } weir_fields_t;
 
+/* Most members of one object in a body: far over any real request, and little enough that a body
+ * full of keys cannot hold up the event loop for seconds. */
+#define WEIR_API_MAX_MEMBERS 4096
+
 /* The member's node, or WEIR_JSON_NONE when absent or null. */
 uint32_t weir_field(const weir_fields_t *f, uint32_t object, const char *name);
 
@@ -39,6 +43,9 @@ weir_status_t weir_field_error(const weir_fields_t *f, const char *field, const 
 /* UNSUPPORTED for field: code unsupported_parameter, or unsupported_value. */
 weir_status_t weir_field_unsupported(const weir_fields_t *f, const char *field, bool value,
                                      const char *what);
+
+/* weir_json_parse with the limits of a body. */
+weir_status_t weir_fields_scan(const weir_fields_t *f, weir_str_t body, weir_json_doc_t *doc);
 
 /* Scans body (which must be an object) and, when it names a model, checks the name; require: it
  * must name one. */

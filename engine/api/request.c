@@ -240,7 +240,7 @@ weir_status_t weir_api_parse(weir_api_kind_t kind, weir_str_t body, const weir_a
         weir_str_t text;
         rc = weir_rewrite_roles(&f, body, &text);
         if (rc == WEIR_OK && text.data != body.data) {
-            rc = weir_json_parse(text.data, text.len, NULL, arena, &out->doc, err);
+            rc = weir_fields_scan(&f, text, &out->doc);
         }
     }
     if (rc != WEIR_OK || (rc = weir_refuse_unsupported(&f, kind)) != WEIR_OK ||

@@ -38,6 +38,8 @@ typedef struct {
 typedef struct {
     uint32_t max_depth;        /* nesting of arrays and objects [64] */
     uint32_t max_bytes;        /* length of the text [64 MiB]; never over 2^32-1 */
+    uint32_t max_members;      /* members of one object [no limit]; looking a member up and finding
+                                  equal keys take time that grows with it */
     bool allow_duplicate_keys; /* false: two equal keys (after unescaping) in one object are an
                                   error, because two parsers may then read two requests */
 } weir_json_limits_t;
@@ -54,8 +56,8 @@ typedef struct {
  * space around it, in valid UTF-8, without a byte-order mark; string escapes are checked (\u
  * surrogates must pair). limits may be NULL for the defaults. On success *doc refers to text and
  * nodes, which must outlive it. Errors: INVALID (message with the byte offset), LIMIT (depth,
- * bytes, or nodes: then field is "nodes" and the caller may retry with a larger array; len/2 + 1
- * nodes always suffice). Thread-safe.
+ * bytes, members, or nodes: then field is "nodes" and the caller may retry with a larger array;
+ * len/2 + 1 nodes always suffice). Thread-safe.
  */
 weir_status_t weir_json_scan(const char *text, size_t len, const weir_json_limits_t *limits,
                              weir_json_node_t *nodes, uint32_t cap, weir_json_doc_t *doc,

@@ -22,6 +22,7 @@ typedef struct {
     uint32_t open; /* innermost open container, or WEIR_JSON_NONE */
     uint32_t depth;
     uint32_t max_depth;
+    uint32_t max_members;
     bool allow_duplicates;
     weir_error_t *err;
 } scan_t;
@@ -427,6 +428,11 @@ static weir_status_t to_next_value(scan_t *s, bool opened, bool *more)
             }
             s->at++;
         }
+        if (object && node->size == s->max_members) {
+            return weir_error_at(s->err, WEIR_ERR_LIMIT, NULL, "json_object_too_large",
+                                 "an object of the JSON text has more than %u members at byte %zu",
+                                 s->max_members, s->at);
+        }
         node->size++;
         *more = true;
         return object ? scan_key(s) : WEIR_OK;
@@ -450,6 +456,7 @@ weir_status_t weir_json_scan(const char *text, size_t len, const weir_json_limit
                 .cap = cap,
                 .open = WEIR_JSON_NONE,
                 .max_depth = l->max_depth == 0 ? DEFAULT_MAX_DEPTH : l->max_depth,
+                .max_members = l->max_members == 0 ? UINT32_MAX : l->max_members,
                 .allow_duplicates = l->allow_duplicate_keys,
                 .err = err};
     for (bool more = true; more;) {

@@ -340,6 +340,15 @@ static void test_limits(void)
            strcmp(err.field, "logit_bias") == 0,
        "too many biases");
     body.len = 0;
+    weir_buf_append_z(&body, "{\"model\":\"m\",\"prompt\":\"x\"");
+    for (int i = 0; i < 5000; i++) {
+        weir_buf_printf(&body, ",\"%d\":0", i);
+    }
+    weir_buf_append(&body, "}", 2);
+    ok(parse(WEIR_API_COMPLETION, body.data, &big, &r, &err) == WEIR_ERR_LIMIT &&
+           weir_api_error_status(&err) == 400,
+       "too many members: %s", err.message);
+    body.len = 0;
     weir_buf_append_z(&body, "{\"model\":\"m\",\"prompt\":\"x\",\"stop\":\"");
     for (int i = 0; i <= WEIR_ENGINE_MAX_STOP_BYTES; i++) {
         weir_buf_append_z(&body, "s");
@@ -352,9 +361,9 @@ static void test_limits(void)
     weir_arena_t small;
     weir_arena_init(&small, 256, 512);
     ok(parse(WEIR_API_COMPLETION, "{\"model\":\"m\",\"prompt\":[1,2,3,4,5,6,7,8,9,10,11,12,13]}",
-             &small, &r, &err) == WEIR_ERR_NOMEM &&
-           weir_api_error_status(&err) == 500,
-       "the arena's limit is an error, not a crash");
+             &small, &r, &err) == WEIR_ERR_LIMIT &&
+           weir_api_error_status(&err) == 400 && strcmp(err.code, "json_too_many_values") == 0,
+       "more values than the arena may hold are the sender's error");
     weir_arena_free(&small);
     weir_arena_free(&big);
 }

@@ -287,6 +287,13 @@ static void test_limits(void)
     limits = (weir_json_limits_t){.max_bytes = 5};
     ok(weir_json_parse("[1,2]", 5, &limits, &arena, &doc, &err) == WEIR_OK, "5 bytes of 5");
     ok(weir_json_parse("[1,2] ", 6, &limits, &arena, &doc, &err) == WEIR_ERR_LIMIT, "6 of 5");
+    limits = (weir_json_limits_t){.max_members = 2};
+    const char *two = "[{\"a\":1,\"b\":{\"c\":1,\"d\":2}},1,2,3]";
+    const char *three = "[{\"a\":1,\"b\":{\"c\":1,\"d\":2,\"e\":3}}]";
+    ok(weir_json_parse(two, strlen(two), &limits, &arena, &doc, &err) == WEIR_OK, "2 members of 2");
+    ok(weir_json_parse(three, strlen(three), &limits, &arena, &doc, &err) == WEIR_ERR_LIMIT &&
+           strcmp(err.code, "json_object_too_large") == 0 && strstr(err.message, "byte 25") != NULL,
+       "3 of 2: %s", err.message);
     limits = (weir_json_limits_t){.allow_duplicate_keys = true};
     ok(weir_json_parse("{\"a\":1,\"a\":2}", 13, &limits, &arena, &doc, &err) == WEIR_OK,
        "duplicates may be allowed");

@@ -30,6 +30,7 @@ typedef struct {
     weir_arena_t *arena;
     weir_error_t *err;
     weir_tenants_t *out;
+    json_t *tenant_ids; /* those seen so far, as an object's keys */
 } loader_t;
 
 /* The line of the value at path ("tenants[0].keys[2].hash"), or of its nearest ancestor. jansson
@@ -49,7 +50,8 @@ static unsigned line_of(const loader_t *l, const char *path)
             size_t n = strcspn(path, ".[]");
             if (*path == '[') {
                 child = weir_json_at(&doc, node, (uint32_t)strtoul(path + 1, NULL, 10));
-                path += strcspn(path, "]") + 1;
+                path += strcspn(path, "]"); /* an unknown member's name may hold a lone bracket */
+                path += *path == ']';
             } else {
                 snprintf(part, sizeof(part), "%.*s", (int)n, path);
                 child = weir_json_get(&doc, node, part);
@@ -236,7 +238,7 @@ static weir_status_t get_time(const loader_t *l, json_t *object, const char *pat
                     "expected a time such as \"2030-01-31T12:00:00Z\" or null, found %s",
                     json_is_string(value) ? "another text" : type_name(value));
     }
-    *seconds = ms / 1000;
+    *seconds = ms / 1000 == 0 ? 1 : ms / 1000; /* 0 means never: 1970 must not become that */
     return WEIR_OK;
 }
 
@@ -334,10 +336,11 @@ static weir_status_t load_tenant(const loader_t *l, json_t *object, size_t index
         return fail(l, at.text, "expected 1 to 64 of a-z 0-9 . _ -, the first a letter or digit");
     }
     l->out->n_tenants = index + 1;
-    for (size_t i = 0; i < index; i++) {
-        if (weir_str_eq(l->out->tenants[i].id, tenant->id)) {
-            return fail(l, at.text, "the tenant %s occurs twice", tenant->id.data);
-        }
+    if (json_object_get(l->tenant_ids, tenant->id.data) != NULL) {
+        return fail(l, at.text, "the tenant %s occurs twice", tenant->id.data);
+    }
+    if (json_object_set_new(l->tenant_ids, tenant->id.data, json_true()) != 0) {
+        return weir_error(l->err, WEIR_ERR_NOMEM, "%s: out of memory", l->name);
     }
     at = member_path(path, "keys");
     if (keys != NULL && !json_is_array(keys)) {
@@ -415,8 +418,11 @@ weir_status_t weir_tenants_parse(const char *text, size_t len, const char *name,
                              why.line, why.column, why.text);
     }
     l.out = weir_arena_calloc(arena, 1, sizeof(weir_tenants_t));
-    rc = l.out == NULL ? weir_error(err, WEIR_ERR_NOMEM, "%s: out of memory", name)
-                       : load_document(&l, root);
+    l.tenant_ids = json_object();
+    rc = l.out == NULL || l.tenant_ids == NULL
+             ? weir_error(err, WEIR_ERR_NOMEM, "%s: out of memory", name)
+             : load_document(&l, root);
+    json_decref(l.tenant_ids);
     json_decref(root);
     if (rc == WEIR_OK) {
         *out = l.out;

@@ -98,6 +98,9 @@ static void test_verdicts(void)
     "\"salt\":\"00000000000000000000000000000000\"," \
     "\"hash\":\"0000000000000000000000000000000000000000000000000000000000000000\""
 
+#define SIXTY_TWO_BYTES "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define HUNDRED_BYTES   SIXTY_TWO_BYTES "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static const struct {
     const char *text;
     const char *says; /* part of the message */
@@ -139,6 +142,7 @@ static const struct {
      "},\n{\"id\":\"0123456789ab\"," KEY_FIELDS "}]}]}",
      "doc:2: tenants[0].keys[1].id: the key id 0123456789ab occurs twice", "tenants[0].keys[1].id"},
     {"{\"version\":1,\"tenants\":[{\"id\":\"a\",\"name\":\"\xff\"}]}", "doc:1:", ""},
+    {"{\n\"[" HUNDRED_BYTES "aaaaaaaaaaaaaaaaaaaaaaaaaa\":1}", "doc:1: [", "[" SIXTY_TWO_BYTES},
 };
 
 static void test_broken_documents(void)
@@ -201,9 +205,35 @@ static void test_files(void)
     weir_arena_free(&arena);
 }
 
+/* An expiry at the very beginning of Unix time is an expiry. */
+static void test_first_second(void)
+{
+    static const char *const times[] = {"1970-01-01", "1969-12-31T23:59:59.5Z",
+                                        "1969-12-31T23:59:00Z"};
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        made_key_t k = make_key();
+        char text[1024];
+        weir_arena_t arena;
+        weir_tenants_t *t = NULL;
+        const weir_api_key_t *found;
+
+        snprintf(
+            text, sizeof(text),
+            "{\"version\":1,\"tenants\":[{\"id\":\"a\",\"keys\":[{\"id\":\"%s\",\"salt\":\"%s\","
+            "\"hash\":\"%s\",\"expires\":\"%s\"}]}]}",
+            k.id, k.salt, k.hash, times[i]);
+        weir_arena_init(&arena, 0, 0);
+        ok(weir_tenants_parse(text, strlen(text), "doc", &arena, &t, NULL) == WEIR_OK &&
+               ask(t, k.key, 2000000000, &found) == WEIR_AUTH_EXPIRED,
+           "a key that expires at %s has expired", times[i]);
+        weir_arena_free(&arena);
+    }
+}
+
 int main(void)
 {
     test_verdicts();
+    test_first_second();
     test_broken_documents();
     test_many_keys();
     test_files();

@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from weirtap import done_testing, is_, like, ok  # noqa: E402
+from weirtap import done_testing, is_, like, ok, wait_for  # noqa: E402
 from weirsystem import System, run_in  # noqa: E402
 
 run_in("venv-openai2")
@@ -43,7 +43,12 @@ def main():
     is_(text, answer.message.content, "the stream says the same")
     ok(pieces > 2, "in %d pieces" % pieces)
     usage = answer.raw.usage
-    rows = [row for row in system.rows() if row["path"] == "/v1/chat/completions"][-2:]
+
+    # The first is make run's question; a row is written when its request has ended.
+    def written():
+        found = [row for row in system.rows() if row["path"] == "/v1/chat/completions"]
+        return found[1:] if len(found) >= 3 else None
+    rows = wait_for(written) or []
     is_([row["prompt_tokens"] for row in rows], [usage.prompt_tokens] * 2, "the ledger has the prompt's")
     is_([row["completion_tokens"] for row in rows], [usage.completion_tokens] * 2,
         "and the answer's tokens, though a stream of this client does not ask for usage")

@@ -25,26 +25,35 @@ int weir_tool_fail(int status, const char *fmt, ...)
     return status;
 }
 
+static int run(int argc, char **argv)
+{
+    if (strcmp(argv[0], "keys") == 0) {
+        return weir_tool_keys(argc, argv);
+    }
+    if (strcmp(argv[0], "check") == 0) {
+        return weir_tool_check(argc, argv);
+    }
+    if (strcmp(argv[0], "usage") == 0) {
+        return weir_tool_usage(argc, argv);
+    }
+    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
+        fputs(help, stdout);
+        return WEIR_EXIT_OK;
+    }
+    weir_tool_fail(WEIR_EXIT_USAGE, "unknown command \"%s\"", argv[0]);
+    fputs(help, stderr);
+    return WEIR_EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
         fputs(help, stderr);
         return WEIR_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "keys") == 0) {
-        return weir_tool_keys(argc - 1, argv + 1);
+    int rc = run(argc - 1, argv + 1);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && rc == WEIR_EXIT_OK) {
+        rc = weir_tool_fail(WEIR_EXIT_FAILED, "cannot write to standard output");
     }
-    if (strcmp(argv[1], "check") == 0) {
-        return weir_tool_check(argc - 1, argv + 1);
-    }
-    if (strcmp(argv[1], "usage") == 0) {
-        return weir_tool_usage(argc - 1, argv + 1);
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        fputs(help, stdout);
-        return WEIR_EXIT_OK;
-    }
-    weir_tool_fail(WEIR_EXIT_USAGE, "unknown command \"%s\"", argv[1]);
-    fputs(help, stderr);
-    return WEIR_EXIT_USAGE;
+    return rc;
 }

@@ -45,10 +45,13 @@ typedef struct {
 /* The document open for change: an exclusive lock on its folder makes concurrent runs wait, since
  * a lock on the file itself would not survive the rename. */
 typedef struct {
-    const char *path;
+    char path[PATH_MAX]; /* behind symbolic links, which the rename would else replace */
     int folder;
     json_t *root;
     mode_t mode;
+    bool exists;
+    uid_t owner;
+    gid_t group;
 } document_t;
 
 static void close_document(document_t *doc)
@@ -63,12 +66,25 @@ static int open_folder(const char *path)
 {
     char copy[PATH_MAX];
 
-    if (strlen(path) >= sizeof(copy)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
     strcpy(copy, path);
     return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The document's path without symbolic links; one that is not there yet as it was given. */
+static bool resolve_path(const char *path, char out[PATH_MAX])
+{
+    if (realpath(path, out) != NULL) {
+        return true;
+    }
+    if (errno != ENOENT) {
+        return false;
+    }
+    if (strlen(path) >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(out, path);
+    return true;
 }
 
 static int open_document(document_t *doc, const char *path, bool may_create)
@@ -79,25 +95,32 @@ static int open_document(document_t *doc, const char *path, bool may_create)
     struct stat st;
     weir_status_t rc;
 
-    *doc = (document_t){.path = path, .folder = open_folder(path), .mode = 0600};
+    *doc = (document_t){.folder = -1, .mode = 0600};
+    if (!resolve_path(path, doc->path)) {
+        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: %s", path, strerror(errno));
+    }
+    doc->folder = open_folder(doc->path);
     if (doc->folder < 0 || flock(doc->folder, LOCK_EX) != 0) {
         return weir_tool_fail(WEIR_EXIT_FAILED, "%s: its folder: %s", path, strerror(errno));
     }
-    if (may_create && stat(path, &st) != 0 && errno == ENOENT) {
+    if (may_create && stat(doc->path, &st) != 0 && errno == ENOENT) {
         doc->root = json_pack("{s:i,s:[]}", "version", 1, "tenants");
         return doc->root != NULL ? WEIR_EXIT_OK : weir_tool_fail(WEIR_EXIT_FAILED, "out of memory");
     }
     weir_arena_init(&arena, 0, 0);
-    rc = weir_tenants_load(path, &arena, &tenants, &err);
+    rc = weir_tenants_load(doc->path, &arena, &tenants, &err);
     weir_arena_free(&arena);
     if (rc != WEIR_OK) {
         return weir_tool_fail(WEIR_EXIT_FAILED, "%s", err.message);
     }
-    doc->root = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-    if (doc->root == NULL || stat(path, &st) != 0) {
+    doc->root = json_load_file(doc->path, JSON_REJECT_DUPLICATES, NULL);
+    if (doc->root == NULL || stat(doc->path, &st) != 0) {
         return weir_tool_fail(WEIR_EXIT_FAILED, "%s: cannot be read", path);
     }
+    doc->exists = true;
     doc->mode = st.st_mode & 07777;
+    doc->owner = st.st_uid;
+    doc->group = st.st_gid;
     return WEIR_EXIT_OK;
 }
 
@@ -117,6 +140,16 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
+/* Gives the new file the old one's owner and mode, or fails: who could read the document still
+ * can, and nobody else. */
+static bool keep_access(const document_t *doc, int fd)
+{
+    struct stat st;
+    bool same =
+        !doc->exists || (fstat(fd, &st) == 0 && st.st_uid == doc->owner && st.st_gid == doc->group);
+    return (same || fchown(fd, doc->owner, doc->group) == 0) && fchmod(fd, doc->mode) == 0;
+}
+
 /* Replaces the file in one step: a reader, a crash or a full disk never sees half a document. */
 static int save_document(const document_t *doc)
 {
@@ -134,7 +167,7 @@ static int save_document(const document_t *doc)
     }
     fd = mkstemp(temp);
     if (fd >= 0) {
-        good = fchmod(fd, doc->mode) == 0 && write_all(fd, text, strlen(text)) &&
+        good = keep_access(doc, fd) && write_all(fd, text, strlen(text)) &&
                write_all(fd, "\n", 1) && fsync(fd) == 0;
         close(fd);
         good = good && rename(temp, doc->path) == 0 && fsync(doc->folder) == 0;
@@ -190,6 +223,7 @@ static void to_hex(const uint8_t *in, size_t n, char *out)
     }
 }
 
+/* NULL when a text is not valid UTF-8 or memory is short. */
 static json_t *make_key_entry(const options_t *o, const char *id, const char *salt,
                               const char *hash)
 {
@@ -199,11 +233,16 @@ static json_t *make_key_entry(const options_t *o, const char *id, const char *sa
     weir_timestamp_format((int64_t)time(NULL) * 1000, now);
     key = json_pack("{s:s,s:s,s:s,s:b,s:s}", "id", id, "salt", salt, "hash", hash, "enabled", 1,
                     "created", now);
-    if (key != NULL && o->label != NULL) {
-        json_object_set_new(key, "label", json_string(o->label));
+    bool good = key != NULL;
+    if (good && o->label != NULL) {
+        good = json_object_set_new(key, "label", json_string(o->label)) == 0;
     }
-    if (key != NULL && o->expires != NULL) {
-        json_object_set_new(key, "expires", json_string(o->expires));
+    if (good && o->expires != NULL) {
+        good = json_object_set_new(key, "expires", json_string(o->expires)) == 0;
+    }
+    if (!good) {
+        json_decref(key);
+        return NULL;
     }
     return key;
 }
@@ -281,8 +320,13 @@ static int create_key(const options_t *o)
         rc = save_document(&doc);
     }
     close_document(&doc);
+    if (rc == WEIR_EXIT_OK && (printf("%s\n", key) < 0 || fflush(stdout) != 0)) {
+        rc = weir_tool_fail(WEIR_EXIT_FAILED,
+                            "key %s is in the document but could not be shown: %s; delete it and "
+                            "create another (weir keys delete)",
+                            id, strerror(errno));
+    }
     if (rc == WEIR_EXIT_OK) {
-        printf("%s\n", key);
         fprintf(
             stderr,
             "weir: key %s for tenant %s added to %s; it is shown only this once, and works after "

@@ -61,8 +61,36 @@ def keys(folder):
                 ["--tenant", "demo", "--label", "x" * 300]):
         refused = weir("keys", "create", "--tenants", path, *bad)
         is_((refused.returncode, refused.stdout), (1, ""), "refused: %s" % " ".join(bad)[:40])
+    for option in ("--label", "--expires"):
+        refused = weir("keys", "create", "--tenants", path, "--tenant", "demo", option, b"\xff")
+        is_((refused.returncode, refused.stdout), (1, ""), "refused: %s that is no UTF-8" % option)
     is_(open(path).read(), before, "a refused change leaves the document alone")
     is_(sorted(os.listdir(folder)), ["tenants.json"], "and no temporary file behind")
+
+
+def safe_writing(folder):
+    place = os.path.join(folder, "place")
+    os.mkdir(place)
+    path = os.path.join(place, "tenants.json")
+    weir("keys", "create", "--tenants", path, "--tenant", "demo")
+    link = os.path.join(folder, "link.json")
+    os.symlink(path, link)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12346)
+    is_(weir("keys", "create", "--tenants", link, "--tenant", "demo").returncode, 0,
+        "a document behind a symbolic link")
+    ok(os.path.islink(link), "the link stays a link")
+    is_(len(json.load(open(path))["tenants"][0]["keys"]), 2, "and the document has the key")
+    if os.geteuid() == 0:
+        is_((os.stat(path).st_uid, os.stat(path).st_gid), (12345, 12346), "the owner stays the same")
+    with open("/dev/full", "w") as full:
+        made = subprocess.run([WEIR, "keys", "create", "--tenants", path, "--tenant", "demo"],
+                              stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        is_(made.returncode, 1, "a key that cannot be shown is a failure")
+        like(made.stderr, r"could not be shown", "that says so")
+        listed = subprocess.run([WEIR, "keys", "list", "--tenants", path], stdout=full,
+                                stderr=subprocess.PIPE, text=True, timeout=60)
+        is_(listed.returncode, 1, "so is a list that cannot be written")
 
 
 def concurrent(folder):
@@ -158,6 +186,8 @@ def usages():
 
 with tempfile.TemporaryDirectory() as temp:
     keys(temp)
+with tempfile.TemporaryDirectory() as temp:
+    safe_writing(temp)
 with tempfile.TemporaryDirectory() as temp:
     concurrent(temp)
     check(temp)

@@ -20,13 +20,15 @@ struct weir_usage_tap {
     weir_status_t status;
 };
 
-static void read_count(const weir_json_doc_t *doc, uint32_t object, const char *name, uint64_t *out)
+static bool read_count(const weir_json_doc_t *doc, uint32_t object, const char *name, uint64_t *out)
 {
     int64_t value;
     uint32_t node = weir_json_get(doc, object, name);
-    if (node != WEIR_JSON_NONE && weir_json_int64(doc, node, &value) && value >= 0) {
-        *out = (uint64_t)value;
+    if (node == WEIR_JSON_NONE || !weir_json_int64(doc, node, &value) || value < 0) {
+        return false;
     }
+    *out = (uint64_t)value;
+    return true;
 }
 
 static void read_usage(weir_usage_tap_t *tap, const weir_json_doc_t *doc)
@@ -37,9 +39,9 @@ static void read_usage(weir_usage_tap_t *tap, const weir_json_doc_t *doc)
     if (usage == WEIR_JSON_NONE || weir_json_type(doc, usage) != WEIR_JSON_OBJECT) {
         return;
     }
-    tap->result.has_usage = true;
-    read_count(doc, usage, "prompt_tokens", &tap->result.prompt_tokens);
-    read_count(doc, usage, "completion_tokens", &tap->result.completion_tokens);
+    bool prompt = read_count(doc, usage, "prompt_tokens", &tap->result.prompt_tokens);
+    bool completion = read_count(doc, usage, "completion_tokens", &tap->result.completion_tokens);
+    tap->result.has_usage = tap->result.has_usage || prompt || completion;
     details = weir_json_get(doc, usage, "prompt_tokens_details");
     if (details != WEIR_JSON_NONE) {
         read_count(doc, details, "cached_tokens", &tap->result.cached_tokens);
@@ -55,8 +57,10 @@ static void read_model(weir_usage_tap_t *tap, const weir_json_doc_t *doc)
         weir_json_type(doc, node) != WEIR_JSON_STRING) {
         return;
     }
-    /* The raw form bounds the unescaped one, so nothing large is copied. */
-    if (weir_json_raw(doc, node).len > MAX_MODEL) {
+    /* The raw form bounds the unescaped one, so nothing large is copied; an empty name, which some
+     * servers repeat in each event, is none. */
+    size_t len = weir_json_raw(doc, node).len;
+    if (len > MAX_MODEL || len <= 2) {
         return;
     }
     if (weir_json_string(doc, node, tap->arena, &model) != WEIR_OK) {

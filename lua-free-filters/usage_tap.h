@@ -17,7 +17,7 @@ typedef enum {
 typedef struct weir_usage_tap weir_usage_tap_t;
 
 typedef struct {
-    bool has_usage; /* a usage object was seen; a reported zero is a value */
+    bool has_usage; /* a usage object with a count was seen; a reported zero is a value */
     uint64_t prompt_tokens;
     uint64_t cached_tokens;
     uint64_t completion_tokens;

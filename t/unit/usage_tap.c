@@ -111,6 +111,13 @@ static void test_events(void)
             "data: {\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0}}\n\n");
     ok(r.has_usage && r.prompt_tokens == 0, "a reported zero is a value");
 
+    r = one(&arena, WEIR_TAP_SSE, "data: {\"usage\":{}}\n\ndata: {\"usage\":{\"cost\":0}}\n\n");
+    ok(!r.has_usage, "a usage object without counts reports nothing");
+
+    r = one(&arena, WEIR_TAP_SSE,
+            "data: {\"model\":\"\",\"choices\":[]}\n\ndata: {\"model\":\"m\",\"choices\":[]}\n\n");
+    is_str(r.model.data, r.model.len, "m", "an empty model's name is none");
+
     r = one(&arena, WEIR_TAP_SSE,
             "data: {\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":1e99}}"
             "\n\ndata: {\"usage\":7}\n\ndata: [1]\n\ndata: nonsense\n\n");
@@ -175,7 +182,8 @@ static void test_limits(void)
         good = good && weir_usage_tap_feed(tap, line, sizeof(line)) == WEIR_OK;
     }
     for (int i = 0; i < 20000; i++) {
-        static const char event[] = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+        static const char event[] =
+            "data: {\"model\":\"\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
         good = good && weir_usage_tap_feed(tap, event, sizeof(event) - 1) == WEIR_OK;
     }
     ok(good && arena.total <= 65536, "20 MB of one line and 20,000 events stay within 64 KiB");

@@ -31,9 +31,9 @@ typedef struct {
     bool started; /* a first line has been seen, so a byte-order mark is no longer skipped */
 } weir_sse_parser_t;
 
-/* max_data: bytes of data in one event. Two buffers grow inside arena by doubling, and an arena gives
- * nothing back: at most about eight times max_data, the most when an event of that size comes in
- * many small pieces. */
+/* max_data: bytes of data in one event. Two buffers grow inside arena by doubling, and an arena
+ * gives nothing back: at most about eight times max_data, the most when an event of that size comes
+ * in many small pieces. */
 void weir_sse_parser_init(weir_sse_parser_t *p, weir_arena_t *arena, size_t max_data,
                           weir_sse_handler_pt handler, void *ctx);
 

@@ -31,7 +31,8 @@ die() {
 }
 
 # step LOG TEXT COMMAND...: runs the command with its output in LOG, telling on a terminal every
-# second, elsewhere now and then, how long it has taken; on failure shows the end of LOG.
+# second, elsewhere now and then, how long it has taken; on failure shows the end of LOG. A signal
+# ends it, unless weir_unstoppable is set: then it is only noted in weir_interrupted.
 step() {
     weir_log=$1
     weir_text=$2
@@ -40,7 +41,7 @@ step() {
     weir_start=$(date +%s)
     "$@" > "$weir_log" 2>&1 < /dev/null &
     weir_child=$!
-    trap 'kill "$weir_child" 2> /dev/null || true; exit 130' INT TERM HUP
+    trap 'weir_on_signal' INT TERM HUP
     weir_tty=
     if [ -t 1 ]; then
         weir_tty=yes
@@ -83,6 +84,18 @@ step() {
     grep -Ev '^(gcc|clang-14|ar|mkdir) ' "$weir_log" | tail -n 25 | cut -c 1-400 >&2 || true
     warn "all of its output: $weir_log"
     return "$weir_rc"
+}
+
+weir_on_signal() {
+    # Read by the caller.
+    # shellcheck disable=SC2034
+    weir_interrupted=yes
+    if [ -n "${weir_unstoppable:-}" ]; then
+        warn "this must not be cut short; ending when it is done"
+        return
+    fi
+    kill "$weir_child" 2> /dev/null || true
+    exit 130
 }
 
 # What a log says last, in few words: of a compiler's command line only the file.

@@ -118,7 +118,7 @@ static void print_commands(void)
           "/reset    forget the conversation, keep the system message\n"
           "/history  print the conversation as JSON\n"
           "/help     this list\n"
-          "Ctrl-C stops an answer.\n",
+          "Ctrl-C stops an answer; where a message is awaited, it ends the program.\n",
           stderr);
 }
 
@@ -162,7 +162,9 @@ static int converse(chat_t *chat)
             fputs("> ", stdout);
             fflush(stdout);
         }
+        tool_let_signals_end(true);
         ssize_t n = getline(&line, &cap, stdin);
+        tool_let_signals_end(false);
         if (n < 0) {
             break;
         }
@@ -192,12 +194,11 @@ static int converse(chat_t *chat)
 
 static int open_and_converse(chat_t *chat, const tool_engine_t *engine)
 {
-    chat->signal_fd = tool_signal_fd();
     chat->engine = tool_open_engine(engine, (weir_engine_options_t){.max_running = 1});
     if (chat->engine == NULL) {
-        close(chat->signal_fd);
         return TOOL_FAILED;
     }
+    chat->signal_fd = tool_signal_fd();
     int rc;
     if (weir_engine_chat_template(chat->engine) != NULL) {
         weir_arena_init(&chat->history_arena, 0, 0);

@@ -190,7 +190,6 @@ static int open_and_score(perplexity_options_t *o, const char *path)
     weir_str_t text;
     int rc = TOOL_FAILED;
     if (tool_read_text(path, &arena, &text)) {
-        int signal_fd = tool_signal_fd();
         weir_engine_options_t settings = {
             .max_running = 1,
             .context = o->window,
@@ -199,10 +198,11 @@ static int open_and_score(perplexity_options_t *o, const char *path)
         };
         weir_engine_t *engine = tool_open_engine(&o->engine, settings);
         if (engine != NULL) {
+            int signal_fd = tool_signal_fd();
             rc = perplexity(o, engine, signal_fd, text, &arena);
             weir_engine_close(engine);
+            close(signal_fd);
         }
-        close(signal_fd);
     }
     weir_arena_free(&arena);
     return rc;

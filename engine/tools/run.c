@@ -145,14 +145,14 @@ int tool_run(int argc, char **argv)
     weir_str_t prompt;
     int rc = TOOL_FAILED;
     if (get_prompt(&cli, &arena, &prompt)) {
-        int signal_fd = tool_signal_fd();
         weir_engine_t *engine =
             tool_open_engine(&o.engine, (weir_engine_options_t){.max_running = 1});
         if (engine != NULL) {
+            int signal_fd = tool_signal_fd();
             rc = generate(&o, engine, signal_fd, prompt, &arena);
             weir_engine_close(engine);
+            close(signal_fd);
         }
-        close(signal_fd);
     }
     weir_arena_free(&arena);
     return rc;

@@ -263,14 +263,26 @@ weir_engine_t *tool_open_engine(const tool_engine_t *e, weir_engine_options_t se
     return engine;
 }
 
+static void end_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+}
+
 int tool_signal_fd(void)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    end_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+void tool_let_signals_end(bool end)
+{
+    sigset_t set;
+    end_signals(&set);
+    pthread_sigmask(end ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
 }
 
 /* Waits for events; true when a signal came. */

@@ -87,8 +87,15 @@ typedef void (*tool_event_fn)(void *ctx, const weir_event_t *event);
 bool tool_generate(weir_engine_t *engine, int signal_fd, const weir_generate_t *request,
                    tool_event_fn on_event, void *ctx, tool_result_t *result);
 
-/* Blocks SIGINT and SIGTERM and returns a descriptor that reports them. Before the engine opens. */
+/*
+ * From now on SIGINT and SIGTERM do not end the program but are reported by the descriptor, for
+ * tool_generate. After the engine has opened: while a model loads they end the program.
+ */
 int tool_signal_fd(void);
+
+/* Whether the signals end the program again, as they should while it waits for a person; one that
+ * no answer was there for ends it then. */
+void tool_let_signals_end(bool end);
 
 /* One line: tokens, speeds, time to the first token. */
 void tool_report(const tool_result_t *result);

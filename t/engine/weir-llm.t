@@ -175,6 +175,24 @@ def interrupt():
        "an interrupt ends the answer in good order")
 
 
+def interrupt_chat():
+    for name in ("SIGINT", "SIGTERM"):
+        process = subprocess.Popen([TOOL, "chat", "-n", "4"], env=dict(os.environ, WEIR_MODEL=TINY),
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdin.write(b"Hello\n")
+        process.stdin.flush()
+        for line in process.stderr:
+            if b"answer: " in line:
+                break
+        process.send_signal(getattr(signal, name))
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        is_(process.returncode, -getattr(signal, name), "%s ends a chat that waits for a message" % name)
+        process.communicate()
+
+
 def chat():
     talk = "Hello\n\n/history\n/reset\n/history\n/nonsense\nAgain\n/quit\nnever read\n"
     rc, out, err = weir("chat", "--temperature", "0", "-n", "8", "--system", 'Be "brief".', stdin=talk)
@@ -333,6 +351,7 @@ broken_files()
 run()
 run_json()
 interrupt()
+interrupt_chat()
 chat()
 bench()
 info()

@@ -1,9 +1,9 @@
 /* /tokenize and /detokenize, and model ids in paths. */
 #include "engine/api/fields.h"
 
-weir_status_t weir_api_tokenize(weir_str_t body, const weir_api_names_t *names,
-                                const weir_api_model_t *model, weir_arena_t *arena, weir_buf_t *out,
-                                weir_error_t *err)
+static weir_status_t tokenize(weir_str_t body, const weir_api_names_t *names,
+                              const weir_api_model_t *model, weir_arena_t *arena, weir_buf_t *out,
+                              weir_error_t *err)
 {
     weir_fields_t f = {.arena = arena, .err = err};
     size_t max = model->context > WEIR_API_MAX_TOKENIZE ? model->context : WEIR_API_MAX_TOKENIZE;
@@ -41,9 +41,9 @@ weir_status_t weir_api_tokenize(weir_str_t body, const weir_api_names_t *names,
     return out->failed ? weir_error(err, WEIR_ERR_NOMEM, "out of memory for the tokens") : WEIR_OK;
 }
 
-weir_status_t weir_api_detokenize(weir_str_t body, const weir_api_names_t *names,
-                                  const weir_api_model_t *model, weir_arena_t *arena,
-                                  weir_buf_t *out, weir_error_t *err)
+static weir_status_t detokenize(weir_str_t body, const weir_api_names_t *names,
+                                const weir_api_model_t *model, weir_arena_t *arena, weir_buf_t *out,
+                                weir_error_t *err)
 {
     weir_fields_t f = {.arena = arena, .err = err};
     size_t max = model->context > WEIR_API_MAX_TOKENIZE ? model->context : WEIR_API_MAX_TOKENIZE;
@@ -77,6 +77,20 @@ weir_status_t weir_api_detokenize(weir_str_t body, const weir_api_names_t *names
     weir_json_write_string(out, weir_str(text.data, text.len));
     weir_buf_append_z(out, "}");
     return out->failed ? weir_error(err, WEIR_ERR_NOMEM, "out of memory for the text") : WEIR_OK;
+}
+
+weir_status_t weir_api_tokenize(weir_str_t body, const weir_api_names_t *names,
+                                const weir_api_model_t *model, weir_arena_t *arena, weir_buf_t *out,
+                                weir_error_t *err)
+{
+    return weir_request_memory(tokenize(body, names, model, arena, out, err), arena, err);
+}
+
+weir_status_t weir_api_detokenize(weir_str_t body, const weir_api_names_t *names,
+                                  const weir_api_model_t *model, weir_arena_t *arena,
+                                  weir_buf_t *out, weir_error_t *err)
+{
+    return weir_request_memory(detokenize(body, names, model, arena, out, err), arena, err);
 }
 
 static int hex(char c)

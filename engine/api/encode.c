@@ -134,8 +134,8 @@ static weir_status_t check_ids(const weir_fields_t *f, const weir_generate_t *g,
     return WEIR_OK;
 }
 
-weir_status_t weir_api_encode(weir_api_request_t *req, const weir_api_model_t *model, time_t now,
-                              weir_arena_t *arena, weir_error_t *err)
+static weir_status_t encode(weir_api_request_t *req, const weir_api_model_t *model, time_t now,
+                            weir_arena_t *arena, weir_error_t *err)
 {
     weir_fields_t f = {.doc = &req->doc, .arena = arena, .err = err};
     weir_status_t rc = check_ids(&f, &req->generate, weir_tokenizer_vocab_size(model->tokenizer));
@@ -165,4 +165,10 @@ weir_status_t weir_api_encode(weir_api_request_t *req, const weir_api_model_t *m
         }
     }
     return WEIR_OK;
+}
+
+weir_status_t weir_api_encode(weir_api_request_t *req, const weir_api_model_t *model, time_t now,
+                              weir_arena_t *arena, weir_error_t *err)
+{
+    return weir_request_memory(encode(req, model, now, arena, err), arena, err);
 }

@@ -137,16 +137,21 @@ static weir_status_t check_model(const weir_fields_t *f, const weir_api_names_t 
                          names->id.data);
 }
 
+weir_status_t weir_request_memory(weir_status_t rc, const weir_arena_t *arena, weir_error_t *err)
+{
+    if (rc != WEIR_ERR_NOMEM || arena->limit == 0) {
+        return rc;
+    }
+    return weir_error_at(err, WEIR_ERR_LIMIT, NULL, "request_memory_exceeded",
+                         "The request takes more than the %zu bytes of memory that one may take; "
+                         "send it in parts",
+                         arena->limit);
+}
+
 weir_status_t weir_fields_scan(const weir_fields_t *f, weir_str_t body, weir_json_doc_t *doc)
 {
     static const weir_json_limits_t limits = {.max_members = WEIR_API_MAX_MEMBERS};
-    weir_status_t rc = weir_json_parse(body.data, body.len, &limits, f->arena, doc, f->err);
-    if (rc == WEIR_ERR_NOMEM && f->arena->limit != 0) {
-        /* A body of tiny values is the sender's doing, no failure of ours. */
-        rc = weir_error_at(f->err, WEIR_ERR_LIMIT, NULL, "json_too_many_values",
-                           "The body has more values than the memory of one request holds");
-    }
-    return rc;
+    return weir_json_parse(body.data, body.len, &limits, f->arena, doc, f->err);
 }
 
 weir_status_t weir_fields_open(weir_fields_t *f, weir_str_t body, const weir_api_names_t *names,

@@ -44,6 +44,10 @@ weir_status_t weir_field_error(const weir_fields_t *f, const char *field, const 
 weir_status_t weir_field_unsupported(const weir_fields_t *f, const char *field, bool value,
                                      const char *what);
 
+/* rc, but where it says NOMEM and the arena is bounded, LIMIT: then the request is too much, not
+ * the machine too small. */
+weir_status_t weir_request_memory(weir_status_t rc, const weir_arena_t *arena, weir_error_t *err);
+
 /* weir_json_parse with the limits of a body. */
 weir_status_t weir_fields_scan(const weir_fields_t *f, weir_str_t body, weir_json_doc_t *doc);
 

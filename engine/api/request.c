@@ -225,8 +225,8 @@ static weir_status_t parse_generate(const weir_fields_t *f, weir_api_request_t *
                : WEIR_OK;
 }
 
-weir_status_t weir_api_parse(weir_api_kind_t kind, weir_str_t body, const weir_api_names_t *names,
-                             weir_arena_t *arena, weir_api_request_t *out, weir_error_t *err)
+static weir_status_t parse(weir_api_kind_t kind, weir_str_t body, const weir_api_names_t *names,
+                           weir_arena_t *arena, weir_api_request_t *out, weir_error_t *err)
 {
     weir_fields_t f = {.arena = arena, .err = err};
     weir_status_t rc;
@@ -258,4 +258,10 @@ weir_status_t weir_api_parse(weir_api_kind_t kind, weir_str_t body, const weir_a
         return parse_generate(&f, out);
     }
     return weir_error(err, WEIR_ERR_INTERNAL, "unknown kind of request");
+}
+
+weir_status_t weir_api_parse(weir_api_kind_t kind, weir_str_t body, const weir_api_names_t *names,
+                             weir_arena_t *arena, weir_api_request_t *out, weir_error_t *err)
+{
+    return weir_request_memory(parse(kind, body, names, arena, out, err), arena, err);
 }

@@ -68,7 +68,8 @@ typedef struct {
  * Reads the body of a request of this kind. names decides about "model", which chat and completions
  * require. Everything in *out lives in arena or in body, which must outlive it. Errors: INVALID
  * (malformed JSON, wrong type or range), UNSUPPORTED, LIMIT, NOT_FOUND (model, code
- * model_not_found), NOMEM. Thread-safe.
+ * model_not_found), NOMEM. In a bounded arena memory that runs out is LIMIT, here and in the calls
+ * below, with code request_memory_exceeded. Thread-safe.
  */
 weir_status_t weir_api_parse(weir_api_kind_t kind, weir_str_t body, const weir_api_names_t *names,
                              weir_arena_t *arena, weir_api_request_t *out, weir_error_t *err);

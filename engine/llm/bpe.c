@@ -214,12 +214,26 @@ static size_t merge_long(const weir_bpe_t *bpe, weir_bpe_scratch_t *s, size_t n)
     return count;
 }
 
+/* Bytes of the piece that take part, counted no further than one over max. */
+static size_t count_symbols(const weir_bpe_t *bpe, weir_str_t piece, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < piece.len && n <= max; i++) {
+        n += bpe->bytes[(uint8_t)piece.data[i]] != WEIR_BPE_NONE;
+    }
+    return n;
+}
+
 weir_status_t weir_bpe_encode(const weir_bpe_t *bpe, weir_str_t piece, size_t max_symbols,
                               weir_bpe_scratch_t *scratch, size_t *count)
 {
-    size_t most = piece.len < max_symbols ? piece.len : max_symbols;
-    if (most >= WEIR_BPE_NONE) {
-        return WEIR_ERR_LIMIT;
+    size_t most = piece.len;
+    if (most > max_symbols || most >= WEIR_BPE_NONE) {
+        max_symbols = max_symbols < WEIR_BPE_NONE ? max_symbols : WEIR_BPE_NONE - 1;
+        most = count_symbols(bpe, piece, max_symbols);
+        if (most > max_symbols) {
+            return WEIR_ERR_LIMIT; /* before any memory is asked for */
+        }
     }
     weir_status_t status = scratch_reserve(scratch, most);
     if (status != WEIR_OK) {
@@ -229,9 +243,6 @@ weir_status_t weir_bpe_encode(const weir_bpe_t *bpe, weir_str_t piece, size_t ma
     for (size_t i = 0; i < piece.len; i++) {
         uint32_t id = bpe->bytes[(uint8_t)piece.data[i]];
         if (id != WEIR_BPE_NONE) {
-            if (n == most) {
-                return WEIR_ERR_LIMIT;
-            }
             scratch->ids[n++] = id;
         }
     }

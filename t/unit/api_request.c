@@ -362,8 +362,8 @@ static void test_limits(void)
     weir_arena_init(&small, 256, 512);
     ok(parse(WEIR_API_COMPLETION, "{\"model\":\"m\",\"prompt\":[1,2,3,4,5,6,7,8,9,10,11,12,13]}",
              &small, &r, &err) == WEIR_ERR_LIMIT &&
-           weir_api_error_status(&err) == 400 && strcmp(err.code, "json_too_many_values") == 0,
-       "more values than the arena may hold are the sender's error");
+           weir_api_error_status(&err) == 400 && strcmp(err.code, "request_memory_exceeded") == 0,
+       "a request over the arena's limit is the sender's error");
     weir_arena_free(&small);
     weir_arena_free(&big);
 }

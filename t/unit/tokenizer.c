@@ -184,6 +184,11 @@ static void test_long_piece(void)
                                    &count, &err);
     is_int(status, WEIR_ERR_NOMEM, "an arena's limit is an error");
     weir_arena_free(&small);
+    weir_arena_init(&small, 0, 100000);
+    status = weir_tokenizer_encode(tok, weir_str(text, len), NULL, 0, false, 10000, &small, &ids,
+                                   &count, NULL);
+    is_int(status, WEIR_ERR_LIMIT, "what cannot fit its bound is refused before memory is taken");
+    weir_arena_free(&small);
     status = weir_tokenizer_encode(tok, weir_str(text, 16), NULL, 0, false, 2, &arena, &ids, &count,
                                    NULL);
     ok(status == WEIR_OK && count == 2, "a bound that just suffices");

@@ -143,7 +143,8 @@ static uint32_t fork_choices(weir_scheduler_t *s, weir_seq_t *leader)
     return n;
 }
 
-/* The sequence's tokens are computed; row predicts the next one. */
+/* The sequence's tokens are computed; row predicts the next one (NULL with no_generate, which needs
+ * none). */
 static void complete(weir_scheduler_t *s, weir_seq_t *seq, const float *row)
 {
     weir_request_t *req = seq->req;
@@ -179,7 +180,7 @@ const float *weir_sched_output(weir_scheduler_t *s, const weir_share_t *share, c
         report_prompt(s, seq, rows, share->n_logits, seq->n_computed - share->n_logits + 1);
     }
     if (seq->n_computed == seq->n_tokens) {
-        complete(s, seq, end - s->config.n_vocab);
+        complete(s, seq, share->n_logits > 0 ? end - s->config.n_vocab : NULL);
     }
     return end;
 }

@@ -66,7 +66,7 @@ static int open_folder(const char *path)
 {
     char copy[PATH_MAX];
 
-    strcpy(copy, path);
+    snprintf(copy, sizeof(copy), "%s", path);
     return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -79,11 +79,10 @@ static bool resolve_path(const char *path, char out[PATH_MAX])
     if (errno != ENOENT) {
         return false;
     }
-    if (strlen(path) >= PATH_MAX) {
+    if (snprintf(out, PATH_MAX, "%s", path) >= PATH_MAX) {
         errno = ENAMETOOLONG;
         return false;
     }
-    strcpy(out, path);
     return true;
 }
 

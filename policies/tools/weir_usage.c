@@ -121,11 +121,8 @@ static bool group_name(const report_t *r, const weir_json_doc_t *doc, weir_arena
     } else if (!get_text(doc, strcmp(r->by, "key") == 0 ? "key_id" : r->by, arena, &text)) {
         return false;
     }
-    snprintf(out, 128, "%.*s", (int)(text.len < 127 ? text.len : 127),
-             text.len == 0 ? "" : text.data);
-    if (text.len == 0) {
-        strcpy(out, "-");
-    }
+    text = text.len == 0 ? WEIR_STR("-") : text;
+    snprintf(out, 128, "%.*s", (int)(text.len < 127 ? text.len : 127), text.data);
     return true;
 }
 

@@ -79,7 +79,7 @@ static void test_verdicts(void)
 
     is_int(ask(t, stranger.key, 1, &found), WEIR_AUTH_INVALID, "an unknown key is invalid");
     ok(found == NULL, "and names nobody");
-    strcpy(wrong, k[0].key);
+    memcpy(wrong, k[0].key, WEIR_KEY_LEN + 1);
     wrong[WEIR_KEY_LEN - 1] = wrong[WEIR_KEY_LEN - 1] == 'A' ? 'B' : 'A';
     is_int(ask(t, wrong, 1, &found), WEIR_AUTH_INVALID,
            "a known id with another secret is invalid");

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The gateway's tests again, under an NGINX with AddressSanitizer, pools by malloc, and our objects
-with UndefinedBehaviorSanitizer. That NGINX takes minutes to build, so this runs only where it has
-been built once (make nginx-asan); then what has changed is built again."""
+"""The gateway's and the engine's tests again, under an NGINX with AddressSanitizer, pools by malloc,
+and our objects with UndefinedBehaviorSanitizer. That NGINX takes minutes to build, so this runs
+only where it has been built once (make nginx-asan); then what has changed is built again."""
 
 import glob
 import os
@@ -24,17 +24,21 @@ if not ok(built.returncode == 0, "NGINX and the modules build with sanitizers"):
     diag(built.stdout.decode("utf-8", "replace")[-4000:])
     done_testing()
 
-for test in sorted(glob.glob(os.path.join(HERE, "gateway-*.t"))):
-    if test == os.path.abspath(__file__):
-        continue
+# Of the engine's, those that need no fast kernels.
+tests = [[test] for test in sorted(glob.glob(os.path.join(HERE, "gateway-*.t")))
+         if test != os.path.abspath(__file__)]
+tests += [[os.path.join(HERE, "engine-http.t"), part]
+          for part in ("configuration", "fast", "slow_client")]
+
+for test in tests:
     done = subprocess.run(
-        [sys.executable, test], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        [sys.executable, *test], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         # The master keeps its configuration until exit; unit tests look for leaks.
         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0:detect_odr_violation=0",
              "WEIR_NGINX": os.path.join(folder, "nginx"),
              "WEIR_MODULES": os.path.join(folder, "modules")})
     text = done.stdout.decode("utf-8", "replace")
-    if not ok(done.returncode == 0 and "\n1.." in text, os.path.basename(test)):
+    if not ok(done.returncode == 0 and "\n1.." in text, " ".join([os.path.basename(test[0]), *test[1:]])):
         diag("\n".join(x for x in text.split("\n") if not x.startswith("ok "))[-6000:])
 done_testing()

@@ -13,11 +13,13 @@ size_t weir_timestamp_format(int64_t ms, char out[WEIR_TIMESTAMP_MAX])
         rest += 1000;
         seconds--;
     }
-    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year > 8099) {
+    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year < -1900 || tm.tm_year > 8099) {
         out[0] = '\0';
         return 0;
     }
-    size_t n = strftime(out, WEIR_TIMESTAMP_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+    /* strftime's %Y writes years below 1000 with fewer than four digits. */
+    size_t n = (size_t)snprintf(out, WEIR_TIMESTAMP_MAX, "%04d", tm.tm_year + 1900);
+    n += strftime(out + n, WEIR_TIMESTAMP_MAX - n, "-%m-%dT%H:%M:%S", &tm);
     return n + (size_t)snprintf(out + n, WEIR_TIMESTAMP_MAX - n, ".%03dZ", rest);
 }
 

@@ -9,7 +9,8 @@
 /* "YYYY-MM-DDTHH:MM:SS.mmmZ" and a NUL. */
 #define WEIR_TIMESTAMP_MAX 32
 
-/* Writes ms (Unix time in milliseconds, years 0-9999) with milliseconds; returns the length. */
+/* Writes ms (Unix time in milliseconds, years 0-9999) with milliseconds; returns the length.
+ * Outside of these years out is empty and the result 0. */
 size_t weir_timestamp_format(int64_t ms, char out[WEIR_TIMESTAMP_MAX]);
 
 /*

@@ -224,8 +224,9 @@ int tool_chat(int argc, char **argv)
     tool_sampling_t sampling;
     const char *system = NULL;
     tool_sampling_defaults(&sampling);
-    cli_option_t options[TOOL_ENGINE_OPTIONS + TOOL_SAMPLING_OPTIONS + 1];
+    cli_option_t options[TOOL_ENGINE_OPTIONS + TOOL_SAMPLING_OPTIONS + 2];
     size_t n = tool_engine_options(options, &engine);
+    options[n++] = tool_context_option(&engine);
     n += tool_sampling_options(options + n, &sampling);
     options[n++] = (cli_option_t){.name = "system",
                                   .letter = 's',

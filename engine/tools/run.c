@@ -112,8 +112,9 @@ int tool_run(int argc, char **argv)
 {
     run_options_t o = {0};
     tool_sampling_defaults(&o.sampling);
-    cli_option_t options[TOOL_ENGINE_OPTIONS + TOOL_SAMPLING_OPTIONS + 3];
+    cli_option_t options[TOOL_ENGINE_OPTIONS + TOOL_SAMPLING_OPTIONS + 4];
     size_t n = tool_engine_options(options, &o.engine);
+    options[n++] = tool_context_option(&o.engine);
     n += tool_sampling_options(options + n, &o.sampling);
     options[n++] = (cli_option_t){.name = "special",
                                   .kind = CLI_FLAG,

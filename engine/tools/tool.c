@@ -83,6 +83,18 @@ bool tool_read_text(const char *path, weir_arena_t *arena, weir_str_t *out)
     return read;
 }
 
+cli_option_t tool_context_option(tool_engine_t *e)
+{
+    return (cli_option_t){.name = "context",
+                          .letter = 'c',
+                          .kind = CLI_U32,
+                          .target = &e->context,
+                          .min = 2,
+                          .max = 16777216,
+                          .value = "N",
+                          .help = "longest sequence in tokens [the model's, at most 8192]"};
+}
+
 size_t tool_engine_options(cli_option_t *o, tool_engine_t *e)
 {
     size_t n = 0;
@@ -100,14 +112,6 @@ size_t tool_engine_options(cli_option_t *o, tool_engine_t *e)
                             .max = 1024,
                             .value = "N",
                             .help = "compute threads [all cores]"};
-    o[n++] = (cli_option_t){.name = "context",
-                            .letter = 'c',
-                            .kind = CLI_U32,
-                            .target = &e->context,
-                            .min = 2,
-                            .max = 16777216,
-                            .value = "N",
-                            .help = "longest sequence in tokens [the model's, at most 8192]"};
     o[n++] = (cli_option_t){.name = "isa",
                             .kind = CLI_STRING,
                             .target = &e->isa,

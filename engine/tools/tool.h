@@ -51,12 +51,15 @@ typedef struct {
     cli_list_t stops;
 } tool_sampling_t;
 
-#define TOOL_ENGINE_OPTIONS   6
+#define TOOL_ENGINE_OPTIONS   5
 #define TOOL_SAMPLING_OPTIONS 11
 
 /* Append the shared options to a table and return how many. */
 size_t tool_engine_options(cli_option_t *options, tool_engine_t *e);
 size_t tool_sampling_options(cli_option_t *options, tool_sampling_t *s);
+
+/* --context, for the subcommands that do not set it by themselves. */
+cli_option_t tool_context_option(tool_engine_t *e);
 
 /* temperature 0.7 and neutral values for the rest. */
 void tool_sampling_defaults(tool_sampling_t *s);

@@ -55,6 +55,8 @@ def usage():
            command + ": without a model says how to give one")
         rc, out, err = weir(command, "--model", "/nonexistent.gguf", stdin="text")
         ok(rc == 1 and "/nonexistent.gguf" in err and err.count("\n") <= 2, command + ": no such file")
+    for command in ("bench", "perplexity"):
+        is_(weir(command, "--context", "64")[0], 2, command + ": no option that it would not heed")
     rc, _, err = weir("sing")
     ok(rc == 2 and "no command 'sing'" in err, "unknown command")
     for args, what in ((("run", "--temperature", "3", "x"), "number from 0 to 2, not '3'"),

@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "t", "lib"))
-from weirtap import diag, done_testing, is_, isnt, like, ok, skip, unlike
+from weirtap import diag, done_testing, is_, isnt, like, ok, skip
 
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 TOOL = os.path.join(BUILD, "bin", "weir-llm")
@@ -324,7 +323,8 @@ def documented():
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], env=env, cwd=ROOT, capture_output=True,
                               timeout=300)
         # `| head` may close the pipe early, which ends the writer by SIGPIPE.
-        if not ok(done.returncode in (0, 141) and done.stdout != b"", "documented: " + command.replace(TOOL, "weir-llm")):
+        if not ok(done.returncode in (0, 141) and done.stdout != b"",
+                  "documented: " + command.replace(TOOL, "weir-llm")):
             diag(done.stderr.decode("utf-8", "replace"))
 
 
@@ -334,7 +334,8 @@ def real_model():
         return
     rc, out, _ = weir("run", "-q", "--temperature", "0", "-n", "3", "The capital of France is", model=REAL)
     like(out, r"^ Paris\b", "the model knows the capital of France")
-    rc, out, _ = weir("run", "-q", "--temperature", "0", "-n", "24", "--float", "Once upon a time, there was a", model=REAL)
+    rc, out, _ = weir("run", "-q", "--temperature", "0", "-n", "24", "--float", "Once upon a time, there was a",
+                      model=REAL)
     ok(rc == 0 and len(re.findall(r"\b(a|the|and|to|of|was|in|who|named|had)\b", out)) >= 5, "and writes English")
     rc, out, _ = weir("chat", "-q", "--temperature", "0", "--float", "-n", "16",
                       stdin="What is the capital of France?\n", model=REAL)

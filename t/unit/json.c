@@ -455,8 +455,9 @@ static bool comparable(const char *text, size_t len)
     for (size_t i = 0; i < len; i++) {
         digits = text[i] >= '0' && text[i] <= '9' ? digits + 1 : 0;
         if (digits > 15 || (i + 6 <= len && memcmp(text + i, "\\u0000", 6) == 0) ||
-            (digits > 2 && (text[i - digits] == 'e' || text[i - digits] == 'E' ||
-                            text[i - digits] == '+' || text[i - digits] == '-'))) {
+            (digits > 2 && digits <= i &&
+             (text[i - digits] == 'e' || text[i - digits] == 'E' || text[i - digits] == '+' ||
+              text[i - digits] == '-'))) {
             return false;
         }
     }

@@ -43,7 +43,12 @@ static void test_parse(void)
         {"1970-01-01T00:00:00.5Z", 500},
         {"1970-01-01T00:00:00.123456789Z", 123},
         {"1970-01-01T00:00:60Z", 60000}, /* a leap second */
+        {"1970-01-01", 0},
+        {"2024-02-29T12:00:00Z", 1709208000000},
         {"", -1},
+        {"tomorrow", -1},
+        {"2023-1-1", -1},
+        {"2023-02-29", -1},
         {"1970", -1},
         {"1970-01", -1},
         {"1970-00-01", -1},
@@ -70,9 +75,25 @@ static void test_parse(void)
     }
 }
 
+static void test_round_trip(void)
+{
+    rng_t rng;
+    bool same = true;
+    rng_init(&rng);
+    for (int i = 0; i < 2000; i++) {
+        char text[WEIR_TIMESTAMP_MAX];
+        int64_t ms = (int64_t)(rng_u64(&rng) % 253402300800000ull);
+        int64_t back = -1;
+        size_t n = weir_timestamp_format(ms, text);
+        same = same && weir_timestamp_parse(weir_str(text, n), &back) && back == ms;
+    }
+    ok(same, "written times read back the same");
+}
+
 int main(void)
 {
     test_format();
     test_parse();
+    test_round_trip();
     return done_testing();
 }

@@ -581,11 +581,13 @@ bool weir_ji_macro(weir_ji_t *in, const weir_jmacro_t *macro, const weir_jcall_t
         !bind_parameters(in, macro->fn, call)) {
         return false;
     }
+    // cppcheck-suppress autoVariables
     in->out = &b;
-    if (execute(in, macro->fn->body) == FLOW_ERROR) {
+    bool good = execute(in, macro->fn->body) != FLOW_ERROR;
+    in->out = outer;
+    if (!good) {
         return false;
     }
-    in->out = outer;
     in->scope = scope;
     in->where = where;
     weir_ji_leave(in);
@@ -745,9 +747,11 @@ weir_status_t weir_jinja_render(weir_jinja_t *in, weir_arena_t *arena, weir_jinj
 {
     weir_jb_t b;
     weir_jb_init(&b, in);
+    // cppcheck-suppress autoVariables
     in->out = &b;
     if (in->status == WEIR_OK) {
         execute(in, in->tmpl->root);
     }
+    in->out = NULL;
     return in->status == WEIR_OK ? copy_output(&b, arena, out, err) : weir_jinja_status(in, err);
 }

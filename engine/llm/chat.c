@@ -145,7 +145,9 @@ weir_status_t weir_chat_render(const weir_chat_template_t *tmpl, const weir_chat
 {
     weir_jinja_t *in;
     weir_error_t ignored;
-    err = err == NULL ? &ignored : err;
+    if (err == NULL) {
+        err = &ignored;
+    }
     weir_status_t status = weir_jinja_begin(tmpl->jinja, NULL, &in, err);
     if (status != WEIR_OK) {
         return status;

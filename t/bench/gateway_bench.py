@@ -285,14 +285,14 @@ def write_page(text, options, result, counted):
         return " and ".join(parts)
     page = """# What the gateway costs
 
-A POST of 1 KB answered with 1 KB of JSON, and with a stream of 18 events (%d bytes), through one gateway worker with kept-alive
-connections to one backend worker. `plain` is NGINX's proxy_pass; `loaded` has Weir's modules loaded and off; `governed` checks
-the key, counts usage, writes the ledger and keeps metrics.
+A POST of 1 KB answered with 1 KB of JSON, and with a stream of 18 events (%d bytes), through one gateway worker with
+kept-alive connections to one backend worker. `plain` is NGINX's proxy_pass; `loaded` has Weir's modules loaded and off;
+`governed` checks the key, counts usage, writes the ledger and keeps metrics.
 
 %s
 
-Medians of %d alternating rounds of %d s under wrk with 32 connections, with the smallest and the largest; CPU is that of the
-gateway's worker. Instructions are those of user space, by cachegrind: (count at %d requests - count at %d) / %d.
+Medians of %d alternating rounds of %d s under wrk with 32 connections, with the smallest and the largest; CPU is that of
+the gateway's worker. Instructions are those of user space, by cachegrind: (count at %d requests - count at %d) / %d.
 
 Governed over plain: %s for the JSON answer, %s for the stream. Loaded but unused over plain: %s.
 

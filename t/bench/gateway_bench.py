@@ -291,8 +291,8 @@ kept-alive connections to one backend worker. `plain` is NGINX's proxy_pass; `lo
 
 %s
 
-Medians of %d alternating rounds of %d s under wrk with 32 connections, with the smallest and the largest; CPU is that of
-the gateway's worker. Instructions are those of user space, by cachegrind: (count at %d requests - count at %d) / %d.
+Medians of %d alternating rounds of %d s under wrk with 32 connections, with the smallest and the largest; CPU is that
+of the gateway's worker. Instructions are those of user space, by cachegrind: (count at %d requests - count at %d) / %d.
 
 Governed over plain: %s for the JSON answer, %s for the stream. Loaded but unused over plain: %s.
 

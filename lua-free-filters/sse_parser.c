@@ -83,19 +83,33 @@ static void keep_partial(weir_sse_parser_t *p, const char *data, size_t len)
     weir_buf_append(&p->line, data, len);
 }
 
+/*
+ * The end of the line at data, or end. *lf remembers the next LF from call to call: in a text full of
+ * CRs every byte is still looked at only twice.
+ */
+static const char *line_end(const char *data, const char *end, const char **lf)
+{
+    const char *cr;
+
+    if (*lf == NULL || *lf < data) {
+        *lf = memchr(data, '\n', (size_t)(end - data));
+        *lf = *lf == NULL ? end : *lf;
+    }
+    cr = memchr(data, '\r', (size_t)(*lf - data));
+    return cr == NULL ? *lf : cr;
+}
+
 weir_status_t weir_sse_parser_feed(weir_sse_parser_t *p, const char *data, size_t len)
 {
     const char *end = data + len;
+    const char *lf = NULL;
 
     if (len > 0 && p->skip_lf) {
         p->skip_lf = false;
         data += *data == '\n';
     }
     while (data < end) {
-        const char *stop = data;
-        while (stop < end && *stop != '\n' && *stop != '\r') {
-            stop++;
-        }
+        const char *stop = line_end(data, end, &lf);
         if (stop == end) {
             keep_partial(p, data, (size_t)(stop - data));
             break;

@@ -84,8 +84,8 @@ static void keep_partial(weir_sse_parser_t *p, const char *data, size_t len)
 }
 
 /*
- * The end of the line at data, or end. *lf remembers the next LF from call to call: in a text full of
- * CRs every byte is still looked at only twice.
+ * The end of the line at data, or end. *lf remembers the next LF from call to call: in a text full
+ * of CRs every byte is still looked at only twice.
  */
 static const char *line_end(const char *data, const char *end, const char **lf)
 {

@@ -198,7 +198,7 @@ def machine():
 
 def load_note(load):
     """What else was on the machine: llama.cpp's threads spin for each other and suffer most."""
-    if load < 0.5:
+    if load < 1.5:
         return "Load average before the run: %.1f." % load
     return ("Load average before the run: %.1f. Other programs took part of the cores, so the rates are "
             "low, and the ratios high: llama.cpp's threads spin for one another." % load)

@@ -1,0 +1,58 @@
+/*
+ * How an answer ends in its protocol: follows the events that the client gets and writes, when the
+ * upstream broke off or the gateway stopped the stream, the events that are missing, so that no
+ * answer looks complete that is not. The pipeline holds one; translators may use the texts.
+ */
+#ifndef WEIR_FILTERS_ENDING_H
+#define WEIR_FILTERS_ENDING_H
+
+#include "lua-free-filters/endpoint.h"
+#include "lua-free-filters/filter.h"
+#include "lua-free-filters/usage.h"
+
+#define WEIR_ENDING_BLOCKS 64 /* open content blocks and choices that are remembered */
+
+typedef struct {
+    weir_wire_t wire;
+    weir_arena_t *arena;
+    const char *request_id;
+    int64_t now;
+    weir_str_t id; /* of the answer; empty until seen */
+    weir_str_t model;
+    int64_t created;
+    int64_t sequence; /* responses: the next sequence number */
+    uint64_t open;    /* messages: open blocks; chat: choices without a finish reason; bits */
+    uint32_t next;    /* messages: index of the next block */
+    bool started;     /* an event of the answer has been sent */
+    bool head;        /* message_start, response.created have been sent */
+    bool finished;    /* a finish or stop reason has been sent */
+    bool errored;     /* an error has been sent */
+    bool done;        /* the protocol's last event has been sent */
+    bool too_many;    /* an index over what is remembered */
+} weir_ending_t;
+
+void weir_ending_init(weir_ending_t *ending, weir_wire_t wire, weir_arena_t *arena,
+                      const char *request_id, int64_t now);
+
+/* Follows an item on its way to the client. Errors: NOMEM. */
+weir_status_t weir_ending_follow(weir_ending_t *ending, weir_item_t *item, weir_sink_t *sink);
+
+/*
+ * Appends the events, framed, that end the stream for this reason to out; nothing when it has ended
+ * already. A complete stream that lacks only its last event gets it; one without a finish reason
+ * was cut. tokens (may be NULL) fill the usage members. Returns false when the protocol has no
+ * ending that a client would notice: then break the connection.
+ */
+bool weir_ending_write(weir_ending_t *ending, weir_end_t why, const weir_stop_t *stop,
+                       const weir_usage_t *usage, bool usage_asked, weir_buf_t *out);
+
+/* Appends the whole JSON answer that stands for a stop: an answer without text and with the finish
+ * reason, or the error envelope. */
+void weir_ending_document(weir_wire_t wire, const weir_stop_t *stop, weir_str_t model,
+                          const char *request_id, int64_t now, weir_buf_t *out);
+
+/* Appends an error envelope in the protocol's shape. */
+void weir_ending_error(weir_wire_t wire, const weir_stop_t *stop, const char *request_id,
+                       weir_buf_t *out);
+
+#endif

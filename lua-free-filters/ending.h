@@ -6,14 +6,13 @@
 #ifndef WEIR_FILTERS_ENDING_H
 #define WEIR_FILTERS_ENDING_H
 
-#include "lua-free-filters/endpoint.h"
 #include "lua-free-filters/filter.h"
 #include "lua-free-filters/usage.h"
 
 #define WEIR_ENDING_BLOCKS 64 /* open content blocks and choices that are remembered */
 
 typedef struct {
-    weir_wire_t wire;
+    weir_protocol_t protocol;
     weir_arena_t *arena;
     const char *request_id;
     int64_t now;
@@ -31,7 +30,7 @@ typedef struct {
     bool too_many;    /* an index over what is remembered */
 } weir_ending_t;
 
-void weir_ending_init(weir_ending_t *ending, weir_wire_t wire, weir_arena_t *arena,
+void weir_ending_init(weir_ending_t *ending, weir_protocol_t protocol, weir_arena_t *arena,
                       const char *request_id, int64_t now);
 
 /* Follows an item on its way to the client. Errors: NOMEM. */
@@ -48,11 +47,11 @@ bool weir_ending_write(weir_ending_t *ending, weir_end_t why, const weir_stop_t 
 
 /* Appends the whole JSON answer that stands for a stop: an answer without text and with the finish
  * reason, or the error envelope. */
-void weir_ending_document(weir_wire_t wire, const weir_stop_t *stop, weir_str_t model,
+void weir_ending_document(weir_protocol_t protocol, const weir_stop_t *stop, weir_str_t model,
                           const char *request_id, int64_t now, weir_buf_t *out);
 
 /* Appends an error envelope in the protocol's shape. */
-void weir_ending_error(weir_wire_t wire, const weir_stop_t *stop, const char *request_id,
+void weir_ending_error(weir_protocol_t protocol, const weir_stop_t *stop, const char *request_id,
                        weir_buf_t *out);
 
 #endif

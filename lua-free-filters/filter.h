@@ -15,6 +15,16 @@
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 
+/* Whose shape an answer has. */
+typedef enum {
+    WEIR_PROTOCOL_OTHER,       /* passes; no ending of ours can be written */
+    WEIR_PROTOCOL_CHAT,        /* OpenAI chat completions */
+    WEIR_PROTOCOL_COMPLETIONS, /* OpenAI completions */
+    WEIR_PROTOCOL_RESPONSES,   /* OpenAI responses */
+    WEIR_PROTOCOL_MESSAGES,    /* Anthropic messages */
+    WEIR_PROTOCOL_DOCUMENT     /* never streamed: embeddings, moderations, rerank, counts */
+} weir_protocol_t;
+
 typedef enum {
     WEIR_ITEM_EVENT,    /* an event of a stream, never without data */
     WEIR_ITEM_COMMENT,  /* a comment line (a keep-alive) or a stray blank line: raw only */

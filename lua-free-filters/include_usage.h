@@ -9,8 +9,8 @@
 
 #include "lua-free-filters/filter.h"
 
-/* Has no state. Use it for WEIR_WIRE_CHAT and WEIR_WIRE_COMPLETIONS streams, behind the usage
- * filter. */
+/* Has no state. Use it for WEIR_PROTOCOL_CHAT and WEIR_PROTOCOL_COMPLETIONS streams, behind the
+ * usage filter. */
 weir_filter_t weir_include_usage_filter(void);
 
 #endif

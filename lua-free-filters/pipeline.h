@@ -14,7 +14,6 @@
 #ifndef WEIR_FILTERS_PIPELINE_H
 #define WEIR_FILTERS_PIPELINE_H
 
-#include "lua-free-filters/endpoint.h"
 #include "lua-free-filters/filter.h"
 
 /*
@@ -39,8 +38,8 @@ typedef enum {
 typedef weir_status_t (*weir_out_pt)(void *ctx, const char *data, size_t len, bool stable);
 
 typedef struct {
-    weir_wire_t wire;     /* of the answer as the client gets it: decides the ending */
-    weir_wire_t upstream; /* of the answer as it comes in; differs when a filter translates */
+    weir_protocol_t protocol; /* of the answer as the client gets it: decides the ending */
+    weir_protocol_t upstream; /* of the answer as it comes in; differs when a filter translates */
     weir_body_t in;
     weir_body_t out;        /* SSE with in == JSON: the document is turned into the stream that
                                it stands for, before the first filter. JSON with in == SSE is

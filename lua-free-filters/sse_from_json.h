@@ -7,11 +7,10 @@
 #ifndef WEIR_FILTERS_SSE_FROM_JSON_H
 #define WEIR_FILTERS_SSE_FROM_JSON_H
 
-#include "lua-free-filters/endpoint.h"
 #include "lua-free-filters/filter.h"
 
 /* Passes the events of the document to the sink. Errors: NOMEM. */
-weir_status_t weir_sse_from_json(weir_wire_t wire, weir_item_t *document, const char *request_id,
-                                 weir_sink_t *sink);
+weir_status_t weir_sse_from_json(weir_protocol_t protocol, weir_item_t *document,
+                                 const char *request_id, weir_sink_t *sink);
 
 #endif

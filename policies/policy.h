@@ -57,8 +57,10 @@ typedef struct {
  * numbers once, at configuration: -1 for an unknown one. The numbers may change between builds.
  *
  * Endpoints (understood in full): chat completions responses input_tokens embeddings moderations
- * rerank messages count_tokens models.
- * Groups: weir_policy_group_name(0..count-1).
+ * rerank messages count_tokens models (one model too, as "model") tokenize detokenize
+ * apply_template score classify pooling generate. Groups: other engine_state stored conversations
+ * audio images videos files uploads batches vector_stores containers skills evals fine_tuning
+ * assistants realtime agents safety webhooks administration. A hyphen reads as an underscore.
  */
 int weir_policy_endpoint(weir_str_t name);
 const char *weir_policy_endpoint_name(int i); /* NULL behind the last */

@@ -8,7 +8,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 
-typedef enum { WEIR_PROTOCOL_OPENAI, WEIR_PROTOCOL_ANTHROPIC } weir_protocol_t;
+typedef enum { WEIR_TARGET_OPENAI, WEIR_TARGET_ANTHROPIC } weir_target_protocol_t;
 
 typedef struct {
     weir_str_t name;     /* [a-z0-9][a-z0-9._-]{0,63} */
@@ -17,7 +17,7 @@ typedef struct {
     weir_str_t host;     /* Host header and TLS name; empty: the upstream's own */
     weir_str_t prefix;   /* what replaces the /v1 of the client's path; empty: nothing, the path
                             stays; "/": /v1 is cut */
-    weir_protocol_t protocol;
+    weir_target_protocol_t protocol;
     uint32_t index; /* place in the document */
 } weir_target_t;
 

@@ -26,6 +26,7 @@ MAY_INCLUDE = [
     ("engine/vector", ["engine/base"]),
     ("engine/api", ["engine/base", "engine/llm"]),
     ("engine/tools", ["engine"]),
+    ("lua-free-filters/translate", ["lua-free-filters", "engine/base"]),
     ("lua-free-filters", ["engine/base"]),
     ("guardrails", ["engine/base"]),
     ("policies/tools", ["policies", "engine/base"]),

@@ -9,6 +9,7 @@
 #define WEIR_FILTERS_ENDPOINT_H
 
 #include "engine/base/arena.h"
+#include "lua-free-filters/filter.h"
 
 /*
  * The calls whose bodies are read. All others are WEIR_ENDPOINT_OTHER and told apart by group only.
@@ -36,16 +37,6 @@ typedef enum {
     WEIR_ENDPOINT_GENERATE,       /* POST generate, generate_stream, infill, completion */
     WEIR_ENDPOINTS
 } weir_endpoint_t;
-
-/* How a body of the call is written; what a translation goes from and to. */
-typedef enum {
-    WEIR_WIRE_NONE = 0, /* no protocol whose answers are understood */
-    WEIR_WIRE_CHAT,
-    WEIR_WIRE_COMPLETIONS,
-    WEIR_WIRE_RESPONSES,
-    WEIR_WIRE_MESSAGES, /* Anthropic */
-    WEIR_WIRE_JSON      /* one JSON document: embeddings, moderations, rerank, counts, ... */
-} weir_wire_t;
 
 /* Whose error envelope the caller reads. */
 typedef enum { WEIR_DIALECT_OPENAI = 0, WEIR_DIALECT_ANTHROPIC } weir_dialect_t;
@@ -115,7 +106,7 @@ typedef struct {
 typedef struct {
     weir_endpoint_t endpoint;
     weir_endpoint_group_t group;
-    weir_wire_t wire;
+    weir_protocol_t protocol; /* of the answer that the client expects */
     weir_dialect_t dialect;
     weir_endpoint_why_t why;
     bool reads_body; /* understood, and its body is JSON to be scanned */

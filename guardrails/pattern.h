@@ -10,9 +10,10 @@
 
 /*
  * How far a match can reach once text goes on, which decides what a stream must hold back.
- * TOKEN: the entity has no byte <= 0x20 in it (the keyword may stand before it, in another token,
- * up to `before` bytes). BLOCK: the entity begins with its keyword and runs to an end condition
- * over white space (a private key): a stream swallows from the keyword on.
+ * TOKEN: the entity has no byte <= 0x20 in it, and nothing behind the first such byte after it is
+ * looked at; the keyword stands in the same token or before it. BLOCK: the keyword begins the
+ * entity, the expression matches its first line only ("-----BEGIN ... KEY-----"), and the matcher
+ * extends it over the body (base64 lines, headers) to the END line, or as far as the body goes.
  */
 typedef enum { WEIR_GUARD_SPAN_TOKEN, WEIR_GUARD_SPAN_BLOCK } weir_guard_span_t;
 

@@ -35,21 +35,21 @@ typedef struct {
     weir_error_t *err;
 } reader_t;
 
-static const char *const algorithm_names[WEIR_JWT_ALGORITHMS] = {
-    [WEIR_JWT_RS256] = "RS256",
-    [WEIR_JWT_PS256] = "PS256",
-    [WEIR_JWT_ES256] = "ES256",
-    [WEIR_JWT_EDDSA] = "EdDSA",
+static const char *const algorithm_names[WEIR_JWA_ALGORITHMS] = {
+    [WEIR_JWA_RS256] = "RS256",
+    [WEIR_JWA_PS256] = "PS256",
+    [WEIR_JWA_ES256] = "ES256",
+    [WEIR_JWA_EDDSA] = "EdDSA",
 };
 
 const char *weir_jwt_algorithm_name(weir_jwt_algorithm_t alg)
 {
-    return (unsigned)alg < WEIR_JWT_ALGORITHMS ? algorithm_names[alg] : "unknown";
+    return (unsigned)alg < WEIR_JWA_ALGORITHMS ? algorithm_names[alg] : "unknown";
 }
 
 bool weir_jwt_algorithm_find(weir_str_t name, weir_jwt_algorithm_t *alg)
 {
-    for (unsigned i = 0; i < WEIR_JWT_ALGORITHMS; i++) {
+    for (unsigned i = 0; i < WEIR_JWA_ALGORITHMS; i++) {
         if (weir_str_is(name, algorithm_names[i])) {
             *alg = (weir_jwt_algorithm_t)i;
             return true;
@@ -279,19 +279,19 @@ static bool pinned_algorithm(const reader_t *r, uint32_t key, weir_jwt_algorithm
     if (member_is(r, key, "kty", "RSA")) {
         *alg = r->rsa;
         if (member_is(r, key, "alg", "RS256")) {
-            *alg = WEIR_JWT_RS256;
+            *alg = WEIR_JWA_RS256;
         } else if (member_is(r, key, "alg", "PS256")) {
-            *alg = WEIR_JWT_PS256;
+            *alg = WEIR_JWA_PS256;
         } else if (named != WEIR_JSON_NONE) {
             return false;
         }
         fits = true;
     } else if (member_is(r, key, "kty", "EC") && member_is(r, key, "crv", "P-256")) {
-        *alg = WEIR_JWT_ES256;
+        *alg = WEIR_JWA_ES256;
         fits = named == WEIR_JSON_NONE || weir_json_string_is(r->doc, named, "ES256");
     } else if (member_is(r, key, "kty", "OKP") && member_is(r, key, "crv", "Ed25519")) {
         /* RFC 9864 also names the algorithm by its curve. */
-        *alg = WEIR_JWT_EDDSA;
+        *alg = WEIR_JWA_EDDSA;
         fits = named == WEIR_JSON_NONE || weir_json_string_is(r->doc, named, "EdDSA") ||
                weir_json_string_is(r->doc, named, "Ed25519");
     }
@@ -354,10 +354,10 @@ static weir_status_t read_key(reader_t *r, uint32_t node, uint32_t index)
         return WEIR_OK;
     }
     switch (key.alg) {
-    case WEIR_JWT_ES256:
+    case WEIR_JWA_ES256:
         rc = read_p256(r, node, index, &key);
         break;
-    case WEIR_JWT_EDDSA:
+    case WEIR_JWA_EDDSA:
         rc = read_ed25519(r, node, index, &key);
         break;
     default:
@@ -447,7 +447,7 @@ weir_status_t weir_jwks_parse(const char *text, size_t len, const weir_jwks_opti
     reader_t r = {.doc = &doc, .jwks = jwks, .algorithms = WEIR_JWT_ALL, .err = err};
     if (options != NULL) {
         r.algorithms = options->algorithms == 0 ? WEIR_JWT_ALL : options->algorithms;
-        r.rsa = options->rsa == WEIR_JWT_PS256 ? WEIR_JWT_PS256 : WEIR_JWT_RS256;
+        r.rsa = options->rsa == WEIR_JWA_PS256 ? WEIR_JWA_PS256 : WEIR_JWA_RS256;
     }
     weir_status_t rc = weir_json_parse(text, len, &limits, &scratch, &doc, err);
     if (rc == WEIR_OK) {

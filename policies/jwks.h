@@ -8,13 +8,14 @@
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 
-/* The algorithms that exist here; everything else (none, HS256, ...) is no algorithm. */
+/* The algorithms that exist here (RFC 7518); everything else (none, HS256, ...) is no algorithm.
+ * WEIR_JWT_BIT() of one is the bit of the same name in policies/identity.h. */
 typedef enum {
-    WEIR_JWT_RS256,
-    WEIR_JWT_PS256,
-    WEIR_JWT_ES256,
-    WEIR_JWT_EDDSA, /* Ed25519 only (RFC 8037) */
-    WEIR_JWT_ALGORITHMS
+    WEIR_JWA_RS256,
+    WEIR_JWA_PS256,
+    WEIR_JWA_ES256,
+    WEIR_JWA_EDDSA, /* Ed25519 only (RFC 8037) */
+    WEIR_JWA_ALGORITHMS
 } weir_jwt_algorithm_t;
 
 /* The name in "alg", a constant. */
@@ -24,7 +25,7 @@ const char *weir_jwt_algorithm_name(weir_jwt_algorithm_t alg);
 bool weir_jwt_algorithm_find(weir_str_t name, weir_jwt_algorithm_t *alg);
 
 #define WEIR_JWT_BIT(alg)           (1U << (unsigned)(alg))
-#define WEIR_JWT_ALL                ((1U << (unsigned)WEIR_JWT_ALGORITHMS) - 1)
+#define WEIR_JWT_ALL                ((1U << (unsigned)WEIR_JWA_ALGORITHMS) - 1)
 #define WEIR_JWKS_MAX_BYTES         262144 /* longest document */
 #define WEIR_JWKS_MAX_KEYS          64     /* most keys in one document, skipped ones included */
 #define WEIR_JWKS_MAX_KID           128    /* longest key id */
@@ -35,7 +36,7 @@ bool weir_jwt_algorithm_find(weir_str_t name, weir_jwt_algorithm_t *alg);
 typedef struct {
     /* Algorithms that keys may be pinned to, WEIR_JWT_BIT()s; 0 means all. */
     unsigned algorithms;
-    /* What an RSA key without "alg" is pinned to: WEIR_JWT_RS256 or WEIR_JWT_PS256. */
+    /* What an RSA key without "alg" is pinned to: WEIR_JWA_RS256 or WEIR_JWA_PS256. */
     weir_jwt_algorithm_t rsa;
 } weir_jwks_options_t;
 

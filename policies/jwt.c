@@ -31,7 +31,6 @@ const char *weir_jwt_verdict_name(weir_jwt_verdict_t verdict)
         [WEIR_JWT_EXPIRED] = "expired",
         [WEIR_JWT_NOT_YET] = "not_yet",
         [WEIR_JWT_TOO_LONG_LIVED] = "too_long_lived",
-        [WEIR_JWT_BAD_MAPPING] = "bad_mapping",
         [WEIR_JWT_ERROR] = "error",
     };
     return (unsigned)verdict < sizeof(names) / sizeof(names[0]) ? names[verdict] : "error";
@@ -273,16 +272,16 @@ static bool digest_verify(const weir_jwt_t *jwt, const weir_jwks_key_t *key, EVP
                           const uint8_t *signature, size_t len)
 {
     EVP_PKEY_CTX *pctx = NULL; /* belongs to ctx */
-    const EVP_MD *md = key->alg == WEIR_JWT_EDDSA ? NULL : EVP_sha256();
+    const EVP_MD *md = key->alg == WEIR_JWA_EDDSA ? NULL : EVP_sha256();
 
     if (EVP_DigestVerifyInit(ctx, &pctx, md, NULL, key->pkey) != 1) {
         return false;
     }
-    if (key->alg == WEIR_JWT_RS256 && EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PADDING) != 1) {
+    if (key->alg == WEIR_JWA_RS256 && EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PADDING) != 1) {
         return false;
     }
     /* RFC 7518 part 3.5: the salt is as long as the hash. */
-    if (key->alg == WEIR_JWT_PS256 &&
+    if (key->alg == WEIR_JWA_PS256 &&
         (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1 ||
          EVP_PKEY_CTX_set_rsa_mgf1_md(pctx, EVP_sha256()) != 1 ||
          EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) != 1)) {
@@ -305,7 +304,7 @@ weir_jwt_verdict_t weir_jwt_check_signature(const weir_jwt_t *jwt, const weir_jw
         if (ctx == NULL) {
             return weir_jwt_say(err, WEIR_JWT_ERROR, "out of memory for a signature");
         }
-        if (key->alg == WEIR_JWT_ES256) {
+        if (key->alg == WEIR_JWA_ES256) {
             len = p256_to_der(signature, der);
             signature = der;
         }

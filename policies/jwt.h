@@ -6,7 +6,7 @@
  *     (the caller picks rules and keys by the unverified issuer)
  *     weir_jwt_verify()  signature, then claims
  *
- * Only what weir_jwt_verify() hands out after WEIR_JWT_OK may be used for a decision.
+ * Nothing of a token may be used for a decision before weir_jwt_verify() has said WEIR_JWT_OK.
  */
 #ifndef WEIR_POLICIES_JWT_H
 #define WEIR_POLICIES_JWT_H
@@ -17,8 +17,7 @@
 
 #define WEIR_JWT_MAX_BYTES  16384 /* longest token */
 #define WEIR_JWT_MAX_HEADER 2048  /* longest header, decoded */
-#define WEIR_JWT_MAX_CLAIM  256   /* longest tenant, team, user or role taken from a claim */
-#define WEIR_JWT_MAX_ROLES  32    /* most roles taken from a claim; more refuse the token */
+#define WEIR_JWT_MAX_CLAIM  256   /* longest text that weir_jwt_claim() gives */
 
 typedef enum {
     WEIR_JWT_OK,
@@ -33,8 +32,7 @@ typedef enum {
     WEIR_JWT_EXPIRED,
     WEIR_JWT_NOT_YET, /* nbf or iat is in the future */
     WEIR_JWT_TOO_LONG_LIVED,
-    WEIR_JWT_BAD_MAPPING, /* the tenant's claim is missing, or a mapped claim is unusable */
-    WEIR_JWT_ERROR        /* out of memory or a failure in OpenSSL: answer 500, never let through */
+    WEIR_JWT_ERROR /* out of memory or a failure in OpenSSL: answer 500, never let through */
 } weir_jwt_verdict_t;
 
 /* A constant snake_case name: "ok", "malformed", "expired", ... */
@@ -52,38 +50,17 @@ typedef struct {
     weir_json_doc_t claims;
 } weir_jwt_t;
 
-/*
- * What a token must have. A claim is named by a plain member name ("sub", "https://x/tenant") or,
- * with a leading slash, by a JSON pointer (RFC 6901: "/realm_access/roles"); empty: not mapped.
- */
+/* What a token must have. */
 typedef struct {
     weir_str_t issuer;           /* exact; required */
     const weir_str_t *audiences; /* one of them must be in "aud"; required, at least one */
     size_t n_audiences;
-    const weir_str_t *types; /* accepted "typ", ASCII case and a leading "application/" do not
-                                count; none: "JWT", "at+jwt" and no "typ" */
-    size_t n_types;
+    weir_str_t type;      /* "typ", where ASCII case and a leading "application/" do not count;
+                             empty: "JWT", "at+jwt" and no "typ" are accepted */
     unsigned algorithms;  /* WEIR_JWT_BIT()s; 0: all */
     int64_t leeway;       /* seconds of difference between clocks, for exp, nbf and iat */
-    int64_t max_lifetime; /* most seconds from now to exp; 0: no limit */
-    weir_str_t tenant_claim;
-    weir_str_t team_claim;
-    weir_str_t user_claim;  /* empty: "sub" */
-    weir_str_t roles_claim; /* an array of strings, or one string of words ("scope") */
+    int64_t max_lifetime; /* most seconds from iat (without one: from now) to exp; 0: no limit */
 } weir_jwt_rules_t;
-
-/* What a verified token says. Strings lie in the token or the arena; they are valid UTF-8 without
- * control characters. */
-typedef struct {
-    weir_str_t issuer;
-    weir_str_t subject; /* may be empty */
-    weir_str_t tenant;  /* empty: no tenant_claim in the rules */
-    weir_str_t team;    /* empty: not mapped, or not in the token */
-    weir_str_t user;    /* likewise */
-    weir_str_t roles[WEIR_JWT_MAX_ROLES];
-    size_t n_roles;
-    int64_t expires; /* Unix seconds, "exp" without leeway */
-} weir_jwt_claims_t;
 
 /*
  * True when the text has the form of a compact JWS: three parts of base64url with dots between, the
@@ -105,6 +82,15 @@ weir_jwt_verdict_t weir_jwt_parse(weir_str_t token, weir_arena_t *arena, weir_jw
  */
 weir_jwt_verdict_t weir_jwt_verify(const weir_jwt_t *jwt, const weir_jwks_t *keys,
                                    const weir_jwt_rules_t *rules, int64_t now, weir_arena_t *arena,
-                                   weir_jwt_claims_t *claims, weir_error_t *err);
+                                   int64_t *expires, weir_error_t *err);
+
+/*
+ * A claim's value number i: true and *value for a string (i 0), for string i of an array, and for
+ * word i of "scope" and "scp" (RFC 8693 part 4.2). path is a member's name, looked up whole first,
+ * then as names with dots between ("realm_access.roles"). False when there is none, or when it is
+ * empty, longer than WEIR_JWT_MAX_CLAIM, or has control characters. Only for verified tokens.
+ */
+bool weir_jwt_claim(const weir_jwt_t *jwt, weir_arena_t *arena, weir_str_t path, size_t i,
+                    weir_str_t *value);
 
 #endif

@@ -1,4 +1,4 @@
-/* Does a token say what the rules ask for, and whom does it name? */
+/* Does a token say what the rules ask for, and what else does it say? */
 #include "policies/jwt_claims.h"
 #include "policies/jwt.h"
 
@@ -37,13 +37,12 @@ static weir_str_t without_media_type(weir_str_t type)
 static weir_jwt_verdict_t check_type(const check_t *c)
 {
     weir_str_t type = without_media_type(c->jwt->type);
-    bool good = false;
+    bool good;
 
-    if (c->rules->n_types == 0) {
+    if (c->rules->type.len == 0) {
         good = type.len == 0 || name_is(type, WEIR_STR("JWT")) || name_is(type, WEIR_STR("at+jwt"));
-    }
-    for (size_t i = 0; i < c->rules->n_types && !good; i++) {
-        good = name_is(type, without_media_type(c->rules->types[i]));
+    } else {
+        good = name_is(type, without_media_type(c->rules->type));
     }
     if (!good) {
         return weir_jwt_say(c->err, WEIR_JWT_WRONG_TYPE,
@@ -78,6 +77,7 @@ static weir_jwt_verdict_t check_times(const check_t *c, int64_t now, int64_t *ex
     const weir_json_doc_t *doc = &c->jwt->claims;
     const weir_jwt_rules_t *rules = c->rules;
     static const char *const starts[] = {"nbf", "iat"};
+    int64_t start = now;
 
     uint32_t node = weir_json_get(doc, 0, "exp");
     if (node == WEIR_JSON_NONE || !read_time(doc, node, expires)) {
@@ -85,9 +85,9 @@ static weir_jwt_verdict_t check_times(const check_t *c, int64_t now, int64_t *ex
                             "The token has no proper expiry time (exp).");
     }
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
-        int64_t start;
         node = weir_json_get(doc, 0, starts[i]);
         if (node == WEIR_JSON_NONE) {
+            start = now;
             continue;
         }
         if (!read_time(doc, node, &start)) {
@@ -102,7 +102,8 @@ static weir_jwt_verdict_t check_times(const check_t *c, int64_t now, int64_t *ex
     if (now >= *expires + rules->leeway) {
         return weir_jwt_say(c->err, WEIR_JWT_EXPIRED, "The token has expired. Ask for a new one.");
     }
-    if (rules->max_lifetime > 0 && *expires > now + rules->max_lifetime + rules->leeway) {
+    /* start is now what "iat" says, or now */
+    if (rules->max_lifetime > 0 && *expires - start > rules->max_lifetime) {
         return weir_jwt_say(c->err, WEIR_JWT_TOO_LONG_LIVED,
                             "The token is valid for longer than is accepted here.");
     }
@@ -151,60 +152,37 @@ static weir_jwt_verdict_t check_audience(const check_t *c)
                                "The token is meant for another service (aud).");
 }
 
-/* One step of a JSON pointer: ~1 is a slash, ~0 a tilde. False when it is too long or malformed. */
-static bool unescape_step(weir_str_t step, char name[MAX_NAME + 1])
+/* Where the member lies whose name is name[0..len), or WEIR_JSON_NONE. */
+static uint32_t find_member(const weir_json_doc_t *doc, uint32_t object, const char *name,
+                            size_t len)
 {
-    size_t n = 0;
+    char z[MAX_NAME + 1];
 
-    for (size_t i = 0; i < step.len; i++) {
-        char c = step.data[i];
-        if (c == '~') {
-            i++;
-            if (i == step.len || (step.data[i] != '0' && step.data[i] != '1')) {
-                return false;
-            }
-            c = step.data[i] == '0' ? '~' : '/';
-        }
-        if (n == MAX_NAME || c == '\0') {
-            return false;
-        }
-        name[n++] = c;
-    }
-    name[n] = '\0';
-    return true;
-}
-
-/* Where the claim lies, or WEIR_JSON_NONE. */
-static uint32_t find_claim(const weir_json_doc_t *doc, weir_str_t path)
-{
-    char name[MAX_NAME + 1];
-
-    if (path.len == 0) {
+    if (len == 0 || len > MAX_NAME || memchr(name, '\0', len) != NULL) {
         return WEIR_JSON_NONE;
     }
-    if (path.data[0] != '/') {
-        if (path.len > MAX_NAME || memchr(path.data, '\0', path.len) != NULL) {
-            return WEIR_JSON_NONE;
-        }
-        memcpy(name, path.data, path.len);
-        name[path.len] = '\0';
-        return weir_json_get(doc, 0, name);
-    }
+    memcpy(z, name, len);
+    z[len] = '\0';
+    return weir_json_get(doc, object, z);
+}
 
-    const char *p = path.data + 1;
-    const char *end = path.data + path.len;
-    uint32_t node = 0;
+static uint32_t find_claim(const weir_json_doc_t *doc, weir_str_t path)
+{
+    uint32_t node = find_member(doc, 0, path.data, path.len);
+    const char *p = path.data;
+    const char *end = p + path.len;
+
+    if (node != WEIR_JSON_NONE) {
+        return node;
+    }
+    node = 0;
     for (int i = 0; i < MAX_STEPS; i++) {
-        const char *slash = memchr(p, '/', (size_t)(end - p));
-        const char *stop = slash == NULL ? end : slash;
-        if (!unescape_step(weir_str(p, (size_t)(stop - p)), name)) {
-            return WEIR_JSON_NONE;
-        }
-        node = weir_json_get(doc, node, name);
-        if (node == WEIR_JSON_NONE || slash == NULL) {
+        const char *dot = memchr(p, '.', (size_t)(end - p));
+        node = find_member(doc, node, p, (size_t)((dot == NULL ? end : dot) - p));
+        if (node == WEIR_JSON_NONE || dot == NULL) {
             return node;
         }
-        p = slash + 1;
+        p = dot + 1;
     }
     return WEIR_JSON_NONE;
 }
@@ -232,38 +210,7 @@ static bool presentable(weir_str_t s)
     return true;
 }
 
-/* A claim that is text; stays empty when it is not there. */
-static weir_jwt_verdict_t map_text(const check_t *c, weir_str_t path, const char *message,
-                                   weir_str_t *out)
-{
-    uint32_t node = find_claim(&c->jwt->claims, path);
-    weir_str_t text;
-
-    if (node == WEIR_JSON_NONE) {
-        return WEIR_JWT_OK;
-    }
-    weir_status_t rc = weir_json_string(&c->jwt->claims, node, c->arena, &text);
-    if (rc == WEIR_ERR_NOMEM) {
-        return weir_jwt_say(c->err, WEIR_JWT_ERROR, "out of memory for a token");
-    }
-    if (rc != WEIR_OK || !presentable(text)) {
-        return weir_jwt_say(c->err, WEIR_JWT_BAD_MAPPING, message);
-    }
-    *out = text;
-    return WEIR_JWT_OK;
-}
-
-static bool add_role(weir_jwt_claims_t *claims, weir_str_t role)
-{
-    if (claims->n_roles == WEIR_JWT_MAX_ROLES || !presentable(role)) {
-        return false;
-    }
-    claims->roles[claims->n_roles++] = role;
-    return true;
-}
-
-/* "a b c", as OAuth writes scopes (RFC 6749 part 3.3) */
-static bool add_words(weir_jwt_claims_t *claims, weir_str_t text)
+static bool word_at(weir_str_t text, size_t i, weir_str_t *word)
 {
     const char *p = text.data;
     const char *end = p + text.len;
@@ -271,63 +218,47 @@ static bool add_words(weir_jwt_claims_t *claims, weir_str_t text)
     while (p < end) {
         const char *blank = memchr(p, ' ', (size_t)(end - p));
         const char *stop = blank == NULL ? end : blank;
-        if (stop > p && !add_role(claims, weir_str(p, (size_t)(stop - p)))) {
-            return false;
+        if (stop > p && i-- == 0) {
+            *word = weir_str(p, (size_t)(stop - p));
+            return true;
         }
         p = stop + 1;
     }
-    return true;
+    return false;
 }
 
-static weir_jwt_verdict_t map_roles(const check_t *c, weir_jwt_claims_t *claims)
+bool weir_jwt_claim(const weir_jwt_t *jwt, weir_arena_t *arena, weir_str_t path, size_t i,
+                    weir_str_t *value)
 {
-    const weir_json_doc_t *doc = &c->jwt->claims;
-    uint32_t node = find_claim(doc, c->rules->roles_claim);
+    const weir_json_doc_t *doc = &jwt->claims;
+    uint32_t node = path.len == 0 ? WEIR_JSON_NONE : find_claim(doc, path);
     weir_str_t text;
-    bool good = true;
 
     if (node == WEIR_JSON_NONE) {
-        return WEIR_JWT_OK;
+        return false;
     }
     if (weir_json_type(doc, node) == WEIR_JSON_ARRAY) {
-        uint32_t n = doc->nodes[node].size;
-        uint32_t item = node + 1;
-        for (uint32_t i = 0; i < n && good; i++, item = doc->nodes[item].next) {
-            good =
-                weir_json_string(doc, item, c->arena, &text) == WEIR_OK && add_role(claims, text);
+        node = i < doc->nodes[node].size ? weir_json_at(doc, node, (uint32_t)i) : WEIR_JSON_NONE;
+        if (node == WEIR_JSON_NONE) {
+            return false;
         }
-    } else {
-        good = weir_json_string(doc, node, c->arena, &text) == WEIR_OK && add_words(claims, text);
+        i = 0;
     }
-    return good ? WEIR_JWT_OK
-                : weir_jwt_say(c->err, WEIR_JWT_BAD_MAPPING,
-                               "The token's claim for roles is no list of at most 32 names.");
-}
-
-static weir_jwt_verdict_t map_claims(const check_t *c, weir_jwt_claims_t *claims)
-{
-    const weir_jwt_rules_t *rules = c->rules;
-    weir_str_t user_claim = rules->user_claim.len > 0 ? rules->user_claim : WEIR_STR("sub");
-
-    weir_jwt_verdict_t verdict =
-        map_text(c, WEIR_STR("sub"), "The token's sub is no proper text.", &claims->subject);
-    if (verdict == WEIR_JWT_OK) {
-        verdict = map_text(c, rules->tenant_claim,
-                           "The token's claim for the tenant is no proper text.", &claims->tenant);
+    if (weir_json_string(doc, node, arena, &text) != WEIR_OK) {
+        return false;
     }
-    if (verdict == WEIR_JWT_OK && rules->tenant_claim.len > 0 && claims->tenant.len == 0) {
-        verdict = weir_jwt_say(c->err, WEIR_JWT_BAD_MAPPING,
-                               "The token lacks the claim that names its tenant.");
+    if (weir_str_is(path, "scope") || weir_str_is(path, "scp")) {
+        if (!word_at(text, i, &text)) {
+            return false;
+        }
+    } else if (i > 0) {
+        return false;
     }
-    if (verdict == WEIR_JWT_OK) {
-        verdict = map_text(c, rules->team_claim,
-                           "The token's claim for the team is no proper text.", &claims->team);
+    if (!presentable(text)) {
+        return false;
     }
-    if (verdict == WEIR_JWT_OK) {
-        verdict = map_text(c, user_claim, "The token's claim for the user is no proper text.",
-                           &claims->user);
-    }
-    return verdict == WEIR_JWT_OK ? map_roles(c, claims) : verdict;
+    *value = text;
+    return true;
 }
 
 static weir_jwt_verdict_t check_issuer(const check_t *c)
@@ -345,7 +276,7 @@ static weir_jwt_verdict_t check_issuer(const check_t *c)
 
 weir_jwt_verdict_t weir_jwt_verify(const weir_jwt_t *jwt, const weir_jwks_t *keys,
                                    const weir_jwt_rules_t *rules, int64_t now, weir_arena_t *arena,
-                                   weir_jwt_claims_t *claims, weir_error_t *err)
+                                   int64_t *expires, weir_error_t *err)
 {
     check_t c = {.jwt = jwt, .rules = rules, .arena = arena, .err = err};
     unsigned allowed = rules->algorithms == 0 ? WEIR_JWT_ALL : rules->algorithms;
@@ -360,7 +291,7 @@ weir_jwt_verdict_t weir_jwt_verify(const weir_jwt_t *jwt, const weir_jwks_t *key
         return weir_jwt_say(err, WEIR_JWT_ALGORITHM,
                             "The token is not signed by the algorithm of its key.");
     }
-    weir_jwt_claims_t found = {.issuer = jwt->issuer};
+    int64_t end = 0;
     weir_jwt_verdict_t verdict = weir_jwt_check_signature(jwt, key, err);
     if (verdict == WEIR_JWT_OK) {
         verdict = check_type(&c);
@@ -372,13 +303,10 @@ weir_jwt_verdict_t weir_jwt_verify(const weir_jwt_t *jwt, const weir_jwks_t *key
         verdict = check_audience(&c);
     }
     if (verdict == WEIR_JWT_OK) {
-        verdict = check_times(&c, now, &found.expires);
+        verdict = check_times(&c, now, &end);
     }
     if (verdict == WEIR_JWT_OK) {
-        verdict = map_claims(&c, &found);
-    }
-    if (verdict == WEIR_JWT_OK) {
-        *claims = found;
+        *expires = end;
     }
     return verdict;
 }

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <stdlib.h>
 
 static const char key_mark[] = "wk_";
 static const char id_alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -56,35 +57,45 @@ static void encode_secret(const uint8_t in[SECRET_BYTES], char out[WEIR_KEY_SECR
     out[o] = secret_alphabet[bits << (6 - n_bits) & 63];
 }
 
-weir_status_t weir_key_generate(char key[WEIR_KEY_LEN + 1], uint8_t salt[WEIR_KEY_SALT_LEN],
-                                uint8_t hash[WEIR_KEY_HASH_LEN], weir_error_t *err)
+/* The whole key from its id and a fresh secret, and its hash. */
+static weir_status_t make_secret(const uint8_t salt[WEIR_KEY_SALT_LEN], char key[WEIR_KEY_LEN + 1],
+                                 uint8_t hash[WEIR_KEY_HASH_LEN], weir_error_t *err)
 {
     uint8_t secret[SECRET_BYTES];
-    weir_status_t rc;
+    weir_status_t rc = random_bytes(secret, SECRET_BYTES, err);
 
+    if (rc != WEIR_OK) {
+        return rc;
+    }
     memcpy(key, key_mark, MARK_LEN);
-    rc = random_id(key + MARK_LEN, err);
-    if (rc != WEIR_OK) {
-        return rc;
-    }
     key[MARK_LEN + WEIR_KEY_ID_LEN] = '_';
-    rc = random_bytes(secret, SECRET_BYTES, err);
-    if (rc != WEIR_OK) {
-        return rc;
-    }
     encode_secret(secret, key + MARK_LEN + WEIR_KEY_ID_LEN + 1);
     OPENSSL_cleanse(secret, sizeof(secret));
     key[WEIR_KEY_LEN] = '\0';
-
-    rc = random_bytes(salt, WEIR_KEY_SALT_LEN, err);
-    if (rc != WEIR_OK) {
-        return rc;
-    }
     rc = weir_key_hash(weir_str(key, WEIR_KEY_LEN), salt, hash);
     if (rc != WEIR_OK) {
         return weir_error(err, rc, "SHA-256 failed (OpenSSL %#lx)", ERR_peek_last_error());
     }
     return WEIR_OK;
+}
+
+weir_status_t weir_key_generate(char key[WEIR_KEY_LEN + 1], uint8_t salt[WEIR_KEY_SALT_LEN],
+                                uint8_t hash[WEIR_KEY_HASH_LEN], weir_error_t *err)
+{
+    weir_status_t rc = random_id(key + MARK_LEN, err);
+
+    if (rc == WEIR_OK) {
+        rc = random_bytes(salt, WEIR_KEY_SALT_LEN, err);
+    }
+    return rc == WEIR_OK ? make_secret(salt, key, hash, err) : rc;
+}
+
+weir_status_t weir_key_regenerate(const char id[WEIR_KEY_ID_LEN],
+                                  const uint8_t salt[WEIR_KEY_SALT_LEN], char key[WEIR_KEY_LEN + 1],
+                                  uint8_t hash[WEIR_KEY_HASH_LEN], weir_error_t *err)
+{
+    memcpy(key + MARK_LEN, id, WEIR_KEY_ID_LEN);
+    return make_secret(salt, key, hash, err);
 }
 
 static bool in_alphabet(const char *s, size_t n, const char *alphabet, size_t alphabet_len)
@@ -110,17 +121,67 @@ bool weir_key_parse(weir_str_t key, weir_str_t *id)
     return true;
 }
 
+struct weir_key_hasher {
+    EVP_MD *md; /* fetched once: a lookup by name costs more than the hash */
+    EVP_MD_CTX *ctx;
+};
+
+weir_key_hasher_t *weir_key_hasher_new(void)
+{
+    weir_key_hasher_t *hasher = calloc(1, sizeof(*hasher));
+
+    if (hasher == NULL) {
+        return NULL;
+    }
+    hasher->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    hasher->ctx = EVP_MD_CTX_new();
+    if (hasher->md == NULL || hasher->ctx == NULL) {
+        weir_key_hasher_free(hasher);
+        return NULL;
+    }
+    return hasher;
+}
+
+void weir_key_hasher_free(weir_key_hasher_t *hasher)
+{
+    if (hasher != NULL) {
+        EVP_MD_CTX_free(hasher->ctx);
+        EVP_MD_free(hasher->md);
+        free(hasher);
+    }
+}
+
+static bool digest(EVP_MD_CTX *ctx, const EVP_MD *md, weir_str_t key,
+                   const uint8_t salt[WEIR_KEY_SALT_LEN], uint8_t hash[WEIR_KEY_HASH_LEN])
+{
+    unsigned int len = 0;
+
+    return EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
+           EVP_DigestUpdate(ctx, salt, WEIR_KEY_SALT_LEN) == 1 &&
+           EVP_DigestUpdate(ctx, key.data, key.len) == 1 &&
+           EVP_DigestFinal_ex(ctx, hash, &len) == 1 && len == WEIR_KEY_HASH_LEN;
+}
+
+weir_status_t weir_key_hash_with(weir_key_hasher_t *hasher, weir_str_t key,
+                                 const uint8_t salt[WEIR_KEY_SALT_LEN],
+                                 uint8_t hash[WEIR_KEY_HASH_LEN])
+{
+    EVP_MD_CTX *ctx;
+    bool good;
+
+    if (hasher != NULL) {
+        return digest(hasher->ctx, hasher->md, key, salt, hash) ? WEIR_OK : WEIR_ERR_INTERNAL;
+    }
+    ctx = EVP_MD_CTX_new();
+    good = ctx != NULL && digest(ctx, EVP_sha256(), key, salt, hash);
+    EVP_MD_CTX_free(ctx);
+    return good ? WEIR_OK : WEIR_ERR_INTERNAL;
+}
+
 weir_status_t weir_key_hash(weir_str_t key, const uint8_t salt[WEIR_KEY_SALT_LEN],
                             uint8_t hash[WEIR_KEY_HASH_LEN])
 {
-    unsigned int len = 0;
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool good = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
-                EVP_DigestUpdate(ctx, salt, WEIR_KEY_SALT_LEN) == 1 &&
-                EVP_DigestUpdate(ctx, key.data, key.len) == 1 &&
-                EVP_DigestFinal_ex(ctx, hash, &len) == 1 && len == WEIR_KEY_HASH_LEN;
-    EVP_MD_CTX_free(ctx);
-    return good ? WEIR_OK : WEIR_ERR_INTERNAL;
+    return weir_key_hash_with(NULL, key, salt, hash);
 }
 
 bool weir_key_hash_equal(const uint8_t a[WEIR_KEY_HASH_LEN], const uint8_t b[WEIR_KEY_HASH_LEN])

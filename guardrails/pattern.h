@@ -17,7 +17,7 @@
  */
 typedef enum { WEIR_GUARD_SPAN_TOKEN, WEIR_GUARD_SPAN_BLOCK } weir_guard_span_t;
 
-#define WEIR_GUARD_KEYWORDS 8
+#define WEIR_GUARD_KEYWORDS 16
 
 typedef struct {
     const char *id;   /* "github_pat" */
@@ -45,7 +45,7 @@ typedef struct {
 
 /* The secrets group: guardrails/secrets defines it. */
 extern const weir_guard_pattern_t *const weir_guard_secret_tables[];
-extern const size_t weir_guard_secret_table_sizes[];
+extern const size_t *const weir_guard_secret_table_sizes[]; /* points to the rows of each table */
 extern const size_t weir_guard_secret_table_count;
 
 /* Shannon entropy of bytes, in bits per byte. */

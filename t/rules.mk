@@ -28,12 +28,17 @@ $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/t/fuzz/%_fuzz.o $(TEST_LIBS)
 $(BUILD)/obj/t/fuzz/%.o: EXTRA_CFLAGS = -Wno-missing-prototypes
 endif
 
+# Modules that only tests load (t/modules/NAME -> build/test-modules).
+test-modules: libs
+	@NGINX='$(NGINX)' NGINX_SRC='$(NGINX_SRC)' WEIR_LIB='$(CURDIR)/$(BUILD)/lib' WEIR_ADDON=t/modules \
+		modules/tools/compile $(BUILD)/nginx-test $(BUILD)/test-modules
+
 DEPS += $(patsubst t/fuzz/%.c,$(BUILD)/obj/t/fuzz/%.d,$(wildcard t/fuzz/*.c))
 DEPS += $(T_SUPPORT_OBJS:.o=.d) $(patsubst t/unit/%.c,$(BUILD)/obj/t/unit/%.d,$(wildcard t/unit/*.c)) \
 	$(patsubst t/programs/%.c,$(BUILD)/obj/t/programs/%.d,$(wildcard t/programs/*.c))
 
 .SECONDARY:
-.PHONY: unit fuzz fuzzers test soak lint bench
+.PHONY: unit fuzz fuzzers test-modules test soak lint bench
 unit: $(UNIT_TESTS) $(TEST_PROGRAMS)
 
 fuzz:

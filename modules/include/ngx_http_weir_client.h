@@ -107,8 +107,8 @@ typedef struct {
 
     unsigned                       once:1;
 
-    /* a worker that shuts down ends the call (class CLOSED) instead of
-       waiting for it */
+    /* a worker that shuts down does not wait for the call; its handler may
+       then never be called */
 
     unsigned                       background:1;
 } ngx_http_weir_client_request_t;
@@ -157,9 +157,10 @@ typedef struct {
 
 /*
  * Called exactly once for each call that is not cancelled, from the event
- * loop, never from within start().  It may start and cancel calls; the handle
- * of its own is gone.  A worker that is told to end at once calls nothing: a
- * module that must write something has its own exit_process.
+ * loop, never from within start().  It may start and cancel calls; cancelling
+ * its own does nothing, and when it returns the handle is gone.  A worker that
+ * is told to end at once calls nothing: a module that must write something has
+ * its own exit_process.
  */
 
 typedef void (*ngx_http_weir_client_handler_pt)(

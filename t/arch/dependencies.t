@@ -34,11 +34,15 @@ MAY_INCLUDE = [
     ("modules/include", []),
     ("modules", ["engine/base", "engine/llm", "engine/api", "guardrails", "policies",
                  "lua-free-filters"]),
+    # Modules of NGINX that only tests load.
+    ("t/modules", ["modules/include"]),
     ("t", ["engine", "guardrails", "policies", "lua-free-filters"]),
 ]
 
 # Modules share no symbols: what they share is a header of function tables.
 MODULE_SHARED = "modules/include"
+
+NGINX_FOLDERS = ("modules/", "t/modules/")
 
 MAX_LINES = 800
 # Data rather than code: written by a program that lies beside it, or a list for people.
@@ -116,7 +120,7 @@ def check_includes(sources):
                 continue
             target = match.group(1)
             beside = os.path.join(os.path.dirname(name), target)
-            if name.startswith("modules/") and "/" not in target:
+            if name.startswith(NGINX_FOLDERS) and "/" not in target:
                 # NGINX's add-on build knows the module's folder and the shared one.
                 if not (os.path.exists(os.path.join(ROOT, beside))
                         or os.path.exists(os.path.join(ROOT, MODULE_SHARED, target))):
@@ -157,7 +161,7 @@ def check_cycles(sources):
 def check_nginx_only_in_modules(sources):
     problems = []
     for name in sources:
-        if name.startswith("modules/"):
+        if name.startswith(NGINX_FOLDERS):
             continue
         text = without_comments(read(name))
         for number, line in enumerate(text.splitlines(), 1):
@@ -165,7 +169,7 @@ def check_nginx_only_in_modules(sources):
                 problems.append("%s:%d: %s" % (name, number, line.strip()[:80]))
             elif re.search(r"#\s*include\s*<ngx_", line):
                 problems.append("%s:%d: %s" % (name, number, line.strip()))
-    report(problems, "NGINX's types appear under modules/ only")
+    report(problems, "NGINX's types appear under modules/ and t/modules/ only")
 
 
 def check_globals(sources):

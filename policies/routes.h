@@ -39,7 +39,8 @@ const weir_target_t *weir_routes_find_target(const weir_routes_t *routes, weir_s
 
 /*
  * The route for the model that runs (behind aliases): an exact name first, else the first pattern
- * that matches, else the default; false when there is none. No allocation; any thread.
+ * that matches ("*" as the last one is a default); false when there is none. No allocation; any
+ * thread.
  */
 bool weir_routes_find(const weir_routes_t *routes, weir_str_t model, weir_route_choice_t *out);
 

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Every kind of secret is found, and its look-alikes are not. The valid strings are made from
+secret_formats.py, which knows nothing of the expressions; the look-alikes are the same strings cut
+short, broken by a blank, or without the name that gives them their meaning."""
+
+import base64
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+sys.path.insert(0, HERE)
+
+import secret_formats  # noqa: E402
+from weirtap import diag, done_testing, is_, note, ok  # noqa: E402
+
+WEIR_GUARD = os.path.join(os.environ.get("WEIR_BIN", os.path.join(ROOT, "build", "bin")),
+                          "weir-guard")
+EACH = 40
+
+seed = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+note("seed %d (WEIR_SEED repeats it)" % seed)
+rng = random.Random(seed)
+
+UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LOWER = UPPER.lower()
+DIGIT = "0123456789"
+CLASSES = {
+    "an": UPPER + LOWER + DIGIT, "AL": UPPER + LOWER, "hex": DIGIT + "abcdef",
+    "HEX": DIGIT + "ABCDEF", "up": UPPER + DIGIT, "lo": LOWER + DIGIT, "d": DIGIT,
+    "w": UPPER + LOWER + DIGIT + "-_", "b64": UPPER + LOWER + DIGIT + "+/", "b32": LOWER + "234567",
+    "B32": UPPER + "234567", "az": LOWER, "bech": "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L",
+    "b64dot": UPPER + LOWER + DIGIT + "./"}
+
+
+def chars(name, count):
+    text = "".join(rng.choice(CLASSES[name]) for _ in range(count))
+    # A token is told from the text around it; its documented forms end in a letter or digit often
+    # enough, and a hyphen at the end belongs to whoever reads it.
+    if name in ("w", "b64", "b64dot") and count:
+        text = text[:-1] + rng.choice(UPPER + LOWER + DIGIT)
+    return text
+
+
+def base64url(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def special(name):
+    if name == "uuid":
+        return "-".join(chars("hex", n) for n in (8, 4, 4, 4, 12))
+    if name == "fp":
+        return ":".join(chars("hex", 2) for _ in range(16))
+    payload = {"sub": chars("d", 10), "name": chars("az", 12), "tid": chars("d", 9)}
+    head = {"alg": rng.choice(["HS256", "RS256", "ES256"]), "typ": "JWT"}
+    if name in ("jwt", "jwth"):
+        return "%s.%s.%s" % (base64url(head), base64url(payload), chars("w", 43))
+    raise KeyError(name)
+
+
+def make(form, short=False):
+    """A string of the form; short: its longest part has a third of its least length."""
+    parts = re.findall(r"\{(\w+)(?::(\d+)(?:-(\d+))?)?\}", form)
+    longest = max((int(least) for _, least, _ in parts if least), default=0)
+    state = {"cut": short}
+
+    def one(match):
+        name, least, most = match.group(1), match.group(2), match.group(3)
+        if least is None:
+            return special(name)
+        count = rng.randint(int(least), int(most or least))
+        if state["cut"] and int(least) == longest:
+            state["cut"] = False
+            count = max(1, int(least) // 3)
+        return chars(name, count)
+    return re.sub(r"\{(\w+)(?::(\d+)(?:-(\d+))?)?\}", one, form)
+
+
+ALONE_TEXTS = ["%s", "my key is %s thanks", "key = \"%s\"", "Use `%s` for that.", "(%s)",
+               "first line\n%s\nlast line", "the value: %s, then more", "'%s'"]
+NAMED_TEXTS = ["%(n)s_key = \"%(v)s\"", "%(n)s_token: %(v)s", "\"%(n)s_secret\": \"%(v)s\"",
+               "export %(N)s_API_KEY=%(v)s", "The %(n)s api key is %(v)s and works",
+               "%(n)s key: '%(v)s'"]
+
+
+def place(text, whole):
+    """The text's marked entity, and where it lies in whole."""
+    match = re.search(r"<([^<>]*)>", text)
+    if match:
+        value = match.group(1)
+        plain = text[:match.start()] + value + text[match.end():]
+    else:
+        value, plain = text, text
+    out = whole.replace("%s", plain, 1)
+    start = out.encode().index(value.encode(), out.encode().index(plain.encode()))
+    return out, start, start + len(value.encode())
+
+
+def scan(rows):
+    """The rows as weir-guard writes them back."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    done = subprocess.run([WEIR_GUARD, "scan", "--jsonl"], input=text.encode(), check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode not in (0, 1):
+        diag(done.stderr.decode()[:2000])
+    return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+# -- valid strings
+
+rows = []
+for rule, form in secret_formats.ALONE.items():
+    for i in range(EACH):
+        whole = "%s" if "<" in form or "\n" in form else ALONE_TEXTS[i % len(ALONE_TEXTS)]
+        text, start, end = place(make(form), whole)
+        rows.append({"rule": rule, "text": text, "start": start, "end": end})
+for rule, (name, form) in secret_formats.NAMED.items():
+    for i in range(EACH):
+        value = make(form)
+        text = NAMED_TEXTS[i % len(NAMED_TEXTS)] % {
+            "n": name, "N": name.upper().replace(" ", "_"), "v": value}
+        start = text.encode().rindex(value.encode())
+        rows.append({"rule": rule, "text": text, "start": start, "end": start + len(value)})
+
+answers = scan(rows)
+is_(len(answers), len(rows), "every line is answered")
+
+found = {}
+named = {}
+missed = {}
+for row in answers:
+    secrets = [f for f in row["findings"] if f["type"] == "SECRET"]
+    # All of the secret: what is left of a token is still a leak.
+    hit = [f for f in secrets if f["start"] <= row["start"] and f["end"] >= row["end"]]
+    found[row["rule"]] = found.get(row["rule"], 0) + bool(hit)
+    named[row["rule"]] = named.get(row["rule"], 0) + any(f["rule"] == row["rule"] for f in hit)
+    if not hit:
+        missed.setdefault(row["rule"], row)
+
+bad = sorted(rule for rule, n in found.items() if n < 0.98 * EACH)
+if not ok(not bad, "98 %% of %d strings of each of %d kinds are found whole" % (EACH, len(found))):
+    for rule in bad:
+        diag("%s: %d of %d; %r: %r" % (rule, found[rule], EACH, missed[rule]["text"][:160],
+                                       missed[rule]["findings"]))
+ok(len(found) >= 150, "%d kinds" % len(found))
+other = sorted(rule for rule, n in named.items() if n < 0.5 * EACH)
+if not ok(not other, "each kind is found by its own rule, more often than not"):
+    for rule in other:
+        diag("%s: %d of %d" % (rule, named[rule], EACH))
+
+# -- look-alikes
+
+rows = []
+for rule, form in secret_formats.ALONE.items():
+    if "{" not in form or rule in ("private_key", "json_web_token"):
+        continue
+    for i in range(10):
+        rows.append({"rule": rule, "how": "short", "text": place(make(form, short=True), "%s")[0]})
+        text, start, end = place(make(form), "%s")
+        middle = (start + end) // 2
+        rows.append({"rule": rule, "how": "broken",
+                     "text": text[:middle] + " \u00e9 " + text[middle:]})
+for rule, (name, form) in secret_formats.NAMED.items():
+    for i in range(10):
+        rows.append({"rule": rule, "how": "unnamed", "text": "the value is " + make(form)})
+        rows.append({"rule": rule, "how": "short",
+                     "text": "%s_key = \"%s\"" % (name, make(form, short=True))})
+
+PASSWORDS = {"curl_user_password", "netrc_password", "assigned_password", "database_url_password",
+             "connection_string_password", "snowflake_password"}
+false = {}
+for row in scan(rows):
+    if row["rule"] in PASSWORDS:
+        continue  # a short or broken password is a password
+    if any(f["rule"] == row["rule"] for f in row["findings"]):
+        false.setdefault((row["rule"], row["how"]), []).append(row["text"])
+if not ok(not false, "no look-alike is taken for the real thing (%d strings)" % len(rows)):
+    for (rule, how), texts in sorted(false.items()):
+        diag("%s, %s: %d, such as %r" % (rule, how, len(texts), texts[0][:160]))
+
+# -- what only looks secret
+
+HARMLESS = [
+    "password: required", "password = os.environ['DB_PASSWORD']", "password=\"${DB_PASSWORD}\"",
+    "api_key = \"your-api-key-goes-here\"", "token: \"<insert your token>\"",
+    "AKIAIOSFODNN7EXAMPLE", "postgres://user:$PASSWORD@host/db", "password = \"********\"",
+    "commit 4b825dc642cb6eb9a060e54bf8d69288fbee4904", "md5 d41d8cd98f00b204e9800998ecf8427e",
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "id 123e4567-e89b-12d3-a456-426614174000", "the secret of good bread is time",
+    "ssh-ed25519 is a kind of key", "-----BEGIN PUBLIC KEY-----", "-----BEGIN CERTIFICATE-----",
+    "eyJ is how base64 of {\" begins", "Bearer tokens are described in RFC 6750",
+    "sk-learn is a library", "the token count was 12345678901234567890",
+    "https://example.org/path?key=value&page=2", "npm_config_registry=https://r.example.org",
+    "pat.with.dots", "monday: meeting with the zoom team, notion page follows"]
+for row in scan([{"text": text} for text in HARMLESS]):
+    is_([f["rule"] for f in row["findings"] if f["type"] == "SECRET"], [],
+        "harmless: %s" % row["text"][:60])
+
+done_testing()

@@ -33,7 +33,7 @@ const weir_guard_pattern_t weir_secrets_data[] = {
     NAMED_("airtable_api_key", 3.0F, "airtable", "key" ALNUM_ "{14}", "airtable"),
     LONG_("mapbox_secret_token", 160, BH_ "sk\\.eyJ" WORD_ "{60,100}\\." WORD_ "{22}" EH_,
           "sk.eyj"),
-    TOKEN_("maxmind_licence_key", B_ ALNUM_ "{6}_" ALNUM_ "{29}_mmk" E_, "_mmk"),
+    LATE_("maxmind_licence_key", 40, B_ ALNUM_ "{6}_" ALNUM_ "{29}_mmk" E_, "_mmk"),
     LONG_("contentful_token", 80, BH_ "CFPAT-" WORD_ "{43}" EH_, "cfpat-"),
     TOKEN_("settlemint_token", B_ "sm_(?:aat|pat|sat)_" ALNUM_ "{16}" E_, "sm_aat_", "sm_pat_",
            "sm_sat_"),

@@ -56,7 +56,7 @@ const weir_guard_pattern_t weir_secrets_services[] = {
     TOKEN_("ifttt_webhook", "maker\\.ifttt\\.com/trigger/[\\w-]{1,40}/with/key/" WORD_ "{20,43}",
            "maker.ifttt.com"),
     TOKEN_("statsig_secret", BH_ "secret-" ALNUM_ "{40,46}" E_, "secret-"),
-    NAMED_("mux_token_secret", 3.5F, "\bmux", BASE64_ "{75}", "mux"),
+    NAMED_("mux_token_secret", 3.5F, "\\bmux", BASE64_ "{75}", "mux"),
     TOKEN_("cloudinary_url", "cloudinary://\\d{15}:(" WORD_ "{27})@", "cloudinary://"),
     NAMED_("imgur_secret", 3.0F, "imgur", HEX_ "{40}", "imgur"),
     NAMED_("flickr_secret", 2.3F, "flickr", HEX_ "{16}", "flickr"),

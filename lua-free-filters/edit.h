@@ -8,17 +8,17 @@
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 
-/* Replace text[start..end) by `with`; start == end inserts. */
+/* Replace text[start..end) by `with`; start == end inserts. Insertions at one place apply in the
+ * order they were made, in front of a range that starts there. */
 typedef struct {
     size_t start;
     size_t end;
     weir_str_t with;
-    uint32_t order; /* of insertion: equal starts apply in this order */
 } weir_splice_t;
 
 typedef struct {
     weir_arena_t *arena;
-    weir_splice_t *items; /* sorted by start, then order */
+    weir_splice_t *items; /* by start */
     uint32_t count;
     uint32_t cap;
     int64_t growth; /* new length - old length */

@@ -37,7 +37,8 @@ typedef struct {
     uint32_t input_node;  /* messages, input, prompt, documents: what goes into the model */
     uint32_t system_node; /* system (messages), instructions (responses) */
     uint32_t query_node;  /* rerank, score */
-    uint32_t inputs;      /* elements of input_node when it is an array, else 1 */
+    uint32_t inputs;      /* elements of input_node when it is an array of anything but numbers
+                             (token ids), else 1; 0 without one */
     uint32_t tools_node;  /* the array, when it is not empty */
     uint32_t tool_choice_node;
     uint32_t response_format_node;
@@ -46,16 +47,19 @@ typedef struct {
     bool background;        /* responses: answered later */
     bool store;
 
-    uint64_t
-        text_bytes;  /* bytes of all strings below input, system and tools: a bound for tokens */
-    uint32_t images; /* content parts that are images, audio or files */
+    /* bytes of all strings that go into the model (input, system, query, tools; keys, and images
+     * in base64, included), as they stand */
+    uint64_t text_bytes;
+    uint32_t token_ids; /* numbers there: an input may be given as token ids */
+    uint32_t images;    /* content parts that are images, audio or files */
 } weir_request_view_t;
 
 /*
- * Reads the view. Strings with escapes are unescaped into arena. Errors, with field and code for
- * the caller: INVALID when the body is no object, "model" is no string or empty although the call
- * needs one, or a member read here has another type than the API says (stream a string, n an
- * object, ...): upstreams differ in what they make of it, so it is not passed on. NOMEM.
+ * Reads the view. Strings with escapes are unescaped into arena. A call without a model is no error
+ * here: whoever restricts models refuses it. Errors, with field and code for the caller: INVALID
+ * when the body is no object, or a member read here has another type than the API says (model no
+ * string or empty, stream a string, n not a positive integer, ...): upstreams differ in what they
+ * make of it, so it is not passed on. NOMEM.
  */
 weir_status_t weir_request_read(weir_endpoint_t endpoint, const weir_json_doc_t *doc,
                                 weir_arena_t *arena, weir_request_view_t *view, weir_error_t *err);

@@ -26,84 +26,213 @@
 
 #define NGX_HTTP_WEIR_MAX_REQUEST_ID  128
 
+#define NGX_HTTP_WEIR_MAX_PATH        256
+
+/* a model's name in the path, decoded */
+
+#define NGX_HTTP_WEIR_MAX_PATH_MODEL  512
+
 
 typedef struct {
-    ngx_http_weir_hook_pt          handler;
-    void                          *data;
-} ngx_http_weir_hook_t;
+    const ngx_http_weir_api_t      *api;        /* must be first */
 
+    /* const ngx_http_weir_plugin_t *, by stage and name after init */
 
-typedef struct {
-    const ngx_http_weir_api_t     *api;         /* must be first */
+    ngx_array_t                     plugins;
 
-    ngx_array_t                    hooks[NGX_HTTP_WEIR_HOOKS];
+    ngx_open_file_t                *usage_log;
+    time_t                          usage_log_failed;
+    size_t                          max_event;
+    ngx_uint_t                      refusal_level;
 
-    ngx_open_file_t               *usage_log;
-    time_t                         usage_log_failed;
-    size_t                         max_event;
-    ngx_uint_t                     refusal_level;
-
-    ngx_flag_t                     used;
+    ngx_flag_t                      used;
 
     /* of this worker: empty in the master, so that no two get the same */
 
-    u_char                         random[NGX_HTTP_WEIR_RANDOM];
-    size_t                         random_left;
+    u_char                          random[NGX_HTTP_WEIR_RANDOM];
+    size_t                          random_left;
 
     /* governed requests of this worker that are not settled yet */
 
-    ngx_queue_t                    live;
+    ngx_queue_t                     live;
 } ngx_http_weir_core_main_conf_t;
 
 
 typedef struct {
-    ngx_flag_t                     enable;
+    ngx_flag_t                      enable;
+    ngx_flag_t                      ask_usage;
+    ngx_str_t                       prefix;
+    ngx_uint_t                      pass_through;   /* 2 << group */
 } ngx_http_weir_core_loc_conf_t;
 
 
+typedef enum {
+    NGX_HTTP_WEIR_STEP_ADMIT = 0,
+    NGX_HTTP_WEIR_STEP_REQUEST,
+    NGX_HTTP_WEIR_STEP_ROUTE,
+    NGX_HTTP_WEIR_STEP_PASSED
+} ngx_http_weir_step_e;
+
+
+/* what the core keeps of each plugin for one request */
+
 typedef struct {
-    ngx_http_weir_ctx_t            public;      /* must be first */
+    void                           *data;
+    ngx_uint_t                      wants;
+} ngx_http_weir_slot_t;
+
+
+typedef struct ngx_http_weir_waiter_s  ngx_http_weir_waiter_t;
+
+struct ngx_http_weir_waiter_s {
+    ngx_http_request_t             *request;
+    ngx_http_weir_waiter_t         *next;
+};
+
+
+typedef struct ngx_http_weir_tag_s  ngx_http_weir_tag_t;
+
+struct ngx_http_weir_tag_s {
+    ngx_str_t                       name;
+    ngx_str_t                       value;
+    ngx_http_weir_tag_t            *next;
+};
+
+
+typedef struct {
+    ngx_uint_t                      status;
+    ngx_str_t                       type;
+    ngx_str_t                       body;
+} ngx_http_weir_response_t;
+
+
+typedef struct {
+    ngx_http_weir_ctx_t             public;     /* must be first */
 
     ngx_http_weir_core_main_conf_t *wmcf;
-    ngx_http_request_t            *request;
-    ngx_queue_t                    queue;
+    ngx_http_request_t             *request;
+    ngx_queue_t                     queue;
 
-    /* the tap, the model's name and the usage line */
+    /* what plugins and filters keep, the usage line */
 
-    weir_arena_t                   arena;
-    weir_usage_tap_t              *tap;
+    weir_arena_t                    arena;
 
-    ngx_str_t                      path;
-    ngx_str_t                      error;
+    ngx_http_weir_slot_t           *slots;
+    ngx_http_weir_tag_t            *tags;
 
-    unsigned                       refusing:1;
-    unsigned                       replace:1;
-    unsigned                       replaced:1;
-    unsigned                       hinted:1;
+    /* the walk through the plugins: ngx_http_weir_dispatch.c */
+
+    ngx_uint_t                      step;
+    ngx_uint_t                      next;
+    const ngx_http_weir_plugin_t   *holder;
+    ngx_http_weir_waiter_t         *waiters;
+    ngx_event_t                     deadline;
+    ngx_http_weir_response_t        response;
+
+    ngx_str_t                       content_encoding;
+
+    /* the body: ngx_http_weir_body.c */
+
+    weir_json_node_t               *nodes;
+    weir_json_doc_t                 doc;
+    weir_request_view_t             view;
+    weir_edit_t                     edits;
+
+    /* the answer: ngx_http_weir_filter.c */
+
+    weir_usage_tap_t               *tap;
+    ngx_str_t                       error;
+
+    unsigned                        needs:8;
+    unsigned                        refused:1;
+    unsigned                        body_read:1;
+    unsigned                        body_changed:1;
+    unsigned                        stale:1;        /* nodes are of an older
+                                                     * text */
+    unsigned                        ask_usage:1;
+    unsigned                        hide_usage:1;
+    unsigned                        strange_headers:1;
+    unsigned                        anthropic_version:1;
+    unsigned                        refusing:1;
+    unsigned                        replace:1;
+    unsigned                        replaced:1;
+    unsigned                        hinted:1;
 } ngx_http_weir_core_ctx_t;
 
 
-/* the request's context and its end: ngx_http_weir_request.c */
+/* the request's context: ngx_http_weir_request.c */
 
 ngx_http_weir_core_ctx_t *ngx_http_weir_find_ctx(ngx_http_request_t *r);
 ngx_http_weir_core_ctx_t *ngx_http_weir_core_get_ctx(ngx_http_request_t *r);
 ngx_http_weir_ctx_t *ngx_http_weir_get_ctx(ngx_http_request_t *r);
 void ngx_http_weir_govern(ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_classify(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, weir_endpoint_info_t *info);
+void **ngx_http_weir_slot(ngx_http_weir_ctx_t *public,
+    const ngx_http_weir_plugin_t *plugin);
+weir_arena_t *ngx_http_weir_arena(ngx_http_weir_ctx_t *public);
+void ngx_http_weir_walk(ngx_http_weir_notice_pt visitor, void *data);
+ngx_int_t ngx_http_weir_tag(ngx_http_weir_ctx_t *public, ngx_str_t *name,
+    ngx_str_t *value);
+
+/* its end and its usage line: ngx_http_weir_settle.c */
+
 ngx_msec_int_t ngx_http_weir_elapsed(ngx_http_request_t *r);
 void ngx_http_weir_read_tap(ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx);
+
+/* ngx_http_weir_variable.c */
+
 ngx_int_t ngx_http_weir_add_variables(ngx_conf_t *cf);
+
+/* the walk through the plugins: ngx_http_weir_dispatch.c */
+
+ngx_int_t ngx_http_weir_add_plugin(ngx_conf_t *cf,
+    const ngx_http_weir_plugin_t *plugin);
+ngx_int_t ngx_http_weir_sort_plugins(ngx_conf_t *cf,
+    ngx_http_weir_core_main_conf_t *wmcf);
+ngx_int_t ngx_http_weir_enforce(ngx_http_request_t *r, ngx_uint_t last);
+void ngx_http_weir_release(ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_resume(ngx_http_weir_ctx_t *public, ngx_int_t rc);
+ngx_int_t ngx_http_weir_respond(ngx_http_weir_ctx_t *public,
+    ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);
+ngx_int_t ngx_http_weir_response_hooks(ngx_http_weir_core_ctx_t *ctx);
+
+/* the request's body: ngx_http_weir_body.c */
+
+ngx_int_t ngx_http_weir_read_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+ngx_int_t ngx_http_weir_apply_edits(ngx_http_weir_core_ctx_t *ctx,
+    ngx_uint_t scan);
+ngx_int_t ngx_http_weir_finish_body(ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx);
+weir_edit_t *ngx_http_weir_edit(ngx_http_weir_ctx_t *public);
+ngx_int_t ngx_http_weir_replace_body(ngx_http_weir_ctx_t *public,
+    ngx_str_t *body);
 
 /* error bodies: ngx_http_weir_error.c */
 
 ngx_int_t ngx_http_weir_refuse(ngx_http_request_t *r,
     const ngx_http_weir_refusal_t *why);
-ngx_int_t ngx_http_weir_status_body(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_str_t *body);
+ngx_int_t ngx_http_weir_deny(ngx_http_weir_ctx_t *public,
+    const ngx_http_weir_refusal_t *why, const char *fmt, ...);
+ngx_int_t ngx_http_weir_send(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, ngx_str_t *body);
+ngx_int_t ngx_http_weir_status_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_uint_t status, ngx_str_t *body);
+ngx_int_t ngx_http_weir_retry_headers(ngx_http_request_t *r,
+    const ngx_http_weir_refusal_t *why);
+ngx_table_elt_t *ngx_http_weir_find_header(ngx_list_t *headers,
+    ngx_str_t *name);
+ngx_int_t ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value);
 
-/* the response: ngx_http_weir_filter.c */
+/* the answer: ngx_http_weir_filter.c */
 
 void ngx_http_weir_filter_init(void);
+void ngx_http_weir_stop(ngx_http_weir_ctx_t *public, weir_stop_reason_t how,
+    const ngx_http_weir_refusal_t *why);
+void ngx_http_weir_wake(ngx_http_weir_ctx_t *public);
 
 
 extern ngx_module_t  ngx_http_weir_core_module;

@@ -15,16 +15,16 @@
 static ngx_int_t ngx_http_weir_preaccess_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_precontent_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_log_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_enforce(ngx_http_request_t *r);
-static void ngx_http_weir_decide(ngx_http_weir_core_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_add_hook(ngx_conf_t *cf,
-    ngx_http_weir_hook_e point, ngx_http_weir_hook_pt handler, void *data);
 static void *ngx_http_weir_core_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_core_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_weir_on(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_weir_api_prefix(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_weir_pass_through(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_weir_usage_log(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_weir_core_init(ngx_conf_t *cf);
@@ -34,19 +34,20 @@ static void ngx_http_weir_core_exit_process(ngx_cycle_t *cycle);
 static const ngx_http_weir_api_t  ngx_http_weir_api = {
     NGX_HTTP_WEIR_ABI,
     sizeof(ngx_http_weir_api_t),
-    ngx_http_weir_add_hook,
+    ngx_http_weir_add_plugin,
     ngx_http_weir_get_ctx,
-    ngx_http_weir_refuse
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_nobody = {
-    NGX_HTTP_INTERNAL_SERVER_ERROR,
-    ngx_string("server_error"),
-    ngx_string("internal_error"),
-    ngx_string("The gateway could not check this request, so it was not "
-               "forwarded."),
-    ngx_string("internal_error")
+    ngx_http_weir_slot,
+    ngx_http_weir_arena,
+    ngx_http_weir_refuse,
+    ngx_http_weir_deny,
+    ngx_http_weir_respond,
+    ngx_http_weir_edit,
+    ngx_http_weir_replace_body,
+    ngx_http_weir_resume,
+    ngx_http_weir_stop,
+    ngx_http_weir_wake,
+    ngx_http_weir_walk,
+    ngx_http_weir_tag
 };
 
 
@@ -66,6 +67,27 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       ngx_http_weir_on,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_core_loc_conf_t, enable),
+      NULL },
+
+    { ngx_string("weir_api_prefix"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_api_prefix,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_pass_through"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_pass_through,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_ask_usage"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_core_loc_conf_t, ask_usage),
       NULL },
 
     { ngx_string("weir_usage_log"),
@@ -127,19 +149,14 @@ ngx_module_t  ngx_http_weir_core_module = {
 static ngx_int_t
 ngx_http_weir_preaccess_handler(ngx_http_request_t *r)
 {
-    return ngx_http_weir_enforce(r);
+    return ngx_http_weir_enforce(r, NGX_HTTP_WEIR_STEP_ADMIT);
 }
 
-
-/*
- * Handlers of later phases and "satisfy" cannot undo a refusal, but a request
- * that got here by a way that skipped preaccess must not pass either.
- */
 
 static ngx_int_t
 ngx_http_weir_precontent_handler(ngx_http_request_t *r)
 {
-    return ngx_http_weir_enforce(r);
+    return ngx_http_weir_enforce(r, NGX_HTTP_WEIR_STEP_ROUTE);
 }
 
 
@@ -162,120 +179,9 @@ ngx_http_weir_log_handler(ngx_http_request_t *r)
 }
 
 
-/* NGX_OK would silently switch off the built-in handlers of the phase */
-
-static ngx_int_t
-ngx_http_weir_enforce(ngx_http_request_t *r)
-{
-    ngx_int_t                       rc;
-    ngx_http_weir_core_ctx_t       *ctx;
-    ngx_http_weir_core_loc_conf_t  *wlcf;
-
-    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
-
-    if (!wlcf->enable) {
-        return NGX_DECLINED;
-    }
-
-    ctx = ngx_http_weir_core_get_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (!ctx->public.decided) {
-        ngx_http_weir_govern(ctx);
-        ngx_http_weir_decide(ctx);
-    }
-
-    if (ctx->public.admitted) {
-        return NGX_DECLINED;
-    }
-
-    rc = ngx_http_weir_refuse(r, ctx->public.refusal);
-
-    if (r != r->main) {
-        return rc;
-    }
-
-    ngx_http_finalize_request(r, rc);
-
-    return NGX_DONE;
-}
-
-
-static void
-ngx_http_weir_decide(ngx_http_weir_core_ctx_t *ctx)
-{
-    ngx_int_t              rc;
-    ngx_uint_t             i, admitted;
-    ngx_array_t           *hooks;
-    ngx_http_weir_hook_t  *hook;
-
-    ctx->public.decided = 1;
-    ctx->public.refusal = NULL;
-
-    admitted = 0;
-
-    hooks = &ctx->wmcf->hooks[NGX_HTTP_WEIR_ADMIT];
-    hook = hooks->elts;
-
-    for (i = 0; i < hooks->nelts; i++) {
-        rc = hook[i].handler(ctx->request, &ctx->public, hook[i].data);
-
-        if (rc == NGX_OK) {
-            admitted = 1;
-            continue;
-        }
-
-        if (rc == NGX_DECLINED) {
-            continue;
-        }
-
-        if (rc != NGX_ABORT || ctx->public.refusal == NULL) {
-            ctx->public.refusal = &ngx_http_weir_nobody;
-        }
-
-        return;
-    }
-
-    if (admitted) {
-        ctx->public.admitted = 1;
-        return;
-    }
-
-    ctx->public.refusal = &ngx_http_weir_nobody;
-}
-
-
-static ngx_int_t
-ngx_http_weir_add_hook(ngx_conf_t *cf, ngx_http_weir_hook_e point,
-    ngx_http_weir_hook_pt handler, void *data)
-{
-    ngx_http_weir_hook_t            *hook;
-    ngx_http_weir_core_main_conf_t  *wmcf;
-
-    if (point >= NGX_HTTP_WEIR_HOOKS) {
-        return NGX_ERROR;
-    }
-
-    wmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_core_module);
-
-    hook = ngx_array_push(&wmcf->hooks[point]);
-    if (hook == NULL) {
-        return NGX_ERROR;
-    }
-
-    hook->handler = handler;
-    hook->data = data;
-
-    return NGX_OK;
-}
-
-
 static void *
 ngx_http_weir_core_create_main_conf(ngx_conf_t *cf)
 {
-    ngx_uint_t                       i;
     ngx_http_weir_core_main_conf_t  *wmcf;
 
     wmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_core_main_conf_t));
@@ -295,13 +201,11 @@ ngx_http_weir_core_create_main_conf(ngx_conf_t *cf)
     wmcf->max_event = NGX_CONF_UNSET_SIZE;
     wmcf->refusal_level = NGX_CONF_UNSET_UINT;
 
-    for (i = 0; i < NGX_HTTP_WEIR_HOOKS; i++) {
-        if (ngx_array_init(&wmcf->hooks[i], cf->pool, 4,
-                           sizeof(ngx_http_weir_hook_t))
-            != NGX_OK)
-        {
-            return NULL;
-        }
+    if (ngx_array_init(&wmcf->plugins, cf->pool, 16,
+                       sizeof(ngx_http_weir_plugin_t *))
+        != NGX_OK)
+    {
+        return NULL;
     }
 
     ngx_queue_init(&wmcf->live);
@@ -333,12 +237,20 @@ ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf)
 {
     ngx_http_weir_core_loc_conf_t  *wlcf;
 
-    wlcf = ngx_palloc(cf->pool, sizeof(ngx_http_weir_core_loc_conf_t));
+    wlcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_core_loc_conf_t));
     if (wlcf == NULL) {
         return NULL;
     }
 
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     wlcf->prefix = { 0, NULL };
+     *     wlcf->pass_through = 0;
+     */
+
     wlcf->enable = NGX_CONF_UNSET;
+    wlcf->ask_usage = NGX_CONF_UNSET;
 
     return wlcf;
 }
@@ -351,6 +263,10 @@ ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_core_loc_conf_t *conf = child;
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
+    ngx_conf_merge_value(conf->ask_usage, prev->ask_usage, 1);
+    ngx_conf_merge_str_value(conf->prefix, prev->prefix, "");
+    ngx_conf_merge_bitmask_value(conf->pass_through, prev->pass_through,
+                                 NGX_CONF_BITMASK_SET);
 
     return NGX_CONF_OK;
 }
@@ -373,6 +289,96 @@ ngx_http_weir_on(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         wmcf = ngx_http_conf_get_module_main_conf(cf,
                                                   ngx_http_weir_core_module);
         wmcf->used = 1;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_api_prefix(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_core_loc_conf_t *wlcf = conf;
+
+    u_char     *p, *last;
+    ngx_str_t  *value;
+
+    if (wlcf->prefix.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    /* "/" and "" are no prefix, as those of "location" a slash may end it */
+
+    if (value[1].len && value[1].data[value[1].len - 1] == '/') {
+        value[1].len--;
+    }
+
+    last = value[1].data + value[1].len;
+
+    for (p = value[1].data; p < last; p++) {
+
+        if (*p <= ' ' || *p > '~' || *p == '%' || *p == '?' || *p == '#'
+            || (*p == '/' && p + 1 < last && p[1] == '/'))
+        {
+            break;
+        }
+    }
+
+    if (p < last || (value[1].len && value[1].data[0] != '/')) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_api_prefix\" must be a plain path that "
+                           "begins with \"/\", not \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    wlcf->prefix = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_pass_through(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_core_loc_conf_t *wlcf = conf;
+
+    ngx_str_t              *value;
+    ngx_uint_t              i;
+    weir_endpoint_group_t   group;
+
+    if (wlcf->pass_through) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    wlcf->pass_through = NGX_CONF_BITMASK_SET;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strcmp(value[i].data, "none") == 0 && cf->args->nelts == 2) {
+            return NGX_CONF_OK;
+        }
+
+        if (ngx_strcmp(value[i].data, "all") == 0) {
+            wlcf->pass_through |= ((ngx_uint_t) 2 << WEIR_GROUPS) - 1;
+            continue;
+        }
+
+        group = weir_endpoint_group_find(weir_str((char *) value[i].data,
+                                                  value[i].len));
+
+        if (group == WEIR_GROUPS) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "unknown group of paths \"%V\" in "
+                               "\"weir_pass_through\": see docs/gateway.md",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        wlcf->pass_through |= (ngx_uint_t) 2 << group;
     }
 
     return NGX_CONF_OK;
@@ -420,10 +426,7 @@ ngx_http_weir_core_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (wmcf->hooks[NGX_HTTP_WEIR_ADMIT].nelts == 0) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"weir on\" needs a module that knows who asks: load "
-                      "ngx_http_weir_auth_module and set \"weir_tenants\"");
+    if (ngx_http_weir_sort_plugins(cf, wmcf) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -1,6 +1,6 @@
 
 /*
- * Weir's core: errors in OpenAI's shape.
+ * Weir's core: refusals and error bodies in the shape of the caller's API.
  */
 
 
@@ -11,9 +11,7 @@
 #include "ngx_http_weir_core.h"
 
 
-#define NGX_HTTP_WEIR_ENVELOPE                                                \
-    "{\"error\":{\"message\":\"%V\",\"type\":\"%V\",\"param\":null,"          \
-    "\"code\":\"%V\"}}" CRLF
+#define NGX_HTTP_WEIR_MAX_MESSAGE  1024
 
 
 typedef struct {
@@ -24,9 +22,18 @@ typedef struct {
 } ngx_http_weir_status_t;
 
 
-static ngx_int_t ngx_http_weir_envelope(ngx_pool_t *pool,
-    const ngx_str_t *message, const ngx_str_t *type, const ngx_str_t *code,
-    ngx_str_t *body);
+typedef struct {
+    ngx_uint_t                     status;
+    const char                    *type;
+} ngx_http_weir_anthropic_t;
+
+
+static ngx_int_t ngx_http_weir_envelope(ngx_http_weir_core_ctx_t *ctx,
+    ngx_uint_t status, const ngx_str_t *type, const ngx_str_t *code,
+    const ngx_str_t *message, const ngx_str_t *param, ngx_str_t *body);
+static void ngx_http_weir_string(weir_buf_t *buf, const char *name,
+    const ngx_str_t *value);
+static const char *ngx_http_weir_anthropic_type(ngx_uint_t status);
 static ngx_int_t ngx_http_weir_authenticate_header(ngx_http_request_t *r);
 
 
@@ -132,14 +139,33 @@ static const ngx_http_weir_status_t  ngx_http_weir_server_error = {
 };
 
 
+/* what Anthropic's clients know, from the status alone */
+
+static const ngx_http_weir_anthropic_t  ngx_http_weir_anthropic_types[] = {
+    { NGX_HTTP_UNAUTHORIZED, "authentication_error" },
+    { 402, "billing_error" },
+    { NGX_HTTP_FORBIDDEN, "permission_error" },
+    { NGX_HTTP_NOT_FOUND, "not_found_error" },
+    { NGX_HTTP_CONFLICT, "conflict_error" },
+    { NGX_HTTP_REQUEST_ENTITY_TOO_LARGE, "request_too_large" },
+    { NGX_HTTP_TOO_MANY_REQUESTS, "rate_limit_error" },
+    { NGX_HTTP_SERVICE_UNAVAILABLE, "overloaded_error" },
+    { NGX_HTTP_GATEWAY_TIME_OUT, "timeout_error" },
+    { 529, "overloaded_error" },
+    { 0, NULL }
+};
+
+
+static ngx_str_t  ngx_http_weir_json_type = ngx_string("application/json");
+static ngx_str_t  ngx_http_weir_retry_name = ngx_string("Retry-After");
+static ngx_str_t  ngx_http_weir_should_name = ngx_string("X-Should-Retry");
+
+
 ngx_int_t
 ngx_http_weir_refuse(ngx_http_request_t *r,
     const ngx_http_weir_refusal_t *why)
 {
-    ngx_int_t                  rc;
-    ngx_buf_t                 *b;
     ngx_str_t                  body;
-    ngx_chain_t                out;
     ngx_http_weir_core_ctx_t  *ctx;
 
     if (r != r->main) {
@@ -155,25 +181,8 @@ ngx_http_weir_refuse(ngx_http_request_t *r,
                   "request \"%V\" of key \"%V\" refused: %V",
                   &ctx->public.request_id, &ctx->public.key_id, &why->reason);
 
-    /* a refusal of ours is answered here, whatever error_page says */
-
-    ctx->refusing = 1;
-
-    r->err_status = 0;
-    r->headers_out.status = why->status;
-    r->headers_out.status_line.len = 0;
-
-    /* as NGINX does it for its own error pages */
-
-    r->expect_tested = 1;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        r->keepalive = 0;
-    }
-
-    if (ngx_http_weir_envelope(r->pool, &why->message, &why->type, &why->code,
-                               &body)
+    if (ngx_http_weir_envelope(ctx, why->status, &why->type, &why->code,
+                               &why->message, &why->param, &body)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -185,15 +194,88 @@ ngx_http_weir_refuse(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    if (ngx_http_weir_retry_headers(r, why) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_send(r, why->status, &ngx_http_weir_json_type,
+                              &body);
+}
+
+
+ngx_int_t
+ngx_http_weir_deny(ngx_http_weir_ctx_t *public,
+    const ngx_http_weir_refusal_t *why, const char *fmt, ...)
+{
+    ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
+
+    u_char                   *p, *last;
+    va_list                   args;
+    u_char                    message[NGX_HTTP_WEIR_MAX_MESSAGE];
+    ngx_http_weir_refusal_t  *refusal;
+
+    va_start(args, fmt);
+    last = ngx_vslprintf(message, message + sizeof(message), fmt, args);
+    va_end(args);
+
+    refusal = weir_arena_alloc(&ctx->arena, sizeof(ngx_http_weir_refusal_t));
+    p = (u_char *) weir_arena_strndup(&ctx->arena, (const char *) message,
+                                      last - message);
+
+    if (refusal == NULL || p == NULL) {
+        return NGX_ERROR;
+    }
+
+    *refusal = *why;
+
+    refusal->message.data = p;
+    refusal->message.len = last - message;
+
+    public->refusal = refusal;
+
+    return NGX_ABORT;
+}
+
+
+/*
+ * A whole answer of ours, as NGINX sends its own error pages, and whatever
+ * error_page says.
+ */
+
+ngx_int_t
+ngx_http_weir_send(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *type,
+    ngx_str_t *body)
+{
+    ngx_int_t                  rc;
+    ngx_buf_t                 *b;
+    ngx_chain_t                out;
+    ngx_http_weir_core_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_find_ctx(r);
+
+    ctx->refusing = 1;
+
+    r->err_status = 0;
+    r->headers_out.status = status;
+    r->headers_out.status_line.len = 0;
+
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        r->keepalive = 0;
+    }
+
     ngx_http_clear_content_length(r);
     ngx_http_clear_accept_ranges(r);
     ngx_http_clear_last_modified(r);
     ngx_http_clear_etag(r);
 
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
     r->headers_out.content_type_lowcase = NULL;
-    r->headers_out.content_length_n = body.len;
+    ngx_str_null(&r->headers_out.charset);
+    r->headers_out.content_length_n = body->len;
 
     rc = ngx_http_send_header(r);
 
@@ -206,9 +288,9 @@ ngx_http_weir_refuse(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    b->pos = body.data;
-    b->last = body.data + body.len;
-    b->memory = 1;
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = (body->len != 0);
     b->last_buf = 1;
     b->last_in_chain = 1;
 
@@ -219,48 +301,191 @@ ngx_http_weir_refuse(ngx_http_request_t *r,
 }
 
 
+/* an error page of NGINX's, or an upstream's that is not JSON */
+
 ngx_int_t
-ngx_http_weir_status_body(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_str_t *body)
+ngx_http_weir_status_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_uint_t status, ngx_str_t *body)
 {
-    const ngx_http_weir_status_t  *s;
+    const ngx_http_weir_status_t   *s;
+    const ngx_http_weir_refusal_t  *why;
+
+    static const ngx_str_t  none = ngx_null_string;
+
+    /* one of our own that could not be sent any other way */
+
+    why = ctx->public.refusal;
+
+    if (why && why->status == status) {
+        return ngx_http_weir_envelope(ctx, status, &why->type, &why->code,
+                                      &why->message, &why->param, body);
+    }
 
     for (s = ngx_http_weir_statuses; s->status; s++) {
         if (s->status == status) {
-            return ngx_http_weir_envelope(r->pool, &s->message, &s->type,
-                                          &s->code, body);
+            break;
         }
     }
 
-    s = (status < NGX_HTTP_INTERNAL_SERVER_ERROR) ? &ngx_http_weir_client_error
-                                                  : &ngx_http_weir_server_error;
+    if (s->status == 0) {
+        s = (status < NGX_HTTP_INTERNAL_SERVER_ERROR)
+                ? &ngx_http_weir_client_error : &ngx_http_weir_server_error;
+    }
 
-    return ngx_http_weir_envelope(r->pool, &s->message, &s->type, &s->code,
-                                  body);
+    return ngx_http_weir_envelope(ctx, status, &s->type, &s->code,
+                                  &s->message, &none, body);
 }
 
 
-static ngx_int_t
-ngx_http_weir_envelope(ngx_pool_t *pool, const ngx_str_t *message,
-    const ngx_str_t *type, const ngx_str_t *code, ngx_str_t *body)
+/*
+ * Clients that retry by themselves do so on 408, 409, 429 and all from 500.
+ * Without Retry-After they fall back on longer waits, or on none.
+ */
+
+ngx_int_t
+ngx_http_weir_retry_headers(ngx_http_request_t *r,
+    const ngx_http_weir_refusal_t *why)
 {
-    size_t   len;
-    u_char  *p;
+    u_char     *p;
+    ngx_str_t   value, *should;
+    ngx_uint_t  status, seconds;
 
-    len = sizeof(NGX_HTTP_WEIR_ENVELOPE) - 1
-          + message->len + type->len + code->len;
+    static ngx_str_t  yes = ngx_string("true");
+    static ngx_str_t  no = ngx_string("false");
 
-    p = ngx_pnalloc(pool, len);
+    status = why ? why->status : r->headers_out.status;
+    seconds = why ? why->retry_after : 0;
+
+    should = NULL;
+
+    if (why && why->retry == NGX_HTTP_WEIR_RETRY_YES) {
+        should = &yes;
+
+    } else if ((why && why->retry == NGX_HTTP_WEIR_RETRY_NO)
+               || status == NGX_HTTP_NOT_IMPLEMENTED)
+    {
+        should = &no;
+    }
+
+    if (should
+        && ngx_http_weir_add_header(r, &ngx_http_weir_should_name, should)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (should == &no) {
+        return NGX_OK;
+    }
+
+    if (seconds == 0) {
+
+        if (status != NGX_HTTP_TOO_MANY_REQUESTS
+            && status != NGX_HTTP_SERVICE_UNAVAILABLE)
+        {
+            return NGX_OK;
+        }
+
+        seconds = 1;
+    }
+
+    if (ngx_http_weir_find_header(&r->headers_out.headers,
+                                  &ngx_http_weir_retry_name))
+    {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    body->data = p;
-    body->len = ngx_snprintf(p, len, NGX_HTTP_WEIR_ENVELOPE, message, type,
-                             code)
-                - p;
+    value.data = p;
+    value.len = ngx_sprintf(p, "%ui", seconds) - p;
+
+    return ngx_http_weir_add_header(r, &ngx_http_weir_retry_name, &value);
+}
+
+
+static ngx_int_t
+ngx_http_weir_envelope(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t status,
+    const ngx_str_t *type, const ngx_str_t *code, const ngx_str_t *message,
+    const ngx_str_t *param, ngx_str_t *body)
+{
+    weir_buf_t   buf;
+    ngx_str_t    anthropic;
+
+    weir_buf_init(&buf, &ctx->arena);
+
+    if (ctx->public.endpoint.dialect == WEIR_DIALECT_ANTHROPIC) {
+
+        anthropic.data = (u_char *) ngx_http_weir_anthropic_type(status);
+        anthropic.len = ngx_strlen(anthropic.data);
+
+        weir_buf_append_z(&buf, "{\"type\":\"error\",\"error\":{");
+        ngx_http_weir_string(&buf, "type", &anthropic);
+        weir_buf_append_char(&buf, ',');
+        ngx_http_weir_string(&buf, "message", message);
+        weir_buf_append_z(&buf, ",\"details\":{");
+        ngx_http_weir_string(&buf, "error_code", code);
+        weir_buf_append_z(&buf, "}},");
+        ngx_http_weir_string(&buf, "request_id", &ctx->public.request_id);
+        weir_buf_append_z(&buf, "}" CRLF);
+
+    } else {
+        weir_buf_append_z(&buf, "{\"error\":{");
+        ngx_http_weir_string(&buf, "message", message);
+        weir_buf_append_char(&buf, ',');
+        ngx_http_weir_string(&buf, "type", type);
+        weir_buf_append_char(&buf, ',');
+        ngx_http_weir_string(&buf, "param", param);
+        weir_buf_append_char(&buf, ',');
+        ngx_http_weir_string(&buf, "code", code);
+        weir_buf_append_z(&buf, "}}" CRLF);
+    }
+
+    if (buf.failed) {
+        return NGX_ERROR;
+    }
+
+    body->data = (u_char *) buf.data;
+    body->len = buf.len;
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_weir_string(weir_buf_t *buf, const char *name,
+    const ngx_str_t *value)
+{
+    weir_buf_append_char(buf, '"');
+    weir_buf_append_z(buf, name);
+    weir_buf_append_z(buf, "\":");
+
+    if (value->len == 0) {
+        weir_buf_append_z(buf, "null");
+        return;
+    }
+
+    weir_json_write_string(buf, weir_str((const char *) value->data,
+                                         value->len));
+}
+
+
+static const char *
+ngx_http_weir_anthropic_type(ngx_uint_t status)
+{
+    const ngx_http_weir_anthropic_t  *t;
+
+    for (t = ngx_http_weir_anthropic_types; t->status; t++) {
+        if (t->status == status) {
+            return t->type;
+        }
+    }
+
+    return (status < NGX_HTTP_INTERNAL_SERVER_ERROR) ? "invalid_request_error"
+                                                     : "api_error";
 }
 
 
@@ -284,4 +509,60 @@ ngx_http_weir_authenticate_header(ngx_http_request_t *r)
     r->headers_out.www_authenticate = h;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+    h->key = *name;
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+ngx_table_elt_t *
+ngx_http_weir_find_header(ngx_list_t *headers, ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &headers->part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].hash != 0
+            && h[i].key.len == name->len
+            && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+        {
+            return &h[i];
+        }
+    }
+
+    return NULL;
 }

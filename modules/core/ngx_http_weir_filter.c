@@ -18,8 +18,6 @@ static ngx_int_t ngx_http_weir_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_weir_request_id_header(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_add_header(ngx_http_request_t *r,
-    ngx_str_t *name, ngx_str_t *value);
 static ngx_uint_t ngx_http_weir_must_replace(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_replace(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
@@ -27,8 +25,6 @@ static ngx_int_t ngx_http_weir_open_tap(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static void ngx_http_weir_read_hints(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-static ngx_table_elt_t *ngx_http_weir_find_header(ngx_list_t *headers,
-    ngx_str_t *name);
 static ngx_uint_t ngx_http_weir_type_is(ngx_http_request_t *r,
     ngx_str_t *type);
 static ngx_int_t ngx_http_weir_feed(ngx_http_request_t *r,
@@ -40,7 +36,6 @@ static ngx_int_t ngx_http_weir_send_replacement(ngx_http_request_t *r,
 static ngx_str_t  ngx_http_weir_json_type = ngx_string("application/json");
 static ngx_str_t  ngx_http_weir_sse_type = ngx_string("text/event-stream");
 
-static ngx_str_t  ngx_http_weir_retry_name = ngx_string("Retry-After");
 static ngx_str_t  ngx_http_weir_request_id_name = ngx_string("X-Request-Id");
 static ngx_str_t  ngx_http_weir_prompt_name =
     ngx_string("X-Weir-Prompt-Tokens");
@@ -158,28 +153,6 @@ ngx_http_weir_request_id_header(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
-ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = 1;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-    h->key = *name;
-    h->value = *value;
-
-    return NGX_OK;
-}
-
-
 /* an upstream's errors pass when they are JSON or a stream */
 
 static ngx_uint_t
@@ -193,26 +166,12 @@ ngx_http_weir_must_replace(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_replace(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 {
-    ngx_uint_t  status;
-
-    static ngx_str_t  seconds = ngx_string("1");
-
-    status = r->headers_out.status;
-
-    /* without it clients fall back on longer waits, or on none */
-
-    if ((status == NGX_HTTP_TOO_MANY_REQUESTS
-         || status == NGX_HTTP_SERVICE_UNAVAILABLE)
-        && ngx_http_weir_find_header(&r->headers_out.headers,
-                                     &ngx_http_weir_retry_name)
-           == NULL
-        && ngx_http_weir_add_header(r, &ngx_http_weir_retry_name, &seconds)
-           != NGX_OK)
-    {
+    if (ngx_http_weir_retry_headers(r, NULL) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_weir_status_body(r, status, &ctx->error) != NGX_OK)
+    if (ngx_http_weir_status_body(r, ctx, r->headers_out.status, &ctx->error)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -325,40 +284,6 @@ ngx_http_weir_read_hints(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     if (n != NGX_ERROR && (uint64_t) n <= ctx->public.prompt_tokens) {
         ctx->public.cached_tokens = n;
     }
-}
-
-
-static ngx_table_elt_t *
-ngx_http_weir_find_header(ngx_list_t *headers, ngx_str_t *name)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    part = &headers->part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].hash != 0
-            && h[i].key.len == name->len
-            && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
-        {
-            return &h[i];
-        }
-    }
-
-    return NULL;
 }
 
 
@@ -480,4 +405,17 @@ ngx_http_weir_filter_init(void)
 
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_http_weir_body_filter;
+}
+
+
+void
+ngx_http_weir_stop(ngx_http_weir_ctx_t *public, weir_stop_reason_t how,
+    const ngx_http_weir_refusal_t *why)
+{
+}
+
+
+void
+ngx_http_weir_wake(ngx_http_weir_ctx_t *public)
+{
 }

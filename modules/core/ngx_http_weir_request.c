@@ -1,6 +1,6 @@
 
 /*
- * Weir's core: the request context, its settlement and its variables.
+ * Weir's core: the request's context.
  */
 
 
@@ -10,78 +10,22 @@
 
 #include "ngx_http_weir_core.h"
 
-#include "policies/ledger.h"
-
 #include <openssl/rand.h>
 
 
-#define NGX_HTTP_WEIR_MAX_PATH  256
-
-/* the tap and the usage line take one piece of this size as a rule */
+/* plugins and the usage line take one piece of this size as a rule */
 
 #define NGX_HTTP_WEIR_ARENA     2048
 
 
-typedef struct {
-    ngx_str_t                      name;
-    ngx_http_get_variable_pt       handler;
-    uintptr_t                      data;
-} ngx_http_weir_variable_t;
-
-
 static void ngx_http_weir_cleanup(void *data);
+static void ngx_http_weir_see_headers(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_table_elt_t **request_id);
 static ngx_int_t ngx_http_weir_set_request_id(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_valid_request_id(ngx_str_t *id);
 static void ngx_http_weir_random(ngx_http_request_t *r,
     ngx_http_weir_core_main_conf_t *wmcf, u_char *bytes, size_t len);
-static ngx_uint_t ngx_http_weir_final_status(ngx_http_request_t *r);
-static void ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx);
-static weir_str_t ngx_http_weir_cut(ngx_str_t *s, size_t max);
-static ngx_int_t ngx_http_weir_request_id_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_weir_string_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_weir_tokens_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_weir_ttft_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-
-
-static ngx_http_weir_variable_t  ngx_http_weir_variables[] = {
-
-    { ngx_string("weir_request_id"),
-      ngx_http_weir_request_id_variable, 0 },
-
-    { ngx_string("weir_tenant"),
-      ngx_http_weir_string_variable,
-      offsetof(ngx_http_weir_ctx_t, tenant) },
-
-    { ngx_string("weir_key_id"),
-      ngx_http_weir_string_variable,
-      offsetof(ngx_http_weir_ctx_t, key_id) },
-
-    { ngx_string("weir_model"),
-      ngx_http_weir_string_variable,
-      offsetof(ngx_http_weir_ctx_t, model) },
-
-    { ngx_string("weir_prompt_tokens"),
-      ngx_http_weir_tokens_variable,
-      offsetof(ngx_http_weir_ctx_t, prompt_tokens) },
-
-    { ngx_string("weir_cached_tokens"),
-      ngx_http_weir_tokens_variable,
-      offsetof(ngx_http_weir_ctx_t, cached_tokens) },
-
-    { ngx_string("weir_completion_tokens"),
-      ngx_http_weir_tokens_variable,
-      offsetof(ngx_http_weir_ctx_t, completion_tokens) },
-
-    { ngx_string("weir_ttft_ms"),
-      ngx_http_weir_ttft_variable, 0 },
-
-    { ngx_null_string, NULL, 0 }
-};
 
 
 /*
@@ -116,8 +60,10 @@ ngx_http_weir_find_ctx(ngx_http_request_t *r)
 ngx_http_weir_core_ctx_t *
 ngx_http_weir_core_get_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t        *cln;
-    ngx_http_weir_core_ctx_t  *ctx;
+    size_t                           size, slots;
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_weir_core_ctx_t        *ctx;
+    ngx_http_weir_core_main_conf_t  *wmcf;
 
     ctx = ngx_http_weir_find_ctx(r);
     if (ctx) {
@@ -126,15 +72,20 @@ ngx_http_weir_core_get_ctx(ngx_http_request_t *r)
 
     r = r->main;
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_core_ctx_t));
+    wmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_core_module);
+
+    size = ngx_align(sizeof(ngx_http_weir_core_ctx_t), NGX_ALIGNMENT);
+    slots = wmcf->plugins.nelts * sizeof(ngx_http_weir_slot_t);
+
+    cln = ngx_pool_cleanup_add(r->pool, size + slots);
     if (cln == NULL) {
         return NULL;
     }
 
     ctx = cln->data;
-    ngx_memzero(ctx, sizeof(ngx_http_weir_core_ctx_t));
+    ngx_memzero(ctx, size + slots);
 
-    ctx->wmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_core_module);
+    ctx->wmcf = wmcf;
     ctx->request = r;
     ctx->public.ttft = -1;
 
@@ -143,6 +94,9 @@ ngx_http_weir_core_get_ctx(ngx_http_request_t *r)
     }
 
     weir_arena_init(&ctx->arena, NGX_HTTP_WEIR_ARENA, 0);
+    weir_edit_init(&ctx->edits, &ctx->arena);
+
+    ctx->slots = (ngx_http_weir_slot_t *) ((u_char *) ctx + size);
 
     cln->handler = ngx_http_weir_cleanup;
     ngx_http_set_ctx(r, ctx, ngx_http_weir_core_module);
@@ -169,22 +123,24 @@ ngx_http_weir_cleanup(void *data)
 
     ngx_http_weir_settle(ctx);
 
+    ngx_http_weir_free_body(ctx);
     weir_arena_free(&ctx->arena);
 }
 
 
-static ngx_int_t
-ngx_http_weir_set_request_id(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx)
-{
-    u_char           *p;
-    u_char            bytes[16];
-    ngx_uint_t        i, found;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header, *sent;
+/* one walk for all headers that the core looks at */
 
-    sent = NULL;
-    found = 0;
+static void
+ngx_http_weir_see_headers(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_table_elt_t **request_id)
+{
+    ngx_uint_t        i, ids, types, encodings;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *header;
+
+    ids = 0;
+    types = 0;
+    encodings = 0;
 
     part = &r->headers_in.headers.part;
     header = part->elts;
@@ -201,17 +157,72 @@ ngx_http_weir_set_request_id(ngx_http_request_t *r,
             i = 0;
         }
 
-        if (header[i].key.len == sizeof("x-request-id") - 1
-            && ngx_strncmp(header[i].lowcase_key, "x-request-id",
+        switch (header[i].key.len) {
+
+        case sizeof("x-request-id") - 1: /* content-type has as many */
+
+            if (ngx_memcmp(header[i].lowcase_key, "x-request-id",
                            sizeof("x-request-id") - 1)
-               == 0)
-        {
-            sent = &header[i];
-            found++;
+                == 0)
+            {
+                *request_id = &header[i];
+                ids++;
+
+            } else if (ngx_memcmp(header[i].lowcase_key, "content-type",
+                                  sizeof("content-type") - 1)
+                       == 0)
+            {
+                types++;
+            }
+
+            break;
+
+        case sizeof("content-encoding") - 1:
+
+            if (ngx_memcmp(header[i].lowcase_key, "content-encoding",
+                           sizeof("content-encoding") - 1)
+                == 0)
+            {
+                ctx->content_encoding = header[i].value;
+                encodings++;
+            }
+
+            break;
+
+        case sizeof("anthropic-version") - 1:
+
+            if (ngx_memcmp(header[i].lowcase_key, "anthropic-version",
+                           sizeof("anthropic-version") - 1)
+                == 0)
+            {
+                ctx->anthropic_version = 1;
+            }
+
+            break;
         }
     }
 
-    if (found == 1 && ngx_http_weir_valid_request_id(&sent->value)) {
+    if (ids != 1) {
+        *request_id = NULL;
+    }
+
+    ctx->strange_headers = (types > 1 || encodings > 1);
+}
+
+
+static ngx_int_t
+ngx_http_weir_set_request_id(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx)
+{
+    u_char           *p;
+    u_char            bytes[16];
+    ngx_table_elt_t  *sent;
+
+    sent = NULL;
+
+    ngx_http_weir_see_headers(r, ctx, &sent);
+
+    if (sent && ngx_http_weir_valid_request_id(&sent->value)) {
         ctx->public.request_id = sent->value;
         return NGX_OK;
     }
@@ -292,382 +303,163 @@ ngx_http_weir_govern(ngx_http_weir_core_ctx_t *ctx)
     u_char     *p;
     ngx_str_t  *uri;
 
-    if (ctx->public.governed) {
-        return;
-    }
-
     uri = &ctx->request->unparsed_uri;
 
-    ctx->path = *uri;
+    ctx->public.path = *uri;
 
     if (uri->len) {
         p = ngx_strlchr(uri->data, uri->data + uri->len, '?');
 
         if (p) {
-            ctx->path.len = p - uri->data;
+            ctx->public.path.len = p - uri->data;
         }
     }
 
+    ngx_http_weir_classify(ctx->request, ctx, &ctx->public.endpoint);
+
+    ctx->public.upstream = ctx->public.endpoint.protocol;
     ctx->public.governed = 1;
 
     ngx_queue_insert_tail(&ctx->wmcf->live, &ctx->queue);
 }
 
 
-ngx_msec_int_t
-ngx_http_weir_elapsed(ngx_http_request_t *r)
-{
-    ngx_time_t      *tp;
-    ngx_msec_int_t   ms;
-
-    tp = ngx_timeofday();
-
-    ms = (ngx_msec_int_t)
-             ((tp->sec - r->start_sec) * 1000 + (tp->msec - r->start_msec));
-
-    return ngx_max(ms, 0);
-}
-
+/* of a subrequest the path counts that it was made with */
 
 void
-ngx_http_weir_read_tap(ngx_http_weir_core_ctx_t *ctx)
+ngx_http_weir_classify(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
+    weir_endpoint_info_t *info)
 {
-    ngx_http_weir_ctx_t      *public;
-    const weir_tap_result_t  *result;
+    char                            room[NGX_HTTP_WEIR_MAX_PATH_MODEL];
+    ngx_str_t                      *s;
+    weir_endpoint_request_t         request;
+    ngx_http_weir_core_loc_conf_t  *wlcf;
 
-    public = &ctx->public;
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
 
-    if (ctx->tap == NULL) {
-        return;
+    ngx_memzero(&request, sizeof(weir_endpoint_request_t));
+
+    request.method = weir_str((char *) r->method_name.data,
+                              r->method_name.len);
+    request.prefix = weir_str((char *) wlcf->prefix.data, wlcf->prefix.len);
+
+    s = (r == r->main) ? &ctx->public.path : &r->uri;
+
+    request.path = weir_str((char *) s->data, s->len);
+
+    if (r->headers_in.content_type) {
+        s = &r->headers_in.content_type->value;
+        request.content_type = weir_str((char *) s->data, s->len);
     }
 
-    result = weir_usage_tap_result(ctx->tap);
+    s = &ctx->content_encoding;
 
-    public->model.data = (u_char *) result->model.data;
-    public->model.len = result->model.len;
+    request.content_encoding = weir_str((char *) s->data, s->len);
+    request.anthropic_version = ctx->anthropic_version;
+    request.upgrade = (r->headers_in.upgrade != NULL);
 
-    if (result->has_usage) {
-        public->usage = NGX_HTTP_WEIR_USAGE_REPORTED;
-        public->prompt_tokens = result->prompt_tokens;
-        public->cached_tokens = result->cached_tokens;
-        public->completion_tokens = result->completion_tokens;
-        return;
+    request.has_body = (r->headers_in.content_length_n > 0
+                        || r->headers_in.chunked
+#if (NGX_HTTP_V2)
+                        || (r->stream && !r->stream->in_closed)
+#endif
+                        );
+
+    weir_endpoint_classify(&request, room, sizeof(room), info);
+
+    if (info->model.len && info->model.data == room) {
+        info->model.data = weir_arena_strndup(&ctx->arena, room,
+                                              info->model.len);
+        if (info->model.data == NULL) {
+            info->why = WEIR_NOT_PATH;
+            info->model.len = 0;
+        }
     }
 
-    if (result->content_deltas || ctx->hinted) {
-        public->usage = NGX_HTTP_WEIR_USAGE_COUNTED;
-        public->completion_tokens = result->content_deltas;
-    }
-}
-
-
-/*
- * Exactly once: in the log phase, or with the request's pool, or when the
- * worker exits, whichever comes first.  r->pool may be gone already.
- */
-
-void
-ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
-{
-    ngx_uint_t             i;
-    ngx_array_t           *hooks;
-    ngx_http_request_t    *r;
-    ngx_http_weir_ctx_t   *public;
-    ngx_http_weir_hook_t  *hook;
-
-    public = &ctx->public;
-
-    if (!public->governed || public->settled) {
-        return;
-    }
-
-    public->settled = 1;
-    ngx_queue_remove(&ctx->queue);
-
-    r = ctx->request;
-
-    ngx_http_weir_read_tap(ctx);
-
-    public->latency = ngx_http_weir_elapsed(r);
-    public->status = ngx_http_weir_final_status(r);
-
-    /* NGINX leaves the status at 200 when the client goes in mid-stream */
-
-    public->aborted = !r->request_complete;
-
-    /* clients close at [DONE] without waiting for the end of the body */
-
-    if (public->stream && ctx->tap
-        && weir_usage_tap_result(ctx->tap)->done)
+    if (ctx->strange_headers && info->why == WEIR_UNDERSTOOD
+        && info->reads_body)
     {
-        public->aborted = 0;
-    }
-
-    ngx_http_weir_write_usage(ctx);
-
-    hooks = &ctx->wmcf->hooks[NGX_HTTP_WEIR_SETTLED];
-    hook = hooks->elts;
-
-    for (i = 0; i < hooks->nelts; i++) {
-        (void) hook[i].handler(r, public, hook[i].data);
+        info->why = WEIR_NOT_TYPE;
     }
 }
 
 
-static ngx_uint_t
-ngx_http_weir_final_status(ngx_http_request_t *r)
+void **
+ngx_http_weir_slot(ngx_http_weir_ctx_t *public,
+    const ngx_http_weir_plugin_t *plugin)
 {
-    if (r->err_status) {
-        return r->err_status;
-    }
+    ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
 
-    if (r->headers_out.status) {
-        return r->headers_out.status;
-    }
+    ngx_uint_t                      i;
+    const ngx_http_weir_plugin_t  **p;
 
-    /* the worker exits before an answer has begun */
+    p = ctx->wmcf->plugins.elts;
 
-    return NGX_HTTP_SERVICE_UNAVAILABLE;
+    for (i = 0; p[i] != plugin; i++) { /* void */ }
+
+    return &ctx->slots[i].data;
 }
 
 
-static void
-ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx)
+weir_arena_t *
+ngx_http_weir_arena(ngx_http_weir_ctx_t *public)
 {
-    time_t                           now;
-    ssize_t                          n;
-    ngx_err_t                        err;
-    weir_buf_t                       line;
-    weir_ledger_row_t                row;
-    ngx_http_request_t              *r;
-    ngx_http_weir_ctx_t             *public;
+    return &((ngx_http_weir_core_ctx_t *) public)->arena;
+}
+
+
+void
+ngx_http_weir_walk(ngx_http_weir_notice_pt visitor, void *data)
+{
+    ngx_queue_t                     *q, *next;
+    ngx_http_weir_core_ctx_t        *ctx;
     ngx_http_weir_core_main_conf_t  *wmcf;
 
-    r = ctx->request;
-    wmcf = ctx->wmcf;
-    public = &ctx->public;
+    wmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_weir_core_module);
 
-    if (wmcf->usage_log == NULL) {
-        return;
+    for (q = ngx_queue_head(&wmcf->live);
+         q != ngx_queue_sentinel(&wmcf->live);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+
+        ctx = ngx_queue_data(q, ngx_http_weir_core_ctx_t, queue);
+
+        visitor(ctx->request, &ctx->public, data);
     }
-
-    ngx_memzero(&row, sizeof(weir_ledger_row_t));
-
-    row.ts_ms = (int64_t) r->start_sec * 1000 + r->start_msec;
-    row.request_id = ngx_http_weir_cut(&public->request_id, 256);
-    row.tenant = ngx_http_weir_cut(&public->tenant, 256);
-    row.key_id = ngx_http_weir_cut(&public->key_id, 256);
-    row.model = ngx_http_weir_cut(&public->model, 256);
-    row.path = ngx_http_weir_cut(&ctx->path, NGX_HTTP_WEIR_MAX_PATH);
-    row.stream = public->stream;
-    row.aborted = public->aborted;
-    row.prompt_tokens = public->prompt_tokens;
-    row.cached_tokens = public->cached_tokens;
-    row.completion_tokens = public->completion_tokens;
-    row.status = (uint32_t) public->status;
-    row.latency_ms = public->latency;
-    row.ttft_ms = public->ttft;
-
-    switch (public->usage) {
-
-    case NGX_HTTP_WEIR_USAGE_REPORTED:
-        row.source = WEIR_USAGE_REPORTED;
-        break;
-
-    case NGX_HTTP_WEIR_USAGE_COUNTED:
-        row.source = WEIR_USAGE_COUNTED;
-        break;
-
-    default:
-        row.source = WEIR_USAGE_NONE;
-    }
-
-    weir_buf_init(&line, &ctx->arena);
-    weir_ledger_write(&line, &row);
-
-    if (line.failed) {
-        public->unrecorded = 1;
-        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
-                      "no memory for the usage line of request \"%V\"",
-                      &public->request_id);
-        return;
-    }
-
-    n = ngx_write_fd(wmcf->usage_log->fd, line.data, line.len);
-
-    if (n == (ssize_t) line.len) {
-        return;
-    }
-
-    err = (n == -1) ? ngx_errno : 0;
-
-    public->unrecorded = 1;
-
-    /* a full disk must not fill the error log as well */
-
-    now = ngx_time();
-
-    if (now - wmcf->usage_log_failed < 60) {
-        return;
-    }
-
-    wmcf->usage_log_failed = now;
-
-    if (n == -1) {
-        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, err,
-                      ngx_write_fd_n " to usage log \"%V\" failed",
-                      &wmcf->usage_log->name);
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                  ngx_write_fd_n " to usage log \"%V\" was incomplete: "
-                  "%z of %uz", &wmcf->usage_log->name, n, line.len);
-}
-
-
-static weir_str_t
-ngx_http_weir_cut(ngx_str_t *s, size_t max)
-{
-    return weir_str((const char *) s->data, ngx_min(s->len, max));
-}
-
-
-static ngx_int_t
-ngx_http_weir_request_id_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_weir_core_ctx_t  *ctx;
-
-    ctx = ngx_http_weir_core_get_ctx(r);
-    if (ctx == NULL) {
-        return NGX_ERROR;
-    }
-
-    v->len = ctx->public.request_id.len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->data = ctx->public.request_id.data;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_string_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_str_t                 *s;
-    ngx_http_weir_core_ctx_t  *ctx;
-
-    ctx = ngx_http_weir_find_ctx(r);
-    if (ctx == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    ngx_http_weir_read_tap(ctx);
-
-    s = (ngx_str_t *) ((char *) &ctx->public + data);
-
-    if (s->len == 0) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    v->len = s->len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->data = s->data;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_tokens_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    u_char                    *p;
-    uint64_t                  *n;
-    ngx_http_weir_core_ctx_t  *ctx;
-
-    ctx = ngx_http_weir_find_ctx(r);
-    if (ctx == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    ngx_http_weir_read_tap(ctx);
-
-    if (ctx->public.usage == NGX_HTTP_WEIR_USAGE_NONE) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    n = (uint64_t *) ((char *) &ctx->public + data);
-
-    v->len = ngx_sprintf(p, "%uL", *n) - p;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->data = p;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_ttft_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    u_char                    *p;
-    ngx_http_weir_core_ctx_t  *ctx;
-
-    ctx = ngx_http_weir_find_ctx(r);
-
-    if (ctx == NULL || ctx->public.ttft < 0) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    v->len = ngx_sprintf(p, "%M", (ngx_msec_t) ctx->public.ttft) - p;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->data = p;
-
-    return NGX_OK;
 }
 
 
 ngx_int_t
-ngx_http_weir_add_variables(ngx_conf_t *cf)
+ngx_http_weir_tag(ngx_http_weir_ctx_t *public, ngx_str_t *name,
+    ngx_str_t *value)
 {
-    ngx_http_variable_t       *var;
-    ngx_http_weir_variable_t  *v;
+    ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
 
-    for (v = ngx_http_weir_variables; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, NGX_HTTP_VAR_NOCACHEABLE);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
+    ngx_http_weir_tag_t  *tag;
 
-        var->get_handler = v->handler;
-        var->data = v->data;
+    tag = weir_arena_alloc(&ctx->arena, sizeof(ngx_http_weir_tag_t));
+    if (tag == NULL) {
+        return NGX_ERROR;
     }
+
+    tag->name.len = name->len;
+    tag->name.data = (u_char *) weir_arena_strndup(&ctx->arena,
+                                    (const char *) name->data, name->len);
+
+    tag->value.len = value->len;
+    tag->value.data = (u_char *) weir_arena_strndup(&ctx->arena,
+                                     (const char *) value->data, value->len);
+
+    if (tag->name.data == NULL || tag->value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* the newest first: it is the one that is found */
+
+    tag->next = ctx->tags;
+    ctx->tags = tag;
 
     return NGX_OK;
 }

@@ -21,7 +21,7 @@
 #define NGX_HTTP_WEIR_METRICS_REASONS   32
 #define NGX_HTTP_WEIR_METRICS_CLASSES   6
 #define NGX_HTTP_WEIR_METRICS_BUCKETS   20
-#define NGX_HTTP_WEIR_METRICS_SOURCES   3
+#define NGX_HTTP_WEIR_METRICS_SOURCES   4
 
 
 typedef enum {
@@ -97,7 +97,7 @@ extern const ngx_msec_t  ngx_http_weir_metrics_ttft_bounds[];
 
 ngx_int_t ngx_http_weir_metrics_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
-ngx_int_t ngx_http_weir_metrics_count(ngx_http_request_t *r,
+void ngx_http_weir_metrics_count(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
 
 ngx_chain_t *ngx_http_weir_metrics_text(ngx_pool_t *pool,

@@ -88,7 +88,7 @@ ngx_http_weir_metrics_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
 /* called when the core has settled the request */
 
-ngx_int_t
+void
 ngx_http_weir_metrics_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     void *data)
 {
@@ -136,7 +136,7 @@ ngx_http_weir_metrics_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
 
     if (ctx->refusal) {
         ngx_http_weir_metrics_reason(sh, &ctx->refusal->reason);
-        return NGX_OK;
+        return;
     }
 
     ngx_http_weir_metrics_observe(&sh->duration,
@@ -148,8 +148,6 @@ ngx_http_weir_metrics_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
                                       ngx_http_weir_metrics_ttft_bounds,
                                       ctx->ttft);
     }
-
-    return NGX_OK;
 }
 
 

@@ -17,6 +17,7 @@
 
 typedef struct {
     const ngx_http_weir_api_t  *weir;
+    ngx_http_weir_plugin_t      plugin;
     size_t                      size;
     ngx_shm_zone_t             *shm_zone;
 } ngx_http_weir_metrics_main_conf_t;
@@ -39,22 +40,18 @@ static char *ngx_http_weir_health_set(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 
-static const ngx_http_weir_refusal_t  ngx_http_weir_metrics_not_local = {
-    NGX_HTTP_FORBIDDEN,
-    ngx_string("permission_error"),
-    ngx_string("forbidden"),
-    ngx_string("This path is served to the gateway's own machine only."),
-    ngx_string("not_local")
-};
+static const ngx_http_weir_refusal_t  ngx_http_weir_metrics_not_local =
+    ngx_http_weir_refusal(NGX_HTTP_FORBIDDEN, "permission_error",
+                          "forbidden",
+                          "This path is served to the gateway's own machine only.",
+                          "not_local");
 
 
-static const ngx_http_weir_refusal_t  ngx_http_weir_metrics_method = {
-    NGX_HTTP_NOT_ALLOWED,
-    ngx_string("invalid_request_error"),
-    ngx_string("method_not_allowed"),
-    ngx_string("This path takes GET and HEAD only."),
-    ngx_string("method")
-};
+static const ngx_http_weir_refusal_t  ngx_http_weir_metrics_method =
+    ngx_http_weir_refusal(NGX_HTTP_NOT_ALLOWED, "invalid_request_error",
+                          "method_not_allowed",
+                          "This path takes GET and HEAD only.",
+                          "method");
 
 
 static ngx_str_t  ngx_http_weir_metrics_type =
@@ -275,7 +272,15 @@ ngx_http_weir_metrics_preconf(ngx_conf_t *cf)
 
     wmmcf->weir = ngx_http_weir_find_core(cf, "ngx_http_weir_metrics_module");
 
-    return (wmmcf->weir == NULL) ? NGX_ERROR : NGX_OK;
+    if (wmmcf->weir == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&wmmcf->plugin.name, "metrics");
+    wmmcf->plugin.stage = NGX_HTTP_WEIR_STAGE_AUDIT;
+    wmmcf->plugin.settled = ngx_http_weir_metrics_count;
+
+    return wmmcf->weir->add_plugin(cf, &wmmcf->plugin);
 }
 
 
@@ -318,12 +323,7 @@ ngx_http_weir_metrics_init_main_conf(ngx_conf_t *cf, void *conf)
 
     wmmcf->shm_zone->init = ngx_http_weir_metrics_init_zone;
 
-    if (wmmcf->weir->add_hook(cf, NGX_HTTP_WEIR_SETTLED,
-                              ngx_http_weir_metrics_count, wmmcf->shm_zone)
-        != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
+    wmmcf->plugin.data = wmmcf->shm_zone;
 
     return NGX_CONF_OK;
 }

@@ -71,7 +71,8 @@ ngx_http_weir_metrics_text(ngx_pool_t *pool, ngx_http_weir_metrics_shm_t *sh,
     ngx_http_weir_metrics_out_t      out;
     ngx_http_weir_metrics_reason_t  *reason;
 
-    static const char  *sources[] = { "none", "reported", "counted" };
+    static const char  *sources[] = { "none", "reported", "counted",
+                                      "estimated" };
 
     ngx_memzero(&out, sizeof(ngx_http_weir_metrics_out_t));
     out.pool = pool;

@@ -72,6 +72,7 @@ SERVER = """
     server {
         listen 127.0.0.1:@port@;
         weir on;
+        weir_pass_through all;
         location / {
             proxy_pass http://engine;
             include @root@/config/weir-proxy.conf;

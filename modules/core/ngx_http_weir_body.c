@@ -1,0 +1,663 @@
+
+/*
+ * Weir's core: the request's body, read and scanned once, and its edits.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_weir_core.h"
+
+
+/*
+ * A JSON text has a value in 16 bytes or more, as a rule; 300,000 token ids,
+ * the largest input that embeddings take, are below the limit.
+ */
+
+#define NGX_HTTP_WEIR_BYTES_PER_NODE  16
+#define NGX_HTTP_WEIR_MIN_NODES       64
+#define NGX_HTTP_WEIR_MAX_NODES       1048576
+#define NGX_HTTP_WEIR_MAX_DEPTH       64
+
+
+static ngx_uint_t ngx_http_weir_ask_needs(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+static void ngx_http_weir_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_collect_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_read_view(ngx_http_weir_core_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_scan(ngx_http_weir_core_ctx_t *ctx,
+    weir_error_t *err);
+static ngx_int_t ngx_http_weir_bad_body(ngx_http_weir_core_ctx_t *ctx,
+    const ngx_http_weir_refusal_t *why, weir_error_t *err);
+static ngx_int_t ngx_http_weir_ask_usage(ngx_http_weir_core_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_install_body(ngx_http_request_t *r,
+    ngx_str_t *body);
+static ngx_int_t ngx_http_weir_set_content_length(ngx_http_request_t *r,
+    size_t len);
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_no_body =
+    ngx_http_weir_refusal(NGX_HTTP_BAD_REQUEST, "invalid_request_error",
+                          "invalid_json",
+                          "The request has no body: this path takes a JSON "
+                          "object.",
+                          "invalid_body");
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_invalid_json =
+    ngx_http_weir_refusal(NGX_HTTP_BAD_REQUEST, "invalid_request_error",
+                          "invalid_json", "The request body is no JSON.",
+                          "invalid_body");
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_invalid_request =
+    ngx_http_weir_refusal(NGX_HTTP_BAD_REQUEST, "invalid_request_error",
+                          "invalid_request", "The request is not valid.",
+                          "invalid_request");
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_unread =
+    ngx_http_weir_refusal(NGX_HTTP_INTERNAL_SERVER_ERROR, "server_error",
+                          "internal_error",
+                          "The gateway could not read the request body, so "
+                          "the request was not forwarded.",
+                          "internal_error");
+
+
+/*
+ * NGX_OK: what the plugins need is there.  NGX_ABORT: refused.  NGX_DONE: the
+ * body is being read, or was, and the phases go on by themselves.  Else a
+ * status.
+ */
+
+ngx_int_t
+ngx_http_weir_read_body(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  needs;
+
+    needs = ngx_http_weir_ask_needs(r, ctx);
+
+    if (!ctx->public.endpoint.reads_body
+        || ctx->public.endpoint.why != WEIR_UNDERSTOOD)
+    {
+        needs &= ~(NGX_HTTP_WEIR_NEEDS_VIEW|NGX_HTTP_WEIR_NEEDS_EDITED);
+    }
+
+    ctx->needs = needs;
+
+    if (!(needs & (NGX_HTTP_WEIR_NEEDS_BODY|NGX_HTTP_WEIR_NEEDS_VIEW
+                   |NGX_HTTP_WEIR_NEEDS_EDITED)))
+    {
+        ctx->body_read = 1;
+        return NGX_OK;
+    }
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_weir_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_ask_needs(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_uint_t                      i, needs;
+    const ngx_http_weir_plugin_t  **p;
+    ngx_http_weir_core_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
+
+    needs = 0;
+
+    if (wlcf->ask_usage
+        && (ctx->public.endpoint.protocol == WEIR_PROTOCOL_CHAT
+            || ctx->public.endpoint.protocol == WEIR_PROTOCOL_COMPLETIONS))
+    {
+        needs = NGX_HTTP_WEIR_NEEDS_VIEW;
+        ctx->ask_usage = 1;
+    }
+
+    p = ctx->wmcf->plugins.elts;
+
+    for (i = 0; i < ctx->wmcf->plugins.nelts; i++) {
+
+        ctx->slots[i].wants = p[i]->needs;
+
+        if (p[i]->needs && p[i]->wants) {
+            ctx->slots[i].wants &= p[i]->wants(r, &ctx->public, p[i]->data);
+        }
+
+        needs |= ctx->slots[i].wants;
+    }
+
+    return needs;
+}
+
+
+/* may be called before ngx_http_read_client_request_body() returns */
+
+static void
+ngx_http_weir_body_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_core_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_find_ctx(r);
+
+    ctx->body_read = 1;
+
+    if (ngx_http_weir_collect_body(r, ctx) != NGX_OK) {
+        ctx->public.refusal = &ngx_http_weir_unread;
+        ctx->refused = 1;
+
+    } else if (ctx->needs & (NGX_HTTP_WEIR_NEEDS_VIEW
+                             |NGX_HTTP_WEIR_NEEDS_EDITED)
+               && ngx_http_weir_read_view(ctx) != NGX_OK)
+    {
+        ctx->refused = 1;
+    }
+
+    /* the body stays for error_page and named locations */
+
+    r->preserve_body = 1;
+
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}
+
+
+static ngx_int_t
+ngx_http_weir_collect_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx)
+{
+    off_t         size;
+    u_char       *p;
+    ssize_t       n;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        return NGX_OK;
+    }
+
+    cl = r->request_body->bufs;
+    b = cl->buf;
+
+    if (cl->next == NULL && !b->in_file) {
+        ctx->public.body.data = b->pos;
+        ctx->public.body.len = b->last - b->pos;
+        return NGX_OK;
+    }
+
+    size = 0;
+
+    for ( /* void */ ; cl; cl = cl->next) {
+        size += ngx_buf_size(cl->buf);
+    }
+
+    p = ngx_palloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->public.body.data = p;
+    ctx->public.body.len = size;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+        size = ngx_buf_size(b);
+
+        if (!b->in_file) {
+            p = ngx_cpymem(p, b->pos, size);
+            continue;
+        }
+
+        /* NGINX has just written it: it is in the page cache */
+
+        n = ngx_read_file(b->file, p, size, b->file_pos);
+
+        if (n != (ssize_t) size) {
+            ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
+                          "temporary file of a request body: %z of %O bytes",
+                          n, size);
+            return NGX_ERROR;
+        }
+
+        p += n;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NGX_ABORT: ctx->public.refusal says why */
+
+static ngx_int_t
+ngx_http_weir_read_view(ngx_http_weir_core_ctx_t *ctx)
+{
+    weir_error_t           err;
+    ngx_http_weir_ctx_t   *public;
+    weir_request_view_t   *view;
+
+    public = &ctx->public;
+    view = &ctx->view;
+
+    if (public->body.len == 0) {
+        public->refusal = &ngx_http_weir_no_body;
+        return NGX_ABORT;
+    }
+
+    err.message[0] = '\0';
+    err.field[0] = '\0';
+    err.code[0] = '\0';
+
+    switch (ngx_http_weir_scan(ctx, &err)) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_DECLINED:
+        return ngx_http_weir_bad_body(ctx, &ngx_http_weir_invalid_json, &err);
+
+    default: /* NGX_ERROR */
+        public->refusal = &ngx_http_weir_unread;
+        return NGX_ABORT;
+    }
+
+    switch (weir_request_read(public->endpoint.endpoint, &ctx->doc,
+                              &ctx->arena, view, &err))
+    {
+
+    case WEIR_OK:
+        break;
+
+    case WEIR_ERR_NOMEM:
+        public->refusal = &ngx_http_weir_unread;
+        return NGX_ABORT;
+
+    default:
+        return ngx_http_weir_bad_body(ctx, &ngx_http_weir_invalid_request,
+                                      &err);
+    }
+
+    if (view->model.len == 0 && public->endpoint.model.len) {
+        view->model = public->endpoint.model;
+    }
+
+    if (public->view == NULL) {
+        public->model_asked.data = (u_char *) view->model.data;
+        public->model_asked.len = view->model.len;
+    }
+
+    public->view = view;
+
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: no JSON, or over a limit, as err says */
+
+static ngx_int_t
+ngx_http_weir_scan(ngx_http_weir_core_ctx_t *ctx, weir_error_t *err)
+{
+    size_t             nodes, most;
+    weir_status_t      rc;
+    weir_json_node_t  *p;
+
+    static const weir_json_limits_t  limits = {
+        NGX_HTTP_WEIR_MAX_DEPTH, 0, 0, 0
+    };
+
+    most = ctx->public.body.len / 2 + 1;
+    most = ngx_min(most, NGX_HTTP_WEIR_MAX_NODES);
+
+    nodes = ctx->public.body.len / NGX_HTTP_WEIR_BYTES_PER_NODE
+            + NGX_HTTP_WEIR_MIN_NODES;
+
+    for ( ;; ) {
+        nodes = ngx_min(nodes, most);
+
+        p = ngx_alloc(nodes * sizeof(weir_json_node_t),
+                      ctx->request->connection->log);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        rc = weir_json_scan((const char *) ctx->public.body.data,
+                            ctx->public.body.len, &limits, p, nodes,
+                            &ctx->doc, err);
+
+        if (rc == WEIR_OK) {
+            ngx_http_weir_free_body(ctx);
+            ctx->nodes = p;
+            return NGX_OK;
+        }
+
+        ngx_free(p);
+
+        if (rc != WEIR_ERR_LIMIT || ngx_strcmp(err->field, "nodes") != 0
+            || nodes == most)
+        {
+            return NGX_DECLINED;
+        }
+
+        nodes *= 4;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_weir_bad_body(ngx_http_weir_core_ctx_t *ctx,
+    const ngx_http_weir_refusal_t *why, weir_error_t *err)
+{
+    size_t                   len;
+    ngx_http_weir_refusal_t  refusal;
+
+    refusal = *why;
+
+    len = ngx_strlen(err->code);
+
+    if (len) {
+        refusal.code.data = (u_char *) weir_arena_strndup(&ctx->arena,
+                                                          err->code, len);
+        refusal.code.len = refusal.code.data ? len : 0;
+    }
+
+    len = ngx_strlen(err->field);
+
+    if (len && ngx_strcmp(err->field, "nodes") != 0) {
+        refusal.param.data = (u_char *) weir_arena_strndup(&ctx->arena,
+                                                           err->field, len);
+        refusal.param.len = refusal.param.data ? len : 0;
+    }
+
+    if (ngx_http_weir_deny(&ctx->public, &refusal, "%s", err->message)
+        != NGX_ABORT)
+    {
+        ctx->public.refusal = &ngx_http_weir_unread;
+    }
+
+    return NGX_ABORT;
+}
+
+
+/*
+ * Puts the edits so far into the text; with scan the nodes and the view are
+ * those of the new text.
+ */
+
+ngx_int_t
+ngx_http_weir_apply_edits(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t scan)
+{
+    size_t      len;
+    ngx_str_t  *body;
+    u_char     *p;
+
+    body = &ctx->public.body;
+
+    if (ctx->edits.count) {
+
+        len = weir_edit_length(&ctx->edits, body->len);
+
+        p = ngx_palloc(ctx->request->pool, len);
+        if (p == NULL) {
+            ctx->public.refusal = &ngx_http_weir_unread;
+            ctx->refused = 1;
+            return NGX_ABORT;
+        }
+
+        weir_edit_apply(&ctx->edits, (const char *) body->data, body->len,
+                        (char *) p);
+        weir_edit_init(&ctx->edits, &ctx->arena);
+
+        body->data = p;
+        body->len = len;
+
+        ctx->body_changed = 1;
+        ctx->stale = 1;
+    }
+
+    if (scan && ctx->stale) {
+        ctx->stale = 0;
+
+        if (ngx_http_weir_read_view(ctx) != NGX_OK) {
+            ctx->refused = 1;
+            return NGX_ABORT;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* all hooks have run: what goes upstream is settled */
+
+ngx_int_t
+ngx_http_weir_finish_body(ngx_http_weir_core_ctx_t *ctx)
+{
+    if (ctx->ask_usage && !ctx->stale
+        && ngx_http_weir_ask_usage(ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_weir_apply_edits(ctx, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->body_changed
+        && ngx_http_weir_install_body(ctx->request, &ctx->public.body)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->body_changed = 0;
+
+    ngx_http_weir_free_body(ctx);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx)
+{
+    if (ctx->nodes == NULL) {
+        return;
+    }
+
+    ngx_free(ctx->nodes);
+    ctx->nodes = NULL;
+
+    ctx->view.doc = NULL;
+}
+
+
+/*
+ * A stream's usage is asked for even where the client does not want it; the
+ * answer's pipeline hides it again.
+ */
+
+static ngx_int_t
+ngx_http_weir_ask_usage(ngx_http_weir_core_ctx_t *ctx)
+{
+    uint32_t              node;
+    weir_status_t         rc;
+    weir_request_view_t  *view;
+
+    view = &ctx->view;
+
+    if (ctx->public.view == NULL || !view->stream || view->include_usage
+        || ctx->public.upstream != ctx->public.endpoint.protocol)
+    {
+        return NGX_OK;
+    }
+
+    node = view->stream_options_node;
+
+    if (view->include_usage_node != WEIR_JSON_NONE) {
+        rc = weir_edit_value(&ctx->edits, view->doc, view->include_usage_node,
+                             WEIR_STR("true"), NULL);
+
+    } else if (node != WEIR_JSON_NONE) {
+        rc = weir_edit_member(&ctx->edits, view->doc, node, "include_usage",
+                              WEIR_STR("true"), NULL);
+
+    } else if ((node = weir_json_get(view->doc, 0, "stream_options"))
+               != WEIR_JSON_NONE)
+    {
+        rc = weir_edit_value(&ctx->edits, view->doc, node,
+                             WEIR_STR("{\"include_usage\":true}"), NULL);
+
+    } else {
+        rc = weir_edit_member(&ctx->edits, view->doc, 0, "stream_options",
+                              WEIR_STR("{\"include_usage\":true}"), NULL);
+    }
+
+    /* a plugin has an edit of its own there, which counts */
+
+    if (rc == WEIR_ERR_INVALID) {
+        return NGX_OK;
+    }
+
+    if (rc != WEIR_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->hide_usage = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_install_body(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_buf_t                *b;
+    ngx_chain_t              *cl;
+    ngx_http_request_body_t  *rb;
+
+    rb = r->request_body;
+
+    if (rb == NULL) {
+        rb = ngx_pcalloc(r->pool, sizeof(ngx_http_request_body_t));
+        if (rb == NULL) {
+            return NGX_ERROR;
+        }
+
+        r->request_body = rb;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->start = body->data;
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->end = b->last;
+    b->memory = 1;
+    b->last_buf = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    /* the file's descriptor is closed with the pool */
+
+    rb->temp_file = NULL;
+    rb->bufs = cl;
+    rb->buf = b;
+
+    return ngx_http_weir_set_content_length(r, body->len);
+}
+
+
+static ngx_int_t
+ngx_http_weir_set_content_length(ngx_http_request_t *r, size_t len)
+{
+    u_char           *p;
+    ngx_table_elt_t  *h;
+
+    r->headers_in.content_length_n = len;
+    r->headers_in.chunked = 0;
+
+    if (r->headers_in.transfer_encoding) {
+        r->headers_in.transfer_encoding->hash = 0;
+        r->headers_in.transfer_encoding = NULL;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_SIZE_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = r->headers_in.content_length;
+
+    if (h == NULL) {
+        h = ngx_list_push(&r->headers_in.headers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        h->hash = ngx_hash_key_lc((u_char *) "content-length",
+                                  sizeof("content-length") - 1);
+#if (nginx_version >= 1023000)
+        h->next = NULL;
+#endif
+        ngx_str_set(&h->key, "Content-Length");
+        h->lowcase_key = (u_char *) "content-length";
+
+        r->headers_in.content_length = h;
+    }
+
+    h->value.data = p;
+    h->value.len = ngx_sprintf(p, "%uz", len) - p;
+
+    return NGX_OK;
+}
+
+
+weir_edit_t *
+ngx_http_weir_edit(ngx_http_weir_ctx_t *public)
+{
+    ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
+
+    if (public->view == NULL || ctx->nodes == NULL || ctx->stale) {
+        return NULL;
+    }
+
+    return &ctx->edits;
+}
+
+
+ngx_int_t
+ngx_http_weir_replace_body(ngx_http_weir_ctx_t *public, ngx_str_t *body)
+{
+    ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
+
+    if (ctx->step == NGX_HTTP_WEIR_STEP_PASSED) {
+        return NGX_ERROR;
+    }
+
+    weir_edit_init(&ctx->edits, &ctx->arena);
+
+    public->body = *body;
+
+    ctx->body_changed = 1;
+    ctx->stale = 1;
+
+    return NGX_OK;
+}

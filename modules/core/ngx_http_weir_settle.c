@@ -1,0 +1,239 @@
+
+/*
+ * Weir's core: the end of a request and its usage line.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_weir_core.h"
+
+#include "policies/ledger.h"
+
+
+static ngx_uint_t ngx_http_weir_final_status(ngx_http_request_t *r);
+static void ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx);
+static weir_str_t ngx_http_weir_cut(ngx_str_t *s, size_t max);
+
+
+ngx_msec_int_t
+ngx_http_weir_elapsed(ngx_http_request_t *r)
+{
+    ngx_time_t      *tp;
+    ngx_msec_int_t   ms;
+
+    tp = ngx_timeofday();
+
+    ms = (ngx_msec_int_t)
+             ((tp->sec - r->start_sec) * 1000 + (tp->msec - r->start_msec));
+
+    return ngx_max(ms, 0);
+}
+
+
+void
+ngx_http_weir_read_tap(ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_http_weir_ctx_t      *public;
+    const weir_tap_result_t  *result;
+
+    public = &ctx->public;
+
+    if (ctx->tap == NULL) {
+        return;
+    }
+
+    result = weir_usage_tap_result(ctx->tap);
+
+    public->model.data = (u_char *) result->model.data;
+    public->model.len = result->model.len;
+
+    if (result->has_usage) {
+        public->usage = NGX_HTTP_WEIR_USAGE_REPORTED;
+        public->prompt_tokens = result->prompt_tokens;
+        public->cached_tokens = result->cached_tokens;
+        public->completion_tokens = result->completion_tokens;
+        return;
+    }
+
+    if (result->content_deltas || ctx->hinted) {
+        public->usage = NGX_HTTP_WEIR_USAGE_COUNTED;
+        public->completion_tokens = result->content_deltas;
+    }
+}
+
+
+/*
+ * Exactly once: in the log phase, or with the request's pool, or when the
+ * worker exits, whichever comes first.  r->pool may be gone already.
+ */
+
+void
+ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_uint_t                      i;
+    ngx_http_request_t             *r;
+    ngx_http_weir_ctx_t            *public;
+    const ngx_http_weir_plugin_t  **p;
+
+    public = &ctx->public;
+
+    if (!public->governed || public->settled) {
+        return;
+    }
+
+    public->settled = 1;
+    ngx_queue_remove(&ctx->queue);
+
+    r = ctx->request;
+
+    ngx_http_weir_release(ctx);
+    ngx_http_weir_read_tap(ctx);
+
+    public->latency = ngx_http_weir_elapsed(r);
+    public->status = ngx_http_weir_final_status(r);
+
+    /* NGINX leaves the status at 200 when the client goes in mid-stream */
+
+    public->aborted = !r->request_complete;
+
+    /* clients close at [DONE] without waiting for the end of the body */
+
+    if (public->stream && ctx->tap
+        && weir_usage_tap_result(ctx->tap)->done)
+    {
+        public->aborted = 0;
+    }
+
+    ngx_http_weir_write_usage(ctx);
+
+    p = ctx->wmcf->plugins.elts;
+
+    for (i = 0; i < ctx->wmcf->plugins.nelts; i++) {
+        if (p[i]->settled) {
+            p[i]->settled(r, public, p[i]->data);
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_weir_final_status(ngx_http_request_t *r)
+{
+    if (r->err_status) {
+        return r->err_status;
+    }
+
+    if (r->headers_out.status) {
+        return r->headers_out.status;
+    }
+
+    /* the worker exits before an answer has begun */
+
+    return NGX_HTTP_SERVICE_UNAVAILABLE;
+}
+
+
+static void
+ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx)
+{
+    time_t                           now;
+    ssize_t                          n;
+    ngx_err_t                        err;
+    weir_buf_t                       line;
+    weir_ledger_row_t                row;
+    ngx_http_request_t              *r;
+    ngx_http_weir_ctx_t             *public;
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
+    r = ctx->request;
+    wmcf = ctx->wmcf;
+    public = &ctx->public;
+
+    if (wmcf->usage_log == NULL) {
+        return;
+    }
+
+    ngx_memzero(&row, sizeof(weir_ledger_row_t));
+
+    row.ts_ms = (int64_t) r->start_sec * 1000 + r->start_msec;
+    row.request_id = ngx_http_weir_cut(&public->request_id, 256);
+    row.tenant = ngx_http_weir_cut(&public->tenant, 256);
+    row.key_id = ngx_http_weir_cut(&public->key_id, 256);
+    row.model = ngx_http_weir_cut(&public->model, 256);
+    row.path = ngx_http_weir_cut(&public->path, NGX_HTTP_WEIR_MAX_PATH);
+    row.stream = public->stream;
+    row.aborted = public->aborted;
+    row.prompt_tokens = public->prompt_tokens;
+    row.cached_tokens = public->cached_tokens;
+    row.completion_tokens = public->completion_tokens;
+    row.status = (uint32_t) public->status;
+    row.latency_ms = public->latency;
+    row.ttft_ms = public->ttft;
+
+    switch (public->usage) {
+
+    case NGX_HTTP_WEIR_USAGE_REPORTED:
+        row.source = WEIR_USAGE_REPORTED;
+        break;
+
+    case NGX_HTTP_WEIR_USAGE_COUNTED:
+    case NGX_HTTP_WEIR_USAGE_ESTIMATED:
+        row.source = WEIR_USAGE_COUNTED;
+        break;
+
+    default:
+        row.source = WEIR_USAGE_NONE;
+    }
+
+    weir_buf_init(&line, &ctx->arena);
+    weir_ledger_write(&line, &row);
+
+    if (line.failed) {
+        public->unrecorded = 1;
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                      "no memory for the usage line of request \"%V\"",
+                      &public->request_id);
+        return;
+    }
+
+    n = ngx_write_fd(wmcf->usage_log->fd, line.data, line.len);
+
+    if (n == (ssize_t) line.len) {
+        return;
+    }
+
+    err = (n == -1) ? ngx_errno : 0;
+
+    public->unrecorded = 1;
+
+    /* a full disk must not fill the error log as well */
+
+    now = ngx_time();
+
+    if (now - wmcf->usage_log_failed < 60) {
+        return;
+    }
+
+    wmcf->usage_log_failed = now;
+
+    if (n == -1) {
+        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, err,
+                      ngx_write_fd_n " to usage log \"%V\" failed",
+                      &wmcf->usage_log->name);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                  ngx_write_fd_n " to usage log \"%V\" was incomplete: "
+                  "%z of %uz", &wmcf->usage_log->name, n, line.len);
+}
+
+
+static weir_str_t
+ngx_http_weir_cut(ngx_str_t *s, size_t max)
+{
+    return weir_str((const char *) s->data, ngx_min(s->len, max));
+}

@@ -9,8 +9,6 @@
 #include "lua-free-filters/filter.h"
 #include "lua-free-filters/usage.h"
 
-#define WEIR_ENDING_BLOCKS 64 /* open content blocks and choices that are remembered */
-
 typedef struct {
     weir_protocol_t protocol;
     weir_arena_t *arena;
@@ -20,14 +18,14 @@ typedef struct {
     weir_str_t model;
     int64_t created;
     int64_t sequence; /* responses: the next sequence number */
-    uint64_t open;    /* messages: open blocks; chat: choices without a finish reason; bits */
-    uint32_t next;    /* messages: index of the next block */
-    bool started;     /* an event of the answer has been sent */
-    bool head;        /* message_start, response.created have been sent */
-    bool finished;    /* a finish or stop reason has been sent */
-    bool errored;     /* an error has been sent */
-    bool done;        /* the protocol's last event has been sent */
-    bool too_many;    /* an index over what is remembered */
+    /* Bits of the first 64 choices (chat, completions: without a finish reason yet) or content
+     * blocks (messages: open). */
+    uint64_t open;
+    uint32_t next; /* messages: index of the next block */
+    bool started;  /* an event of the answer has been sent (message_start, response.created) */
+    bool finished; /* a finish or stop reason has been sent */
+    bool errored;  /* an error has been sent */
+    bool done;     /* the protocol's last event has been sent: nothing may follow */
 } weir_ending_t;
 
 void weir_ending_init(weir_ending_t *ending, weir_protocol_t protocol, weir_arena_t *arena,
@@ -38,9 +36,9 @@ weir_status_t weir_ending_follow(weir_ending_t *ending, weir_item_t *item, weir_
 
 /*
  * Appends the events, framed, that end the stream for this reason to out; nothing when it has ended
- * already. A complete stream that lacks only its last event gets it; one without a finish reason
- * was cut. tokens (may be NULL) fill the usage members. Returns false when the protocol has no
- * ending that a client would notice: then break the connection.
+ * already. A stream that came to its end and lacks only the last event gets it; one without a
+ * finish reason was cut. usage (may be NULL) fills the usage members. Returns false when the
+ * protocol has no ending that a client would notice: then break the connection.
  */
 bool weir_ending_write(weir_ending_t *ending, weir_end_t why, const weir_stop_t *stop,
                        const weir_usage_t *usage, bool usage_asked, weir_buf_t *out);

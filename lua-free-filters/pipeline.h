@@ -15,6 +15,7 @@
 #define WEIR_FILTERS_PIPELINE_H
 
 #include "lua-free-filters/filter.h"
+#include "lua-free-filters/usage.h"
 
 /*
  * Scratch memory that pipelines share, one after the other: one per worker (or thread). Between two
@@ -45,15 +46,17 @@ typedef struct {
                                it stands for, before the first filter. JSON with in == SSE is
                                WEIR_ERR_UNSUPPORTED */
     bool tap;               /* only watching filters, and the caller sends the body itself: out() is
-                               called for endings alone. An event that was cut cannot be taken back
-                               then: see weir_pipeline_broken() */
+                               called for endings alone, behind the bytes fed. An event that was cut
+                               cannot be taken back then: see weir_pipeline_broken() */
     size_t max_event;       /* bytes of one event, raw [1 MiB] */
     size_t max_document;    /* bytes of a JSON body that is collected [16 MiB] */
     uint32_t max_nodes;     /* JSON values in one item that weir_item_json() scans [256 Ki] */
     const char *request_id; /* for the ids of what the gateway itself writes; copied */
     int64_t now;            /* seconds, for the same; 0 when unknown */
-    bool usage_asked;       /* the client asked for usage in the stream: an ending of ours tells
-                               what is known */
+    /* What has been read of usage so far (weir_usage_of), or NULL; an ending of ours tells it where
+     * the protocol has a place for it, in an OpenAI stream only when the client asked. */
+    const weir_usage_t *usage;
+    bool usage_asked;
     weir_out_pt write;
     void *write_ctx;
 } weir_pipeline_config_t;

@@ -1,7 +1,7 @@
 /*
- * Reads usage, model and progress from an OpenAI-shaped answer as it passes, whole or streamed,
- * however it is cut into pieces. Never changes a byte, never fails the answer: what it cannot
- * understand it skips and counts.
+ * Usage, model and progress of an answer (usage.h) without a pipeline around it: watches a body,
+ * whole or streamed, however it is cut into pieces. Never changes a byte, never fails the answer:
+ * what it cannot understand it skips and counts.
  */
 #ifndef WEIR_FILTERS_USAGE_TAP_H
 #define WEIR_FILTERS_USAGE_TAP_H
@@ -31,8 +31,8 @@ typedef struct {
 } weir_tap_result_t;
 
 /*
- * Makes a tap in arena. max_event bounds the bytes held for one event or the JSON document (0: 4
- * MiB); a larger one is skipped, its usage lost and counted as skipped.
+ * Makes a tap in arena. max_event bounds the bytes held for one event (0: 4 MiB); a larger one is
+ * skipped, its usage lost and counted as skipped. Of a JSON document only a few members are held.
  */
 weir_status_t weir_usage_tap_open(weir_arena_t *arena, weir_tap_kind_t kind, size_t max_event,
                                   weir_usage_tap_t **out);

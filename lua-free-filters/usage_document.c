@@ -1,0 +1,435 @@
+/*
+ * Usage of a whole JSON answer, read as it passes. Keeps no more than the few members that are
+ * looked for, so that an answer of many megabytes (embeddings) costs neither memory nor a scan of
+ * its own. Only brackets and strings are followed: whether the rest is valid JSON is not its
+ * affair.
+ */
+#include "lua-free-filters/usage_reader.h"
+
+#define MAX_DEPTH   64
+#define MAX_CAPTURE 16384
+#define MAX_NODES   512
+
+enum {
+    KEY_NONE,
+    /* Members of the root that are copied; a response that lies in "response" is not met here. */
+    KEY_ID,
+    KEY_MODEL,
+    KEY_USAGE,
+    KEY_ERROR,
+    KEY_STATUS,
+    KEY_BACKGROUND,
+    KEY_STOP_REASON,
+    KEY_TOOL_USAGE,
+    KEY_INCOMPLETE,
+    KEY_META,
+    KEY_LAST_COPIED = KEY_META,
+    /* Members of the root below which the answer lies. */
+    KEY_CHOICES,
+    KEY_CONTENT,
+    KEY_OUTPUT,
+    KEY_LAST_ANSWER = KEY_OUTPUT,
+    /* Copied below choices. */
+    KEY_FINISH_REASON,
+    /* Strings that are text of the answer. */
+    KEY_TEXT
+};
+
+static uint8_t known_key(const char *key, size_t len)
+{
+    static const struct {
+        const char *name;
+        uint8_t key;
+    } known[] = {
+        {"id", KEY_ID},
+        {"model", KEY_MODEL},
+        {"usage", KEY_USAGE},
+        {"error", KEY_ERROR},
+        {"status", KEY_STATUS},
+        {"background", KEY_BACKGROUND},
+        {"stop_reason", KEY_STOP_REASON},
+        {"tool_usage", KEY_TOOL_USAGE},
+        {"incomplete_details", KEY_INCOMPLETE},
+        {"meta", KEY_META},
+        {"choices", KEY_CHOICES},
+        {"content", KEY_CONTENT},
+        {"output", KEY_OUTPUT},
+        {"finish_reason", KEY_FINISH_REASON},
+        {"text", KEY_TEXT},
+        {"refusal", KEY_TEXT},
+        {"reasoning", KEY_TEXT},
+        {"reasoning_content", KEY_TEXT},
+        {"thinking", KEY_TEXT},
+        {"arguments", KEY_TEXT},
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strlen(known[i].name) == len && memcmp(known[i].name, key, len) == 0) {
+            return known[i].key;
+        }
+    }
+    return KEY_NONE;
+}
+
+static bool in_array(const weir_usage_document_t *d)
+{
+    return d->depth > 0 && (d->arrays >> (d->depth - 1) & 1) != 0;
+}
+
+static bool in_answer(const weir_usage_document_t *d)
+{
+    return d->top >= KEY_CHOICES && d->top <= KEY_LAST_ANSWER;
+}
+
+/* --- what was copied --- */
+
+static weir_status_t read_string(weir_usage_reader_t *r, const weir_json_doc_t *doc, uint8_t key)
+{
+    weir_usage_t *u = &r->usage;
+    weir_str_t raw = weir_json_raw(doc, 0);
+    weir_str_t text = weir_str(NULL, 0);
+
+    if (weir_json_type(doc, 0) == WEIR_JSON_STRING) {
+        text = weir_str(raw.data + 1, raw.len - 2);
+    }
+    switch (key) {
+    case KEY_ID:
+        return weir_usage_keep(r, doc, 0, WEIR_USAGE_MAX_ID, &u->id);
+    case KEY_MODEL:
+        return weir_usage_keep(r, doc, 0, WEIR_USAGE_MAX_MODEL, &u->model);
+    case KEY_STATUS:
+        /* queued and in_progress are no end */
+        if (weir_finish_of(text) != WEIR_FINISH_OTHER) {
+            weir_usage_finish(u, weir_finish_of(text));
+        }
+        break;
+    default:
+        weir_usage_finish(u, weir_finish_of(text));
+        break;
+    }
+    return WEIR_OK;
+}
+
+static weir_status_t read_capture(weir_usage_reader_t *r)
+{
+    weir_usage_document_t *d = &r->document;
+    weir_usage_t *u = &r->usage;
+    weir_json_node_t nodes[MAX_NODES];
+    weir_json_doc_t doc;
+    uint8_t key = d->capturing;
+    static const weir_json_limits_t limits = {.allow_duplicate_keys = true};
+
+    d->capturing = KEY_NONE;
+    if (key == KEY_ERROR && d->capture.data[0] != 'n') {
+        u->error = true; /* whatever it says: it is not null */
+        weir_usage_finish(u, WEIR_FINISH_ERROR);
+    }
+    if (d->too_long || weir_json_scan(d->capture.data, d->capture.len, &limits, nodes, MAX_NODES,
+                                      &doc, NULL) != WEIR_OK) {
+        return WEIR_OK;
+    }
+    switch (key) {
+    case KEY_USAGE:
+        u->has_usage = weir_tokens_read(&u->tokens, &doc, 0) || u->has_usage;
+        weir_usage_tools(u, &doc, weir_json_get(&doc, 0, "server_tool_use"));
+        break;
+    case KEY_META:
+        /* Rerank of Cohere's kind. */
+        u->has_usage =
+            weir_tokens_read(&u->tokens, &doc, weir_json_get(&doc, 0, "tokens")) || u->has_usage;
+        break;
+    case KEY_ERROR:
+        break;
+    case KEY_BACKGROUND:
+        u->background = weir_json_type(&doc, 0) == WEIR_JSON_TRUE;
+        break;
+    case KEY_TOOL_USAGE:
+        weir_usage_tools(u, &doc, 0);
+        break;
+    case KEY_INCOMPLETE: {
+        uint32_t reason = weir_json_get(&doc, 0, "reason");
+        if (reason != WEIR_JSON_NONE && weir_json_type(&doc, reason) == WEIR_JSON_STRING) {
+            weir_str_t raw = weir_json_raw(&doc, reason);
+            weir_usage_finish(u, weir_finish_of(weir_str(raw.data + 1, raw.len - 2)));
+        }
+        break;
+    }
+    default:
+        return read_string(r, &doc, key);
+    }
+    return WEIR_OK;
+}
+
+static weir_status_t copy(weir_usage_document_t *d, const char *data, size_t len)
+{
+    if (d->capturing == KEY_NONE || len == 0) {
+        return WEIR_OK;
+    }
+    if (len > MAX_CAPTURE - d->capture.len) {
+        d->too_long = true;
+        return WEIR_OK;
+    }
+    weir_buf_append(&d->capture, data, len);
+    return d->capture.failed ? WEIR_ERR_NOMEM : WEIR_OK;
+}
+
+/* --- strings --- */
+
+/* A cut escape is counted as if it were whole in the next piece. */
+static void count_text(weir_usage_reader_t *r, const char *data, size_t len)
+{
+    weir_usage_document_t *d = &r->document;
+    size_t at = 0;
+
+    while (d->tail_len > 0 && at < len) {
+        d->tail[d->tail_len++] = data[at++];
+        bool unicode = d->tail[1] == 'u';
+        if (d->tail_len == (unicode ? 6 : 2)) {
+            weir_text_count(&r->usage.text, weir_str(d->tail, d->tail_len));
+            d->tail_len = 0;
+        }
+    }
+    size_t stop = len;
+    for (size_t back = 1; back <= 5 && back <= len - at; back++) {
+        if (data[len - back] == '\\') {
+            size_t run = 1;
+            while (run < len - at - back + 1 && data[len - back - run] == '\\') {
+                run++;
+            }
+            bool cut = run % 2 == 1 && (back == 1 || data[len - back + 1] == 'u');
+            stop = cut ? len - back : len;
+            break;
+        }
+    }
+    weir_text_count(&r->usage.text, weir_str(data + at, stop - at));
+    if (stop < len) {
+        memcpy(d->tail, data + stop, len - stop);
+        d->tail_len = (uint8_t)(len - stop);
+    }
+}
+
+/* Behind a string's closing quote. */
+static weir_status_t end_string(weir_usage_reader_t *r)
+{
+    weir_usage_document_t *d = &r->document;
+
+    if (!d->is_key) {
+        d->text = false;
+        d->tail_len = 0;
+        if (d->capturing != KEY_NONE && d->depth == d->capture_depth) {
+            return read_capture(r);
+        }
+        return WEIR_OK;
+    }
+    d->last = d->key_len > sizeof(d->key) ? KEY_NONE : known_key(d->key, d->key_len);
+    if (d->depth == 1) {
+        d->top = d->last;
+    }
+    return WEIR_OK;
+}
+
+/* The rest of a string, from at on; returns how much of it there is. */
+static weir_status_t feed_string(weir_usage_reader_t *r, const char *data, size_t len, size_t *used)
+{
+    weir_usage_document_t *d = &r->document;
+    size_t at = 0;
+
+    const char *quote = data; /* the next one at or behind at, when it is not before it */
+    while (at < len) {
+        if (d->escape) {
+            d->escape = false;
+            at++;
+            continue;
+        }
+        if (quote != NULL && (quote < data + at || *quote != '"')) {
+            quote = memchr(data + at, '"', len - at);
+        }
+        size_t stop = quote == NULL ? len : (size_t)(quote - data);
+        const char *slash = memchr(data + at, '\\', stop - at);
+        if (slash == NULL) {
+            at = stop;
+            break;
+        }
+        d->escape = true;
+        at = (size_t)(slash - data) + 1;
+    }
+    bool closed = at < len;
+    if (d->is_key) {
+        size_t room = sizeof(d->key) - (d->key_len < sizeof(d->key) ? d->key_len : sizeof(d->key));
+        memcpy(d->key + sizeof(d->key) - room, data, at < room ? at : room);
+        d->key_len = (uint8_t)(at <= room ? d->key_len + at : sizeof(d->key) + 1);
+    } else if (d->text) {
+        count_text(r, data, at);
+    }
+    weir_status_t rc = copy(d, data, at + closed);
+    *used = at + closed;
+    if (rc == WEIR_OK && closed) {
+        d->in_string = false;
+        rc = end_string(r);
+    }
+    return rc;
+}
+
+/* --- structure --- */
+
+/* In front of a value's first byte. */
+static void begin_value(weir_usage_reader_t *r)
+{
+    weir_usage_document_t *d = &r->document;
+
+    d->root = true;
+    if (d->depth == 2 && in_array(d) && in_answer(d)) {
+        r->usage.first_content = true;
+    }
+    if (d->capturing != KEY_NONE || in_array(d)) {
+        return;
+    }
+    bool member = d->depth == 1 && d->top > KEY_NONE && d->top <= KEY_LAST_COPIED;
+    bool finish = d->depth == 3 && d->top == KEY_CHOICES && d->last == KEY_FINISH_REASON;
+    if (member || finish) {
+        d->capturing = d->last;
+        d->capture_depth = d->depth;
+        d->capture.len = 0;
+        d->too_long = false;
+    }
+}
+
+static weir_status_t begin_string(weir_usage_reader_t *r)
+{
+    weir_usage_document_t *d = &r->document;
+
+    d->in_string = true;
+    d->escape = false;
+    d->is_key = d->want_key;
+    if (d->is_key) {
+        d->want_key = false;
+        d->key_len = 0;
+    } else {
+        begin_value(r);
+        d->text = in_answer(d) && (d->last == KEY_TEXT || d->last == KEY_CONTENT);
+        if (d->text) {
+            r->usage.first_content = true;
+        }
+    }
+    return copy(d, "\"", 1);
+}
+
+static weir_status_t open_container(weir_usage_reader_t *r, char c)
+{
+    weir_usage_document_t *d = &r->document;
+
+    begin_value(r);
+    if (d->depth == MAX_DEPTH) {
+        d->bad = true;
+        return WEIR_OK;
+    }
+    d->arrays =
+        c == '[' ? d->arrays | UINT64_C(1) << d->depth : d->arrays & ~(UINT64_C(1) << d->depth);
+    d->depth++;
+    d->want_key = c == '{';
+    return copy(d, &c, 1);
+}
+
+/* A value without brackets or quotes ends in front of a comma or bracket. */
+static weir_status_t end_plain(weir_usage_reader_t *r)
+{
+    weir_usage_document_t *d = &r->document;
+    bool ends = d->capturing != KEY_NONE && d->depth == d->capture_depth;
+
+    return ends ? read_capture(r) : WEIR_OK;
+}
+
+static weir_status_t close_container(weir_usage_reader_t *r, char c)
+{
+    weir_usage_document_t *d = &r->document;
+    weir_status_t rc = end_plain(r);
+
+    if (d->depth == 0 || in_array(d) != (c == ']')) {
+        d->bad = true;
+        return rc;
+    }
+    d->depth--;
+    d->want_key = false;
+    if (rc == WEIR_OK) {
+        rc = copy(d, &c, 1);
+    }
+    if (rc == WEIR_OK && d->capturing != KEY_NONE && d->depth == d->capture_depth) {
+        rc = read_capture(r);
+    }
+    return rc;
+}
+
+/* Numbers, words, colons and white space up to the next byte that means something. */
+static weir_status_t feed_plain(weir_usage_reader_t *r, const char *data, size_t len, size_t *used)
+{
+    weir_usage_document_t *d = &r->document;
+    size_t n = 0;
+
+    while (n < len && data[n] != '"' && data[n] != ',' && data[n] != '{' && data[n] != '}' &&
+           data[n] != '[' && data[n] != ']') {
+        n++;
+    }
+    *used = n;
+    if (d->capturing != KEY_NONE) {
+        return copy(d, data, n);
+    }
+    for (size_t i = 0; i < n && !d->want_key; i++) {
+        if ((uint8_t)data[i] > ' ' && data[i] != ':') {
+            /* Its first byte, or a later one: beginning twice does no harm. */
+            begin_value(r);
+            return copy(d, data + i, n - i);
+        }
+    }
+    return WEIR_OK;
+}
+
+weir_status_t weir_usage_document_feed(weir_usage_reader_t *r, const char *data, size_t len)
+{
+    weir_usage_document_t *d = &r->document;
+    weir_status_t rc = WEIR_OK;
+    size_t at = 0;
+
+    while (at < len && rc == WEIR_OK && !d->bad) {
+        size_t used = 1;
+        if (d->in_string) {
+            rc = feed_string(r, data + at, len - at, &used);
+            at += used;
+            continue;
+        }
+        switch (data[at]) {
+        case '"':
+            rc = begin_string(r);
+            break;
+        case '{':
+        case '[':
+            rc = open_container(r, data[at]);
+            break;
+        case '}':
+        case ']':
+            rc = close_container(r, data[at]);
+            break;
+        case ',':
+            rc = end_plain(r);
+            d->want_key = d->depth > 0 && !in_array(d);
+            rc = rc == WEIR_OK ? copy(d, ",", 1) : rc;
+            break;
+        default:
+            rc = feed_plain(r, data + at, len - at, &used);
+            break;
+        }
+        at += used;
+    }
+    return rc;
+}
+
+weir_status_t weir_usage_document_end(weir_usage_reader_t *r)
+{
+    weir_usage_document_t *d = &r->document;
+
+    if (r->usage.done) {
+        return WEIR_OK;
+    }
+    r->usage.done = !d->bad && d->depth == 0 && !d->in_string;
+    r->usage.skipped += !r->usage.done;
+    return WEIR_OK;
+}

@@ -1,0 +1,188 @@
+/* Counts and reasons in one meaning. */
+#include "lua-free-filters/usage.h"
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+static bool read_count(const weir_json_doc_t *doc, uint32_t node, uint64_t *out)
+{
+    int64_t value;
+
+    if (node == WEIR_JSON_NONE || !weir_json_int64(doc, node, &value) || value < 0) {
+        return false;
+    }
+    *out = (uint64_t)value;
+    return true;
+}
+
+static bool read_member(const weir_json_doc_t *doc, uint32_t object, const char *name,
+                        uint64_t *out)
+{
+    return object != WEIR_JSON_NONE && read_count(doc, weir_json_get(doc, object, name), out);
+}
+
+/* Details say parts of a total that is told beside them. */
+static void read_details(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
+{
+    static const char *const prompt[] = {"prompt_tokens_details", "input_tokens_details",
+                                         "input_token_details"};
+    static const char *const completion[] = {"completion_tokens_details", "output_tokens_details",
+                                             "output_token_details"};
+
+    for (size_t i = 0; i < ARRAY_LEN(prompt); i++) {
+        uint32_t details = weir_json_get(doc, usage, prompt[i]);
+        read_member(doc, details, "cached_tokens", &t->cached_tokens);
+        read_member(doc, details, "cache_write_tokens", &t->cache_write_tokens);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(completion); i++) {
+        uint32_t details = weir_json_get(doc, usage, completion[i]);
+        read_member(doc, details, "reasoning_tokens", &t->reasoning_tokens);
+        read_member(doc, details, "thinking_tokens", &t->reasoning_tokens);
+    }
+}
+
+/* input_tokens: with these members beside it, or earlier in the same answer, Anthropic's. */
+static bool read_input(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
+{
+    uint64_t input;
+    bool told = read_member(doc, usage, "input_tokens", &input);
+    bool split = read_member(doc, usage, "cache_read_input_tokens", &t->cached_tokens);
+
+    split = read_member(doc, usage, "cache_creation_input_tokens", &t->cache_write_tokens) || split;
+    if (!told && !split) {
+        return false;
+    }
+    if (told) {
+        t->uncached = input;
+    }
+    t->split = t->split || split;
+    t->prompt_tokens = t->uncached;
+    if (t->split &&
+        (__builtin_add_overflow(t->prompt_tokens, t->cached_tokens, &t->prompt_tokens) ||
+         __builtin_add_overflow(t->prompt_tokens, t->cache_write_tokens, &t->prompt_tokens))) {
+        t->prompt_tokens = UINT64_MAX;
+    }
+    return true;
+}
+
+bool weir_tokens_read(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
+{
+    uint64_t total;
+
+    if (usage == WEIR_JSON_NONE || weir_json_type(doc, usage) != WEIR_JSON_OBJECT) {
+        return false;
+    }
+    bool prompt = read_member(doc, usage, "prompt_tokens", &t->prompt_tokens);
+    bool completion = read_member(doc, usage, "completion_tokens", &t->completion_tokens);
+    if (!prompt) {
+        prompt = read_input(t, doc, usage);
+    } else {
+        read_member(doc, usage, "prompt_cache_hit_tokens", &t->cached_tokens);
+    }
+    completion = read_member(doc, usage, "output_tokens", &t->completion_tokens) || completion;
+    if (!prompt && read_member(doc, usage, "total_tokens", &total)) {
+        /* Rerank and some embeddings tell nothing else. */
+        t->prompt_tokens =
+            completion && t->completion_tokens <= total ? total - t->completion_tokens : total;
+        prompt = true;
+    }
+    if (prompt || completion) {
+        read_details(t, doc, usage);
+    }
+    t->has_prompt = t->has_prompt || prompt;
+    t->has_completion = t->has_completion || completion;
+    return prompt || completion;
+}
+
+weir_finish_t weir_finish_of(weir_str_t name)
+{
+    static const struct {
+        const char *name;
+        weir_finish_t finish;
+    } names[] = {
+        {"stop", WEIR_FINISH_STOP},
+        {"end_turn", WEIR_FINISH_STOP},
+        {"stop_sequence", WEIR_FINISH_STOP},
+        {"completed", WEIR_FINISH_STOP},
+        {"length", WEIR_FINISH_LENGTH},
+        {"max_tokens", WEIR_FINISH_LENGTH},
+        {"max_output_tokens", WEIR_FINISH_LENGTH},
+        {"model_context_window_exceeded", WEIR_FINISH_LENGTH},
+        {"tool_calls", WEIR_FINISH_TOOL_CALLS},
+        {"function_call", WEIR_FINISH_TOOL_CALLS},
+        {"tool_use", WEIR_FINISH_TOOL_CALLS},
+        {"content_filter", WEIR_FINISH_CONTENT_FILTER},
+        {"refusal", WEIR_FINISH_CONTENT_FILTER},
+        {"failed", WEIR_FINISH_ERROR},
+        {"cancelled", WEIR_FINISH_ERROR},
+        {"error", WEIR_FINISH_ERROR},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (weir_str_is(name, names[i].name)) {
+            return names[i].finish;
+        }
+    }
+    return name.len == 0 ? WEIR_FINISH_NONE : WEIR_FINISH_OTHER;
+}
+
+const char *weir_finish_name(weir_finish_t finish)
+{
+    static const char *const names[] = {
+        [WEIR_FINISH_NONE] = "",
+        [WEIR_FINISH_STOP] = "stop",
+        [WEIR_FINISH_LENGTH] = "length",
+        [WEIR_FINISH_TOOL_CALLS] = "tool_calls",
+        [WEIR_FINISH_CONTENT_FILTER] = "content_filter",
+        [WEIR_FINISH_ERROR] = "error",
+        [WEIR_FINISH_OTHER] = "other",
+    };
+    return names[finish];
+}
+
+void weir_text_count(weir_text_count_t *count, weir_str_t raw)
+{
+    const uint64_t high = 0x8080808080808080u;
+    const char *at = raw.data;
+    const char *end = raw.data + raw.len;
+
+    while (at < end) {
+        uint8_t c = (uint8_t)*at;
+        uint64_t w;
+        if (end - at >= 8 && c != '\\' && c < 0x80) {
+            memcpy(&w, at, 8);
+            uint64_t slash = w ^ 0x5c5c5c5c5c5c5c5cu;
+            if (((w | (slash - 0x0101010101010101u)) & high) == 0) {
+                count->ascii += 8;
+                at += 8;
+                continue;
+            }
+        }
+        if (c == '\\' && at + 1 < end) {
+            bool other = at[1] == 'u' && end - at >= 6 &&
+                         (memcmp(at + 2, "00", 2) != 0 || (uint8_t)at[4] > '7');
+            /* The second half of a surrogate pair is no character of its own. */
+            bool half = other && (at[2] == 'd' || at[2] == 'D') && strchr("cdefCDEF", at[3]);
+            count->other += other && !half;
+            count->ascii += !other;
+            at += at[1] == 'u' && end - at >= 6 ? 6 : 2;
+            continue;
+        }
+        count->ascii += c < 0x80;
+        count->other += c >= 0xc0;
+        at++;
+    }
+}
+
+uint64_t weir_text_tokens(const weir_text_count_t *count)
+{
+    return (count->ascii + 3 * count->other + 3) / 4;
+}
+
+uint64_t weir_usage_completion(const weir_usage_t *usage, bool *estimated)
+{
+    *estimated = !usage->tokens.has_completion;
+    if (usage->tokens.has_completion) {
+        return usage->tokens.completion_tokens;
+    }
+    return weir_text_tokens(&usage->text);
+}

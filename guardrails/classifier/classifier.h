@@ -1,0 +1,109 @@
+/*
+ * Hashed n-gram linear classifier: eight heads over one table of int8 weights, scored per window
+ * of about 512 bytes. A text's score joins its windows' maximum and mean, then a Platt sigmoid
+ * (Platt 1999) makes it a probability. Nothing here allocates; everything is thread-safe as long
+ * as a stream has one owner at a time.
+ *
+ * Texts are given in the normaliser's folded view (guardrails/normalise.h): valid UTF-8, NFKC,
+ * invisible characters gone. Letters' case does not matter.
+ */
+#ifndef WEIR_GUARD_CLASSIFIER_H
+#define WEIR_GUARD_CLASSIFIER_H
+
+#include "engine/base/error.h"
+
+#include <stdint.h>
+
+typedef enum {
+    WEIR_HEAD_TOXICITY,
+    WEIR_HEAD_INSULT,
+    WEIR_HEAD_THREAT,
+    WEIR_HEAD_SEXUAL,
+    WEIR_HEAD_IDENTITY_ATTACK,
+    WEIR_HEAD_SELF_HARM,
+    WEIR_HEAD_INJECTION,
+    WEIR_HEAD_JAILBREAK
+} weir_head_t;
+
+#define WEIR_HEADS 8
+
+/* Probability per head, 0 to 1, indexed by weir_head_t. */
+typedef struct {
+    float p[WEIR_HEADS];
+} weir_scores_t;
+
+typedef enum {
+    WEIR_ZONE_PASS,   /* below the review threshold */
+    WEIR_ZONE_REVIEW, /* between the two: ask tier 2 where there is one */
+    WEIR_ZONE_BLOCK   /* at or above the block threshold */
+} weir_zone_t;
+
+/* One head's numbers; see weir_classifier_scores for how they are used. */
+typedef struct {
+    float scale;    /* int8 weight times scale = logit share */
+    float bias;     /* added to each window's logit */
+    float max_part; /* share of the largest window in the text's logit; the mean has the rest */
+    float platt_a;  /* p = 1 / (1 + exp(-(platt_a * logit + platt_b))) */
+    float platt_b;
+    float review; /* shipped thresholds on p */
+    float block;
+} weir_head_params_t;
+
+/* A model. Filled by the open functions; immutable afterwards; refers to the bytes given. */
+typedef struct {
+    uint32_t buckets;
+    const int8_t *weights; /* [buckets][WEIR_HEADS] */
+    weir_head_params_t head[WEIR_HEADS];
+} weir_classifier_t;
+
+#define WEIR_CLASSIFIER_MAX_BUCKETS 32768
+
+/*
+ * Reads a weights file's bytes (format: guardrails/classifier/model_format.h), which must outlive
+ * the model. Errors: INVALID (not such a file, or cut, or a number out of range), UNSUPPORTED
+ * (another version).
+ */
+weir_status_t weir_classifier_open(weir_classifier_t *model, const void *data, size_t len,
+                                   weir_error_t *err);
+
+/* Opens the weights that are part of the library. */
+weir_status_t weir_classifier_open_builtin(weir_classifier_t *model, weir_error_t *err);
+
+/* Scores text[0..len). An empty text, or one without a word, scores 0 on every head. */
+void weir_classify(const weir_classifier_t *model, const char *text, size_t len,
+                   weir_scores_t *scores);
+
+/*
+ * The same fed in pieces cut anywhere; the scores are the ones of weir_classify over the whole,
+ * whatever the cuts. The struct is the caller's (about 5 KB) and its fields are private.
+ */
+#define WEIR_CLASSIFY_WORD 32 /* longest run scored as one word, in bytes */
+
+typedef struct {
+    const weir_classifier_t *model;
+    uint64_t seen[WEIR_CLASSIFIER_MAX_BUCKETS / 64]; /* buckets met in this window */
+    int32_t sum[WEIR_HEADS];                         /* weights of those buckets */
+    uint32_t features;                               /* how many */
+    uint32_t bytes;                                  /* of this window */
+    uint32_t windows;                                /* closed ones that held a feature */
+    float top[WEIR_HEADS];                           /* largest logit of the closed windows */
+    double total[WEIR_HEADS];                        /* sum of their logits */
+    uint64_t previous;                               /* hash of the word before, 0: none */
+    uint8_t word[WEIR_CLASSIFY_WORD + 16];           /* the open word behind one space */
+    uint32_t word_len;
+    uint8_t word_kind;
+} weir_classify_stream_t;
+
+void weir_classify_begin(weir_classify_stream_t *stream, const weir_classifier_t *model);
+void weir_classify_feed(weir_classify_stream_t *stream, const char *text, size_t len);
+
+/* Scores of what was fed so far, a word cut at the end included; the stream may go on. */
+void weir_classify_scores(const weir_classify_stream_t *stream, weir_scores_t *scores);
+
+weir_zone_t weir_classify_zone(const weir_classifier_t *model, weir_head_t head, float p);
+
+/* "toxicity", "insult", "threat", "sexual", "identity_attack", "self_harm", "injection",
+ * "jailbreak". */
+const char *weir_head_name(weir_head_t head);
+
+#endif

@@ -1,0 +1,286 @@
+#include "guardrails/training/learn.h"
+
+#include "guardrails/classifier/features.h"
+
+#include <stdlib.h>
+
+uint64_t weir_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+double weir_sigmoid(double x)
+{
+    if (x < 0) {
+        return 1.0 - weir_sigmoid(-x);
+    }
+    if (x > 40) {
+        return 1.0;
+    }
+    /* exp(-x) = exp(-x / 1024)^1024; nine Taylor terms leave less than 1e-15 of -x/1024 <= 0.04. */
+    double y = -x / 1024, term = 1, sum = 1;
+    for (int i = 1; i <= 9; i++) {
+        term *= y / i;
+        sum += term;
+    }
+    for (int i = 0; i < 10; i++) {
+        sum *= sum;
+    }
+    return 1.0 / (1.0 + sum);
+}
+
+/* --- features --- */
+
+typedef struct {
+    weir_feature_table_t *table;
+    size_t bucket_cap;
+    size_t window_cap;
+    uint32_t modulus;
+    uint64_t seen[WEIR_CLASSIFIER_MAX_BUCKETS / 64];
+    uint32_t bytes;
+    uint64_t previous;
+    bool failed;
+} weir_extractor_t;
+
+static void *grown(void *old, size_t *cap, size_t need, size_t size, bool *failed)
+{
+    if (need <= *cap) {
+        return old;
+    }
+    size_t cap_new = need * 2;
+    void *fresh = realloc(old, cap_new * size);
+    if (fresh == NULL) {
+        *failed = true;
+        return old;
+    }
+    *cap = cap_new;
+    return fresh;
+}
+
+static void end_window(weir_extractor_t *x)
+{
+    weir_feature_table_t *t = x->table;
+    if (t->buckets == t->start[t->windows]) {
+        return;
+    }
+    t->start = grown(t->start, &x->window_cap, t->windows + 2, sizeof(*t->start), &x->failed);
+    if (x->failed) {
+        return;
+    }
+    t->start[++t->windows] = t->buckets;
+    x->bytes = 0;
+    memset(x->seen, 0, sizeof(x->seen));
+}
+
+static void end_word(weir_extractor_t *x, uint8_t *word, uint32_t len, uint8_t kind)
+{
+    uint16_t bucket[WEIR_WORD_FEATURES + 2];
+    weir_feature_table_t *t = x->table;
+    if (x->bytes >= WEIR_CLASSIFY_WINDOW) {
+        end_window(x);
+    }
+    memset(word + 1 + len, 0, 15);
+    uint32_t n = weir_word_features(word, len, kind, x->modulus, &x->previous, bucket);
+    t->bucket = grown(t->bucket, &x->bucket_cap, t->buckets + n, sizeof(*t->bucket), &x->failed);
+    for (uint32_t i = 0; i < n && !x->failed; i++) {
+        uint64_t bit = (uint64_t)1 << (bucket[i] & 63);
+        if ((x->seen[bucket[i] >> 6] & bit) == 0) {
+            x->seen[bucket[i] >> 6] |= bit;
+            t->bucket[t->buckets++] = bucket[i];
+        }
+    }
+    x->bytes += len + 1;
+}
+
+static void extract(weir_extractor_t *x, weir_str_t text)
+{
+    uint8_t word[WEIR_CLASSIFY_WORD + 16] = {' '};
+    x->bytes = 0;
+    x->previous = 0;
+    memset(x->seen, 0, sizeof(x->seen));
+    for (size_t i = 0; i < text.len;) {
+        uint8_t kind = weir_classify_kind[(uint8_t)text.data[i]];
+        uint32_t n = 0;
+        if (kind == WEIR_KIND_NONE) {
+            i++;
+            continue;
+        }
+        while (i < text.len && n < WEIR_CLASSIFY_WORD &&
+               weir_classify_kind[(uint8_t)text.data[i]] == kind) {
+            uint8_t c = (uint8_t)text.data[i++];
+            word[1 + n++] = (uint8_t)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+        }
+        end_word(x, word, n, kind);
+    }
+    end_window(x);
+}
+
+weir_status_t weir_features_build(const weir_corpus_t *corpus, uint32_t buckets,
+                                  weir_feature_table_t *table, weir_error_t *err)
+{
+    weir_extractor_t x = {.table = table, .modulus = buckets};
+    memset(table, 0, sizeof(*table));
+    table->row = calloc(corpus->count + 1, sizeof(*table->row));
+    table->start = grown(NULL, &x.window_cap, 1024, sizeof(*table->start), &x.failed);
+    if (table->row == NULL || x.failed) {
+        weir_features_free(table);
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for the features");
+    }
+    table->start[0] = 0;
+    for (size_t i = 0; i < corpus->count && !x.failed; i++) {
+        table->row[i].first = (uint32_t)table->windows;
+        extract(&x, corpus->rows[i].text);
+        table->row[i].count = (uint32_t)table->windows - table->row[i].first;
+    }
+    if (x.failed) {
+        weir_features_free(table);
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for the features");
+    }
+    return WEIR_OK;
+}
+
+void weir_features_free(weir_feature_table_t *table)
+{
+    free(table->row);
+    free(table->start);
+    free(table->bucket);
+    memset(table, 0, sizeof(*table));
+}
+
+/* --- learning --- */
+
+static void window_logits(const weir_linear_t *m, const weir_feature_table_t *t, size_t window,
+                          float out[WEIR_HEADS])
+{
+    float sum[WEIR_HEADS] = {0};
+    uint64_t from = t->start[window], to = t->start[window + 1];
+    for (uint64_t i = from; i < to; i++) {
+        const float *weight = m->weight[t->bucket[i]];
+        for (int h = 0; h < WEIR_HEADS; h++) {
+            sum[h] += weight[h];
+        }
+    }
+    float norm = weir_window_norm((uint32_t)(to - from));
+    for (int h = 0; h < WEIR_HEADS; h++) {
+        out[h] = m->bias[h] + sum[h] * norm;
+    }
+}
+
+void weir_linear_row(const weir_linear_t *m, const weir_feature_table_t *t, size_t row,
+                     float top[WEIR_HEADS], float mean[WEIR_HEADS])
+{
+    weir_row_windows_t span = t->row[row];
+    for (int h = 0; h < WEIR_HEADS; h++) {
+        top[h] = m->bias[h];
+        mean[h] = span.count == 0 ? m->bias[h] : 0;
+    }
+    for (uint32_t w = 0; w < span.count; w++) {
+        float logit[WEIR_HEADS];
+        window_logits(m, t, span.first + w, logit);
+        for (int h = 0; h < WEIR_HEADS; h++) {
+            top[h] = w == 0 || logit[h] > top[h] ? logit[h] : top[h];
+            mean[h] += logit[h] / (float)span.count;
+        }
+    }
+}
+
+typedef struct {
+    float (*square)[WEIR_HEADS]; /* AdaGrad's sums */
+    float bias_square[WEIR_HEADS];
+} weir_adagrad_t;
+
+static void step(weir_linear_t *m, weir_adagrad_t *a, const weir_feature_table_t *t, size_t window,
+                 const weir_row_t *row, float share, const weir_learn_options_t *o)
+{
+    float logit[WEIR_HEADS];
+    float gradient[WEIR_HEADS] = {0};
+    uint64_t from = t->start[window], to = t->start[window + 1];
+    float norm = weir_window_norm((uint32_t)(to - from));
+    float decay = o->decay * share * norm;
+    window_logits(m, t, window, logit);
+    for (int h = 0; h < WEIR_HEADS; h++) {
+        if (row->label[h] == WEIR_LABEL_UNKNOWN) {
+            continue;
+        }
+        float g = share * (float)(weir_sigmoid((double)logit[h]) - (double)row->label[h]);
+        a->bias_square[h] += g * g;
+        m->bias[h] -= 0.1f * o->rate * g / (1e-3f + __builtin_sqrtf(a->bias_square[h]));
+        gradient[h] = g * norm;
+    }
+    for (uint64_t i = from; i < to; i++) {
+        float *weight = m->weight[t->bucket[i]];
+        float *square = a->square[t->bucket[i]];
+        for (int h = 0; h < WEIR_HEADS; h++) {
+            float g = gradient[h] + decay * weight[h];
+            square[h] += g * g;
+            weight[h] -= o->rate * g / (1e-3f + __builtin_sqrtf(square[h]));
+        }
+    }
+}
+
+static void shuffle(uint32_t *order, size_t n, uint64_t *state)
+{
+    for (size_t i = n; i > 1; i--) {
+        size_t j = (size_t)(weir_random(state) % i);
+        uint32_t x = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = x;
+    }
+}
+
+/* The windows of the chosen rows; owner[i] is the row of order's entry's window. */
+static size_t list_windows(const weir_corpus_t *corpus, const weir_feature_table_t *t,
+                           const uint8_t *fold, uint8_t skip, uint32_t *order, uint32_t *owner)
+{
+    size_t n = 0;
+    for (size_t r = 0; r < corpus->count; r++) {
+        for (uint32_t w = 0; w < t->row[r].count; w++) {
+            owner[t->row[r].first + w] = (uint32_t)r;
+            if (fold == NULL || fold[r] != skip) {
+                order[n++] = t->row[r].first + w;
+            }
+        }
+    }
+    return n;
+}
+
+weir_status_t weir_learn(const weir_corpus_t *corpus, const weir_feature_table_t *table,
+                         const weir_learn_options_t *o, const uint8_t *fold, uint8_t skip,
+                         weir_linear_t *m, weir_error_t *err)
+{
+    weir_adagrad_t a = {.square = calloc(o->buckets, sizeof(*a.square))};
+    uint32_t *order = calloc(table->windows + 1, sizeof(*order));
+    uint32_t *owner = calloc(table->windows + 1, sizeof(*owner));
+    memset(m, 0, sizeof(*m));
+    m->buckets = o->buckets;
+    m->weight = calloc(o->buckets, sizeof(*m->weight));
+    weir_status_t status = WEIR_OK;
+    if (a.square == NULL || order == NULL || owner == NULL || m->weight == NULL) {
+        weir_linear_free(m);
+        status = weir_error(err, WEIR_ERR_NOMEM, "no memory to learn");
+    } else {
+        size_t n = list_windows(corpus, table, fold, skip, order, owner);
+        uint64_t state = o->seed;
+        for (uint32_t e = 0; e < o->epochs; e++) {
+            shuffle(order, n, &state);
+            for (size_t i = 0; i < n; i++) {
+                const weir_row_t *row = &corpus->rows[owner[order[i]]];
+                uint32_t windows = table->row[owner[order[i]]].count;
+                step(m, &a, table, order[i], row, row->weight / __builtin_sqrtf((float)windows), o);
+            }
+        }
+    }
+    free(a.square);
+    free(order);
+    free(owner);
+    return status;
+}
+
+void weir_linear_free(weir_linear_t *m)
+{
+    free(m->weight);
+    m->weight = NULL;
+}

@@ -1,0 +1,14 @@
+/* Brings rows into the form in which texts are classified later. */
+#ifndef WEIR_GUARD_TRAINING_PREPARE_H
+#define WEIR_GUARD_TRAINING_PREPARE_H
+
+#include "guardrails/training/corpus.h"
+
+/*
+ * Replaces every row's text by its folded view (guardrails/normalise.h), and adds the second views
+ * (leet folded, letters joined) of a text that calls for them as rows of their own at the same
+ * label and half the weight. Errors: NOMEM, LIMIT.
+ */
+weir_status_t weir_corpus_prepare(weir_corpus_t *corpus, weir_error_t *err);
+
+#endif

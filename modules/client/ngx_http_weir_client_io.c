@@ -20,7 +20,12 @@ static void ngx_http_weir_client_connected(ngx_http_weir_client_call_t *call);
 static void ngx_http_weir_client_handshake(ngx_http_weir_client_call_t *call);
 static void ngx_http_weir_client_server_name(ngx_http_weir_client_call_t *call,
     ngx_str_t *name);
+static ngx_uint_t ngx_http_weir_client_is_address(ngx_str_t *name);
 static void ngx_http_weir_client_handshaked(ngx_connection_t *c);
+static ngx_int_t ngx_http_weir_client_verify(ngx_http_weir_client_call_t *call,
+    ngx_connection_t *c);
+static ngx_int_t ngx_http_weir_client_check_address(ngx_connection_t *c,
+    ngx_str_t *address);
 static void ngx_http_weir_client_send(ngx_http_weir_client_call_t *call);
 static void ngx_http_weir_client_write_handler(ngx_event_t *ev);
 static void ngx_http_weir_client_read_handler(ngx_event_t *ev);
@@ -353,9 +358,7 @@ ngx_http_weir_client_handshake(ngx_http_weir_client_call_t *call)
 
     /* RFC 6066, 3: no addresses */
 
-    if (name.len && name.data[name.len - 1] != '.'
-        && ngx_inet_addr(name.data, name.len) == INADDR_NONE
-        && ngx_strlchr(name.data, name.data + name.len, ':') == NULL
+    if (name.len && !ngx_http_weir_client_is_address(&name)
         && SSL_set_tlsext_host_name(c->ssl->connection, (char *) name.data)
            == 0)
     {
@@ -402,11 +405,17 @@ ngx_http_weir_client_server_name(ngx_http_weir_client_call_t *call,
 }
 
 
+static ngx_uint_t
+ngx_http_weir_client_is_address(ngx_str_t *name)
+{
+    return ngx_inet_addr(name->data, name->len) != INADDR_NONE
+           || ngx_strlchr(name->data, name->data + name->len, ':') != NULL;
+}
+
+
 static void
 ngx_http_weir_client_handshaked(ngx_connection_t *c)
 {
-    long                                rc;
-    ngx_str_t                           name;
     ngx_http_weir_client_call_t        *call;
     ngx_http_weir_client_connection_t  *kc;
 
@@ -432,29 +441,76 @@ ngx_http_weir_client_handshaked(ngx_connection_t *c)
         ngx_del_timer(c->write);
     }
 
-    if (!call->profile->options.no_verify) {
-
-        rc = SSL_get_verify_result(c->ssl->connection);
-
-        if (rc != X509_V_OK) {
-            ngx_http_weir_client_fail(call, NGX_HTTP_WEIR_CLIENT_TLS,
-                                      "the server's certificate is not "
-                                      "trusted: %s",
-                                      X509_verify_cert_error_string(rc));
-            return;
-        }
-
-        ngx_http_weir_client_server_name(call, &name);
-
-        if (name.len == 0 || ngx_ssl_check_host(c, &name) != NGX_OK) {
-            ngx_http_weir_client_fail(call, NGX_HTTP_WEIR_CLIENT_TLS,
-                                      "the server's certificate is for "
-                                      "another host");
-            return;
-        }
+    if (!call->profile->options.no_verify
+        && ngx_http_weir_client_verify(call, c) != NGX_OK)
+    {
+        return;
     }
 
     ngx_http_weir_client_send(call);
+}
+
+
+/* NGX_DECLINED: the call has ended */
+
+static ngx_int_t
+ngx_http_weir_client_verify(ngx_http_weir_client_call_t *call,
+    ngx_connection_t *c)
+{
+    long       result;
+    ngx_int_t  rc;
+    ngx_str_t  name;
+
+    result = SSL_get_verify_result(c->ssl->connection);
+
+    if (result != X509_V_OK) {
+        ngx_http_weir_client_fail(call, NGX_HTTP_WEIR_CLIENT_TLS,
+                                  "the server's certificate is not trusted: "
+                                  "%s", X509_verify_cert_error_string(result));
+        return NGX_DECLINED;
+    }
+
+    ngx_http_weir_client_server_name(call, &name);
+
+    if (name.len == 0) {
+        rc = NGX_ERROR;
+
+    } else if (ngx_http_weir_client_is_address(&name)) {
+        rc = ngx_http_weir_client_check_address(c, &name);
+
+    } else {
+        rc = ngx_ssl_check_host(c, &name);
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_weir_client_fail(call, NGX_HTTP_WEIR_CLIENT_TLS,
+                                  "the server's certificate is for another "
+                                  "host");
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* ngx_ssl_check_host() looks at names only */
+
+static ngx_int_t
+ngx_http_weir_client_check_address(ngx_connection_t *c, ngx_str_t *address)
+{
+    int    rc;
+    X509  *cert;
+
+    cert = SSL_get_peer_certificate(c->ssl->connection);
+    if (cert == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = X509_check_ip_asc(cert, (char *) address->data, 0);
+
+    X509_free(cert);
+
+    return (rc == 1) ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -27,6 +27,7 @@ if not ok(built.returncode == 0, "NGINX and the modules build with sanitizers"):
 # Of the engine's, those that need no fast kernels.
 tests = [[test] for test in sorted(glob.glob(os.path.join(HERE, "gateway-*.t")))
          if test != os.path.abspath(__file__)]
+tests += [[os.path.join(HERE, "client.t")]]
 tests += [[os.path.join(HERE, "engine-http.t"), part]
           for part in ("configuration", "fast", "slow_client")]
 

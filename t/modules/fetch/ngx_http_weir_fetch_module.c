@@ -45,6 +45,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_weir_fetch_handler(ngx_http_request_t *r);
 static void ngx_http_weir_fetch_body(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_fetch_gather(ngx_http_request_t *r,
+    ngx_str_t *body);
 static ngx_int_t ngx_http_weir_fetch_arguments(ngx_http_request_t *r,
     ngx_http_weir_fetch_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_fetch_arg(ngx_http_request_t *r, char *name,
@@ -132,7 +134,6 @@ ngx_http_weir_fetch_handler(ngx_http_request_t *r)
 static void
 ngx_http_weir_fetch_body(ngx_http_request_t *r)
 {
-    ngx_buf_t                       *b;
     ngx_pool_cleanup_t              *cln;
     ngx_http_weir_fetch_ctx_t       *ctx;
     ngx_http_weir_fetch_loc_conf_t  *flcf;
@@ -152,13 +153,9 @@ ngx_http_weir_fetch_body(ngx_http_request_t *r)
     ctx->rq.target = flcf->target;
     ctx->rq.method = r->method_name;
 
-    if (r->request_body && r->request_body->bufs) {
-        b = r->request_body->bufs->buf;
-        ctx->rq.body.data = b->pos;
-        ctx->rq.body.len = b->last - b->pos;
-    }
-
-    if (ngx_http_weir_fetch_arguments(r, ctx) != NGX_OK) {
+    if (ngx_http_weir_fetch_gather(r, &ctx->rq.body) != NGX_OK
+        || ngx_http_weir_fetch_arguments(r, ctx) != NGX_OK)
+    {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
@@ -168,7 +165,48 @@ ngx_http_weir_fetch_body(ngx_http_request_t *r)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
+    /* an end that came with the request makes no further event */
+
+    if (r->connection->read->pending_eof || r->connection->read->ready) {
+        ngx_post_event(r->connection->read, &ngx_posted_events);
+    }
+
     ngx_http_weir_fetch_start(ctx);
+}
+
+
+/* the configuration keeps bodies in memory */
+
+static ngx_int_t
+ngx_http_weir_fetch_gather(ngx_http_request_t *r, ngx_str_t *body)
+{
+    u_char       *p;
+    size_t        len;
+    ngx_chain_t  *cl;
+
+    if (r->request_body == NULL) {
+        return NGX_OK;
+    }
+
+    len = 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        len += cl->buf->last - cl->buf->pos;
+    }
+
+    p = ngx_pnalloc(r->pool, len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->data = p;
+    body->len = len;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        p = ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+    }
+
+    return NGX_OK;
 }
 
 

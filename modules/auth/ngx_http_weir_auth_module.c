@@ -1,6 +1,6 @@
 
 /*
- * Weir: who asks?  API keys of the tenants document.
+ * Weir: who asks?  API keys, tokens and certificates, by the documents.
  */
 
 
@@ -8,119 +8,32 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_weir.h"
-
-#include "policies/tenants.h"
+#include "ngx_http_weir_auth.h"
 
 
-typedef struct {
-    const ngx_http_weir_api_t  *weir;
-
-    ngx_str_t                   tenants_file;
-    weir_tenants_t             *tenants;
-    weir_arena_t                arena;
-} ngx_http_weir_auth_main_conf_t;
+#define NGX_HTTP_WEIR_AUTH_ZONE  (8 * ngx_pagesize)
 
 
-typedef enum {
-    NGX_HTTP_WEIR_AUTHORIZATION = 0,
-    NGX_HTTP_WEIR_X_API_KEY,
-    NGX_HTTP_WEIR_API_KEY,
-    NGX_HTTP_WEIR_CREDENTIALS
-} ngx_http_weir_credential_e;
-
-
-static ngx_int_t ngx_http_weir_auth_admit(ngx_http_request_t *r,
-    ngx_http_weir_ctx_t *ctx, void *data);
-static const ngx_http_weir_refusal_t *ngx_http_weir_auth_find_key(
-    ngx_http_request_t *r, ngx_str_t *key);
-static ngx_int_t ngx_http_weir_auth_bearer(ngx_str_t *value, ngx_str_t *key);
 static ngx_int_t ngx_http_weir_auth_preconf(ngx_conf_t *cf);
 static void *ngx_http_weir_auth_create_main_conf(ngx_conf_t *cf);
-static char *ngx_http_weir_auth_tenants(ngx_conf_t *cf, ngx_command_t *cmd,
+static char *ngx_http_weir_auth_init_main_conf(ngx_conf_t *cf, void *conf);
+static ngx_int_t ngx_http_weir_auth_add_zone(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf);
+static ngx_int_t ngx_http_weir_auth_find_client(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf);
+static ngx_int_t ngx_http_weir_auth_variables(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf);
+static void ngx_http_weir_auth_map(ngx_http_weir_auth_main_conf_t *wamcf);
+static char *ngx_http_weir_auth_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static ngx_int_t ngx_http_weir_auth_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_weir_auth_init_process(ngx_cycle_t *cycle);
+static void ngx_http_weir_auth_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_auth_free(void *data);
 
 
-static ngx_str_t  ngx_http_weir_credentials[] = {
-    ngx_string("authorization"),
-    ngx_string("x-api-key"),
-    ngx_string("api-key")
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_missing = {
-    NGX_HTTP_UNAUTHORIZED,
-    ngx_string("invalid_request_error"),
-    ngx_string("invalid_api_key"),
-    ngx_string("You did not provide an API key. Send it in the header "
-               "Authorization: Bearer YOUR_KEY."),
-    ngx_string("missing_key")
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_scheme = {
-    NGX_HTTP_UNAUTHORIZED,
-    ngx_string("invalid_request_error"),
-    ngx_string("invalid_api_key"),
-    ngx_string("The Authorization header must read: Bearer YOUR_KEY."),
-    ngx_string("bad_scheme")
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_conflict = {
-    NGX_HTTP_BAD_REQUEST,
-    ngx_string("invalid_request_error"),
-    ngx_string("conflicting_credentials"),
-    ngx_string("The request carries more than one API key. Send one, in the "
-               "header Authorization: Bearer YOUR_KEY."),
-    ngx_string("conflicting_keys")
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_invalid = {
-    NGX_HTTP_UNAUTHORIZED,
-    ngx_string("invalid_request_error"),
-    ngx_string("invalid_api_key"),
-    ngx_string("Incorrect API key provided."),
-    ngx_string("invalid_key")
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_expired = {
-    NGX_HTTP_UNAUTHORIZED,
-    ngx_string("invalid_request_error"),
-    ngx_string("invalid_api_key"),
-    ngx_string("This API key has expired. Ask for a new one."),
-    ngx_string("expired_key")
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_key_disabled = {
-    NGX_HTTP_FORBIDDEN,
-    ngx_string("permission_error"),
-    ngx_string("api_key_disabled"),
-    ngx_string("This API key is disabled."),
-    ngx_string("disabled_key")
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_tenant_disabled = {
-    NGX_HTTP_FORBIDDEN,
-    ngx_string("permission_error"),
-    ngx_string("tenant_disabled"),
-    ngx_string("The account that this API key belongs to is disabled."),
-    ngx_string("disabled_tenant")
-};
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_failed = {
-    NGX_HTTP_INTERNAL_SERVER_ERROR,
-    ngx_string("server_error"),
-    ngx_string("internal_error"),
-    ngx_string("The gateway could not check the API key, so the request was "
-               "not forwarded."),
-    ngx_string("internal_error")
+static ngx_conf_num_bounds_t  ngx_http_weir_auth_entries = {
+    ngx_conf_check_num_bounds, 0, 1048576
 };
 
 
@@ -128,10 +41,59 @@ static ngx_command_t  ngx_http_weir_auth_commands[] = {
 
     { ngx_string("weir_tenants"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_weir_auth_tenants,
+      ngx_http_weir_auth_file,
       NGX_HTTP_MAIN_CONF_OFFSET,
-      0,
+      offsetof(ngx_http_weir_auth_main_conf_t, files[NGX_HTTP_WEIR_TENANTS]),
       NULL },
+
+    { ngx_string("weir_policies"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_auth_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_auth_main_conf_t, files[NGX_HTTP_WEIR_POLICIES]),
+      NULL },
+
+    { ngx_string("weir_identity"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_auth_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_auth_main_conf_t, files[NGX_HTTP_WEIR_IDENTITY]),
+      NULL },
+
+    { ngx_string("weir_routes"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_auth_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_auth_main_conf_t, files[NGX_HTTP_WEIR_ROUTES]),
+      NULL },
+
+    { ngx_string("weir_prices"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_auth_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_auth_main_conf_t, files[NGX_HTTP_WEIR_PRICES]),
+      NULL },
+
+    { ngx_string("weir_journal"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_auth_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_auth_main_conf_t, journal_file),
+      NULL },
+
+    { ngx_string("weir_jwks_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_auth_main_conf_t, jwks_timeout),
+      NULL },
+
+    { ngx_string("weir_token_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_auth_main_conf_t, cache_entries),
+      &ngx_http_weir_auth_entries },
 
       ngx_null_command
 };
@@ -142,7 +104,7 @@ static ngx_http_module_t  ngx_http_weir_auth_module_ctx = {
     NULL,                                  /* postconfiguration */
 
     ngx_http_weir_auth_create_main_conf,   /* create main configuration */
-    NULL,                                  /* init main configuration */
+    ngx_http_weir_auth_init_main_conf,     /* init main configuration */
 
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -158,188 +120,14 @@ ngx_module_t  ngx_http_weir_auth_module = {
     ngx_http_weir_auth_commands,           /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_weir_auth_init_module,        /* init module */
+    ngx_http_weir_auth_init_process,       /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_weir_auth_exit_process,       /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
-
-
-static ngx_int_t
-ngx_http_weir_auth_admit(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
-    void *data)
-{
-    ngx_http_weir_auth_main_conf_t *wamcf = data;
-
-    ngx_str_t              presented;
-    weir_auth_verdict_t    verdict;
-    const weir_api_key_t  *key;
-
-    ctx->refusal = ngx_http_weir_auth_find_key(r, &presented);
-
-    if (ctx->refusal) {
-        return NGX_ABORT;
-    }
-
-    verdict = weir_tenants_authenticate(wamcf->tenants,
-                                        weir_str((char *) presented.data,
-                                                 presented.len),
-                                        ngx_time(), &key);
-
-    if (key) {
-        ctx->key_id.data = (u_char *) key->id;
-        ctx->key_id.len = ngx_strlen(key->id);
-
-        ctx->tenant.data = (u_char *) key->tenant->id.data;
-        ctx->tenant.len = key->tenant->id.len;
-    }
-
-    switch (verdict) {
-
-    case WEIR_AUTH_OK:
-        return NGX_OK;
-
-    case WEIR_AUTH_INVALID:
-        ctx->refusal = &ngx_http_weir_auth_invalid;
-        break;
-
-    case WEIR_AUTH_EXPIRED:
-        ctx->refusal = &ngx_http_weir_auth_expired;
-        break;
-
-    case WEIR_AUTH_KEY_DISABLED:
-        ctx->refusal = &ngx_http_weir_auth_key_disabled;
-        break;
-
-    case WEIR_AUTH_TENANT_DISABLED:
-        ctx->refusal = &ngx_http_weir_auth_tenant_disabled;
-        break;
-
-    default: /* WEIR_AUTH_ERROR */
-        ctx->refusal = &ngx_http_weir_auth_failed;
-    }
-
-    return NGX_ABORT;
-}
-
-
-/*
- * All headers are looked at: what NGINX keeps of a repeated header depends on
- * its version, and an upstream may keep another one.  Some clients send one
- * key in two headers; that is no conflict.
- */
-
-static const ngx_http_weir_refusal_t *
-ngx_http_weir_auth_find_key(ngx_http_request_t *r, ngx_str_t *key)
-{
-    ngx_str_t         sent[NGX_HTTP_WEIR_CREDENTIALS];
-    ngx_uint_t        i, n;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
-
-    ngx_memzero(sent, sizeof(sent));
-
-    part = &r->headers_in.headers.part;
-    header = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
-        }
-
-        for (n = 0; n < NGX_HTTP_WEIR_CREDENTIALS; n++) {
-
-            if (header[i].key.len != ngx_http_weir_credentials[n].len
-                || ngx_memcmp(header[i].lowcase_key,
-                              ngx_http_weir_credentials[n].data,
-                              header[i].key.len)
-                   != 0)
-            {
-                continue;
-            }
-
-            if (sent[n].data) {
-                return &ngx_http_weir_auth_conflict;
-            }
-
-            sent[n] = header[i].value;
-
-            if (n == NGX_HTTP_WEIR_AUTHORIZATION
-                && ngx_http_weir_auth_bearer(&header[i].value, &sent[n])
-                   != NGX_OK)
-            {
-                return &ngx_http_weir_auth_scheme;
-            }
-
-            break;
-        }
-    }
-
-    ngx_str_null(key);
-
-    for (n = 0; n < NGX_HTTP_WEIR_CREDENTIALS; n++) {
-
-        if (sent[n].data == NULL) {
-            continue;
-        }
-
-        if (key->data == NULL) {
-            *key = sent[n];
-            continue;
-        }
-
-        if (key->len != sent[n].len
-            || ngx_memcmp(key->data, sent[n].data, key->len) != 0)
-        {
-            return &ngx_http_weir_auth_conflict;
-        }
-    }
-
-    return (key->len == 0) ? &ngx_http_weir_auth_missing : NULL;
-}
-
-
-/* RFC 9110, section 11.4: the scheme's case does not matter, blanks may be */
-
-static ngx_int_t
-ngx_http_weir_auth_bearer(ngx_str_t *value, ngx_str_t *key)
-{
-    u_char  *p, *last;
-
-    if (value->len < sizeof("Bearer ") - 1
-        || ngx_strncasecmp(value->data, (u_char *) "Bearer ",
-                           sizeof("Bearer ") - 1)
-           != 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    p = value->data + sizeof("Bearer ") - 1;
-    last = value->data + value->len;
-
-    while (p < last && *p == ' ') {
-        p++;
-    }
-
-    if (p == last) {
-        return NGX_DECLINED;
-    }
-
-    key->data = p;
-    key->len = last - p;
-
-    return NGX_OK;
-}
 
 
 static ngx_int_t
@@ -358,68 +146,87 @@ ngx_http_weir_auth_preconf(ngx_conf_t *cf)
 static void *
 ngx_http_weir_auth_create_main_conf(ngx_conf_t *cf)
 {
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_auth_main_conf_t));
+    if (wamcf == NULL) {
+        return NULL;
+    }
+
     /*
      * set by ngx_pcalloc():
      *
-     *     conf->weir = NULL;
-     *     conf->tenants_file = { 0, NULL };
-     *     conf->tenants = NULL;
+     *     wamcf->weir = NULL;
+     *     wamcf->client = NULL;
+     *     wamcf->files = { { 0, NULL }, ... };
+     *     wamcf->journal_file = { 0, NULL };
+     *     wamcf->state = { NULL, ... };
+     *     wamcf->zone = NULL;
+     *     wamcf->sh = NULL;
+     *     wamcf->pid = 0;
+     *     wamcf->journal = NULL;
+     *     wamcf->cache = NULL;
      */
 
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_auth_main_conf_t));
-}
+    wamcf->api = &ngx_http_weir_auth_api;
+    wamcf->jwks_timeout = NGX_CONF_UNSET_MSEC;
+    wamcf->cache_entries = NGX_CONF_UNSET;
+    wamcf->client_verify = NGX_ERROR;
+    wamcf->client_subject = NGX_ERROR;
 
-
-/*
- * The document is read with the configuration and never changes while that is
- * in force: a bad one fails "nginx -t" and a reload, and the old stays.
- */
-
-static char *
-ngx_http_weir_auth_tenants(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_weir_auth_main_conf_t *wamcf = conf;
-
-    ngx_str_t           *value;
-    weir_error_t         err;
-    ngx_pool_cleanup_t  *cln;
-
-    if (wamcf->tenants_file.data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    wamcf->tenants_file = value[1];
-
-    if (ngx_conf_full_name(cf->cycle, &wamcf->tenants_file, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
+    ngx_queue_init(&wamcf->sources);
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
     if (cln == NULL) {
-        return NGX_CONF_ERROR;
+        return NULL;
     }
-
-    weir_arena_init(&wamcf->arena, 0, 0);
 
     cln->handler = ngx_http_weir_auth_free;
     cln->data = wamcf;
 
-    if (weir_tenants_load((const char *) wamcf->tenants_file.data,
-                          &wamcf->arena, &wamcf->tenants, &err)
-        != WEIR_OK)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s%s%s", err.message,
-                           err.field[0] ? ", at " : "", err.field);
+    return wamcf;
+}
+
+
+static char *
+ngx_http_weir_auth_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_weir_auth_main_conf_t *wamcf = conf;
+
+    ngx_uint_t  i;
+
+    ngx_conf_init_msec_value(wamcf->jwks_timeout, 3000);
+    ngx_conf_init_value(wamcf->cache_entries, 4096);
+
+    if (wamcf->files[NGX_HTTP_WEIR_TENANTS].len == 0) {
+
+        for (i = 0; i < NGX_HTTP_WEIR_FILES; i++) {
+            if (wamcf->files[i].len) {
+                break;
+            }
+        }
+
+        if (i == NGX_HTTP_WEIR_FILES && wamcf->journal_file.len == 0) {
+            return NGX_CONF_OK;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "documents and \"weir_journal\" need \"weir_tenants\" "
+                      "beside them");
         return NGX_CONF_ERROR;
     }
 
-    /* the core refuses a governed location that no hook can admit to */
+    /* a fetch that fails answers before the core's deadline does */
 
-    if (wamcf->weir->add_hook(cf, NGX_HTTP_WEIR_ADMIT,
-                              ngx_http_weir_auth_admit, wamcf)
-        != NGX_OK)
+    wamcf->plugin.timeout = wamcf->jwks_timeout + 1000;
+
+    ngx_http_weir_auth_map(wamcf);
+
+    if (ngx_http_weir_auth_load(cf, wamcf) != NGX_OK
+        || ngx_http_weir_auth_find_client(cf, wamcf) != NGX_OK
+        || ngx_http_weir_auth_variables(cf, wamcf) != NGX_OK
+        || ngx_http_weir_auth_add_zone(cf, wamcf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -428,10 +235,213 @@ ngx_http_weir_auth_tenants(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+static ngx_int_t
+ngx_http_weir_auth_add_zone(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    ngx_str_t  name = ngx_string("weir_auth");
+
+    wamcf->zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_WEIR_AUTH_ZONE,
+                                        &ngx_http_weir_auth_module);
+    if (wamcf->zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    wamcf->zone->init = ngx_http_weir_auth_init_zone;
+    wamcf->zone->data = wamcf;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Needed for keys at a URL.  A document that is read later may name the first
+ * one, so it is looked for in any case.
+ */
+
+static ngx_int_t
+ngx_http_weir_auth_find_client(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    size_t                  i;
+    const weir_identity_t  *identity;
+
+    if (ngx_http_weir_find_module(cf, NGX_HTTP_WEIR_CLIENT)) {
+        wamcf->client = ngx_http_weir_find_client(cf,
+                                                "ngx_http_weir_auth_module");
+        return (wamcf->client == NULL) ? NGX_ERROR : NGX_OK;
+    }
+
+    identity = weir_registry_identity(wamcf->state.current);
+
+    for (i = 0; identity && i < identity->n_issuers; i++) {
+
+        if (identity->issuers[i].jwks_url.len) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"jwks_url\" in \"%V\" needs "
+                          NGX_HTTP_WEIR_CLIENT ": add \"load_module "
+                          "modules/" NGX_HTTP_WEIR_CLIENT ".so;\"",
+                          &wamcf->files[NGX_HTTP_WEIR_IDENTITY]);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_auth_variables(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf)
+{
+#if (NGX_HTTP_SSL)
+
+    ngx_str_t  verify = ngx_string("ssl_client_verify");
+    ngx_str_t  subject = ngx_string("ssl_client_s_dn");
+
+    if (wamcf->files[NGX_HTTP_WEIR_IDENTITY].len == 0) {
+        return NGX_OK;
+    }
+
+    wamcf->client_verify = ngx_http_get_variable_index(cf, &verify);
+    wamcf->client_subject = ngx_http_get_variable_index(cf, &subject);
+
+    if (wamcf->client_verify == NGX_ERROR
+        || wamcf->client_subject == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+#endif
+
+    return NGX_OK;
+}
+
+
+/* names are the same in documents and requests, numbers are not */
+
+static void
+ngx_http_weir_auth_map(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    ngx_uint_t   i;
+    const char  *name;
+
+    for (i = 0; i < WEIR_ENDPOINTS; i++) {
+        name = weir_endpoint_name((weir_endpoint_t) i);
+        wamcf->endpoints[i] = weir_policy_endpoint(weir_str(name,
+                                                        ngx_strlen(name)));
+    }
+
+    for (i = 0; i < WEIR_GROUPS; i++) {
+        name = weir_endpoint_group_name((weir_endpoint_group_t) i);
+        wamcf->groups[i] = weir_policy_group(weir_str(name,
+                                                      ngx_strlen(name)));
+    }
+}
+
+
+static char *
+ngx_http_weir_auth_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_auth_main_conf_t *wamcf = conf;
+
+    ngx_str_t  *value, *file;
+
+    file = (ngx_str_t *) ((char *) conf + cmd->offset);
+
+    if (file->data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "needs the name of a file";
+    }
+
+    *file = value[1];
+
+    if (ngx_conf_full_name(cf->cycle, file, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (file != &wamcf->files[NGX_HTTP_WEIR_TENANTS]) {
+        return NGX_CONF_OK;
+    }
+
+    /* the core refuses a governed location that no plugin can admit to */
+
+    ngx_str_set(&wamcf->plugin.name, "auth");
+
+    wamcf->plugin.stage = NGX_HTTP_WEIR_STAGE_IDENTITY;
+    wamcf->plugin.on_failure = NGX_HTTP_WEIR_FAIL_CLOSED;
+    wamcf->plugin.data = wamcf;
+    wamcf->plugin.admit = ngx_http_weir_auth_admit;
+    wamcf->plugin.cancel = ngx_http_weir_auth_cancel;
+
+    if (wamcf->weir->add_plugin(cf, &wamcf->plugin) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_auth_init_module(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                                ngx_http_weir_auth_module);
+
+    if (wamcf == NULL || wamcf->zone == NULL) {
+        return NGX_OK;
+    }
+
+    return ngx_http_weir_auth_in_force(cycle, wamcf);
+}
+
+
+static ngx_int_t
+ngx_http_weir_auth_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                                ngx_http_weir_auth_module);
+
+    if (wamcf == NULL
+        || wamcf->zone == NULL
+        || (ngx_process != NGX_PROCESS_WORKER
+            && ngx_process != NGX_PROCESS_SINGLE))
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_weir_auth_start(cycle, wamcf);
+}
+
+
+static void
+ngx_http_weir_auth_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                                ngx_http_weir_auth_module);
+
+    if (wamcf && wamcf->zone) {
+        ngx_http_weir_auth_stop(wamcf);
+    }
+}
+
+
 static void
 ngx_http_weir_auth_free(void *data)
 {
     ngx_http_weir_auth_main_conf_t *wamcf = data;
 
-    weir_arena_free(&wamcf->arena);
+    weir_registry_unref(wamcf->state.current);
+    wamcf->state.current = NULL;
 }

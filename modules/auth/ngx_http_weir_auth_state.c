@@ -1,0 +1,715 @@
+
+/*
+ * Weir: the documents in force, and changes to them at run time.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_weir_auth.h"
+
+#include <openssl/rand.h>
+
+
+static ngx_http_weir_auth_main_conf_t *ngx_http_weir_auth_conf(void);
+static void ngx_http_weir_auth_tell(ngx_http_weir_auth_main_conf_t *wamcf,
+    const char *error);
+static void ngx_http_weir_auth_blame(ngx_cycle_t *old, const char *error);
+static ngx_int_t ngx_http_weir_auth_make_journal(ngx_cycle_t *cycle,
+    ngx_http_weir_auth_main_conf_t *wamcf);
+static void ngx_http_weir_auth_tick(ngx_event_t *ev);
+static void ngx_http_weir_auth_read_journal(
+    ngx_http_weir_auth_main_conf_t *wamcf);
+static weir_status_t ngx_http_weir_auth_read_again(
+    ngx_http_weir_auth_main_conf_t *wamcf, weir_error_t *err);
+static void ngx_http_weir_auth_reread(ngx_http_weir_auth_main_conf_t *wamcf);
+static void ngx_http_weir_auth_changed(ngx_http_weir_auth_main_conf_t *wamcf);
+static const weir_registry_t *ngx_http_weir_auth_registry(void);
+static void ngx_http_weir_auth_documents(ngx_http_weir_documents_t *out);
+static weir_status_t ngx_http_weir_auth_begin(const weir_change_t *change,
+    weir_error_t *err);
+static weir_status_t ngx_http_weir_auth_append(const weir_change_t *change,
+    uint64_t *seq, weir_error_t *err);
+static void ngx_http_weir_auth_end(ngx_uint_t appended);
+static weir_status_t ngx_http_weir_auth_reload(weir_error_t *err);
+static ngx_uint_t ngx_http_weir_auth_lock(
+    ngx_http_weir_auth_main_conf_t *wamcf);
+static void ngx_http_weir_auth_unlock(ngx_http_weir_auth_main_conf_t *wamcf);
+
+
+const ngx_http_weir_registry_api_t  ngx_http_weir_auth_api = {
+    NGX_HTTP_WEIR_REGISTRY_ABI,
+    sizeof(ngx_http_weir_registry_api_t),
+    ngx_http_weir_auth_registry,
+    ngx_http_weir_auth_documents,
+    ngx_http_weir_auth_begin,
+    ngx_http_weir_auth_append,
+    ngx_http_weir_auth_end,
+    ngx_http_weir_auth_reload
+};
+
+
+static ngx_http_weir_auth_main_conf_t *
+ngx_http_weir_auth_conf(void)
+{
+    return ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_weir_auth_module);
+}
+
+
+/*
+ * Reads everything while the configuration is read: a fault fails "nginx -t"
+ * and a reload, and what was in force stays.
+ */
+
+ngx_int_t
+ngx_http_weir_auth_load(ngx_conf_t *cf, ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    weir_error_t     err;
+    weir_status_t    rc;
+    weir_journal_t  *journal;
+
+    journal = NULL;
+    rc = WEIR_OK;
+
+    wamcf->paths.tenants = (char *) wamcf->files[NGX_HTTP_WEIR_TENANTS].data;
+    wamcf->paths.policies = (char *) wamcf->files[NGX_HTTP_WEIR_POLICIES].data;
+    wamcf->paths.identity = (char *) wamcf->files[NGX_HTTP_WEIR_IDENTITY].data;
+    wamcf->paths.routes = (char *) wamcf->files[NGX_HTTP_WEIR_ROUTES].data;
+    wamcf->paths.prices = (char *) wamcf->files[NGX_HTTP_WEIR_PRICES].data;
+
+    if (wamcf->journal_file.len) {
+        rc = weir_journal_open((char *) wamcf->journal_file.data, 0, &journal,
+                               &err);
+    }
+
+    if (rc == WEIR_OK) {
+        rc = weir_registry_reload(&wamcf->state, &wamcf->paths, journal,
+                                  ngx_time(), &err);
+    }
+
+    weir_journal_close(journal);
+
+    if (rc == WEIR_OK) {
+        return NGX_OK;
+    }
+
+    ngx_http_weir_auth_blame(cf->cycle->old_cycle, err.message);
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s%s%s", err.message,
+                  err.field[0] ? ", at " : "", err.field);
+
+    return NGX_ERROR;
+}
+
+
+/* the gateway that goes on with its old documents shows why */
+
+static void
+ngx_http_weir_auth_blame(ngx_cycle_t *old, const char *error)
+{
+    ngx_uint_t                       i;
+    ngx_shm_zone_t                  *zone;
+    ngx_list_part_t                 *part;
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    if (old == NULL) {
+        return;
+    }
+
+    part = &old->shared_memory.part;
+    zone = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return;
+            }
+
+            part = part->next;
+            zone = part->elts;
+            i = 0;
+        }
+
+        if (zone[i].tag != &ngx_http_weir_auth_module
+            || zone[i].data == NULL)
+        {
+            continue;
+        }
+
+        wamcf = zone[i].data;
+
+        if (wamcf->sh) {
+            ngx_http_weir_auth_tell(wamcf, error);
+        }
+    }
+}
+
+
+/* error: NULL when all is well */
+
+static void
+ngx_http_weir_auth_tell(ngx_http_weir_auth_main_conf_t *wamcf,
+    const char *error)
+{
+    ngx_http_weir_documents_t  *d;
+
+    d = &wamcf->sh->documents;
+
+    ngx_shmtx_lock(&wamcf->shpool->mutex);
+
+    d->tried = ngx_time();
+
+    if (error) {
+        d->ok = 0;
+        d->failures++;
+        ngx_cpystrn(d->error, (u_char *) error, NGX_HTTP_WEIR_DOCUMENT_ERROR);
+
+    } else {
+        d->ok = 1;
+        d->loaded = d->tried;
+        d->loads++;
+        d->error[0] = '\0';
+        ngx_cpystrn(d->hash,
+                    (u_char *) weir_registry_hash(wamcf->state.current),
+                    sizeof(d->hash));
+    }
+
+    ngx_shmtx_unlock(&wamcf->shpool->mutex);
+}
+
+
+ngx_int_t
+ngx_http_weir_auth_init_zone(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_http_weir_auth_main_conf_t *old = data;
+
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = zone->data;
+    wamcf->shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (old) {
+        wamcf->sh = old->sh;
+
+    } else if (zone->shm.exists) {
+        wamcf->sh = wamcf->shpool->data;
+
+    } else {
+        wamcf->sh = ngx_slab_calloc(wamcf->shpool,
+                                    sizeof(ngx_http_weir_auth_shm_t));
+        if (wamcf->sh == NULL) {
+            return NGX_ERROR;
+        }
+
+        wamcf->shpool->data = wamcf->sh;
+        wamcf->sh->size = sizeof(ngx_http_weir_auth_shm_t);
+    }
+
+    if (wamcf->sh->size != sizeof(ngx_http_weir_auth_shm_t)) {
+        ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0,
+                      "shared memory zone \"%V\" is of another release: "
+                      "restart NGINX instead of reloading it",
+                      &zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* the configuration is good and about to be in force */
+
+ngx_int_t
+ngx_http_weir_auth_in_force(ngx_cycle_t *cycle,
+    ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    if (wamcf->journal_file.len
+        && ngx_http_weir_auth_make_journal(cycle, wamcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    wamcf->reloads = wamcf->sh->reloads;
+
+    ngx_http_weir_auth_tell(wamcf, NULL);
+
+    return NGX_OK;
+}
+
+
+/* the workers write it, and they are not root */
+
+static ngx_int_t
+ngx_http_weir_auth_make_journal(ngx_cycle_t *cycle,
+    ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    weir_error_t      err;
+    weir_journal_t   *journal;
+    ngx_core_conf_t  *ccf;
+
+    if (weir_journal_open((char *) wamcf->journal_file.data, 1, &journal,
+                          &err)
+        != WEIR_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "%s", err.message);
+        return NGX_ERROR;
+    }
+
+    weir_journal_close(journal);
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (geteuid() == 0
+        && ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
+        && chown((char *) wamcf->journal_file.data, ccf->user, (gid_t) -1)
+           == -1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+                      "chown(\"%V\", %ui) failed", &wamcf->journal_file,
+                      (ngx_uint_t) ccf->user);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_auth_start(ngx_cycle_t *cycle,
+    ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    weir_error_t  err;
+
+    wamcf->pid = ngx_pid;
+    wamcf->hasher = weir_key_hasher_new();
+
+    if (wamcf->hasher == NULL
+        || RAND_bytes(wamcf->salt, sizeof(wamcf->salt)) != 1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "OpenSSL gives no SHA-256 or no random numbers");
+        return NGX_ERROR;
+    }
+
+    if (wamcf->cache_entries) {
+        wamcf->cache = weir_jwt_cache_new(wamcf->cache_entries,
+                                          NGX_HTTP_WEIR_AUTH_ENTRY);
+        if (wamcf->cache == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_http_weir_auth_sync_sources(wamcf);
+
+    if (wamcf->journal_file.len == 0) {
+        return NGX_OK;
+    }
+
+    /* each process needs a file description of its own */
+
+    if (weir_journal_open((char *) wamcf->journal_file.data, 0,
+                          &wamcf->journal, &err)
+        != WEIR_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "changes made at run time are not seen: %s",
+                      err.message);
+        ngx_http_weir_auth_tell(wamcf, err.message);
+
+    } else {
+        wamcf->changes = wamcf->sh->changes;
+        ngx_http_weir_auth_read_journal(wamcf);
+    }
+
+    wamcf->tick.handler = ngx_http_weir_auth_tick;
+    wamcf->tick.data = wamcf;
+    wamcf->tick.log = cycle->log;
+    wamcf->tick.cancelable = 1;
+
+    ngx_add_timer(&wamcf->tick, NGX_HTTP_WEIR_AUTH_TICK);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_auth_stop(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    if (wamcf->pid != ngx_pid) {
+        return;
+    }
+
+    if (wamcf->tick.timer_set) {
+        ngx_del_timer(&wamcf->tick);
+    }
+
+    ngx_http_weir_auth_free_sources(wamcf);
+
+    weir_journal_close(wamcf->journal);
+    wamcf->journal = NULL;
+
+    weir_jwt_cache_free(wamcf->cache);
+    wamcf->cache = NULL;
+
+    weir_key_hasher_free(wamcf->hasher);
+    wamcf->hasher = NULL;
+}
+
+
+/* a worker without requests must still cut what runs */
+
+static void
+ngx_http_weir_auth_tick(ngx_event_t *ev)
+{
+    ngx_http_weir_auth_main_conf_t *wamcf = ev->data;
+
+    ngx_http_weir_auth_follow(wamcf);
+
+    /* the operator's command writes the journal too, and raises nothing */
+
+    if (++wamcf->ticks % 4 == 0
+        && wamcf->journal
+        && weir_journal_changed(wamcf->journal))
+    {
+        ngx_http_weir_auth_read_journal(wamcf);
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_WEIR_AUTH_TICK);
+}
+
+
+/* at the beginning of each request: two reads of memory as a rule */
+
+void
+ngx_http_weir_auth_follow(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    ngx_atomic_uint_t  changes;
+
+    if (wamcf->sh->reloads != wamcf->reloads) {
+        ngx_http_weir_auth_reread(wamcf);
+    }
+
+    changes = wamcf->sh->changes;
+
+    if (changes != wamcf->changes) {
+
+        /* first: a change while the journal is read is read again */
+
+        wamcf->changes = changes;
+
+        if (wamcf->journal) {
+            ngx_http_weir_auth_read_journal(wamcf);
+        }
+    }
+}
+
+
+static void
+ngx_http_weir_auth_read_journal(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    size_t            orphans;
+    weir_error_t      err;
+    weir_registry_t  *next;
+
+    orphans = 0;
+
+    if (weir_registry_follow(wamcf->state.current, wamcf->journal, &next,
+                             &orphans, &err)
+        != WEIR_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "changes made at run time are not seen: %s",
+                      err.message);
+        ngx_http_weir_auth_tell(wamcf, err.message);
+        return;
+    }
+
+    if (orphans) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "%uz changes in \"%V\" do not fit the documents and "
+                      "have no effect", orphans, &wamcf->journal_file);
+    }
+
+    if (next == wamcf->state.current) {
+        weir_registry_unref(next);
+        return;
+    }
+
+    weir_registry_unref(wamcf->state.current);
+    wamcf->state.current = next;
+
+    ngx_http_weir_auth_changed(wamcf);
+}
+
+
+/* what was decided by older documents is decided again */
+
+static void
+ngx_http_weir_auth_changed(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    if (wamcf->cache) {
+        weir_jwt_cache_clear(wamcf->cache);
+    }
+
+    ngx_http_weir_auth_sync_sources(wamcf);
+
+    wamcf->weir->walk(ngx_http_weir_auth_cut, wamcf);
+}
+
+
+static weir_status_t
+ngx_http_weir_auth_read_again(ngx_http_weir_auth_main_conf_t *wamcf,
+    weir_error_t *err)
+{
+    weir_status_t    rc;
+    weir_journal_t  *journal;
+
+    journal = NULL;
+    rc = WEIR_OK;
+
+    /* read from its beginning, on top of the new documents */
+
+    if (wamcf->journal_file.len) {
+        rc = weir_journal_open((char *) wamcf->journal_file.data, 0, &journal,
+                               err);
+    }
+
+    if (rc == WEIR_OK) {
+        rc = weir_registry_reload(&wamcf->state, &wamcf->paths, journal,
+                                  ngx_time(), err);
+    }
+
+    if (rc != WEIR_OK) {
+        weir_journal_close(journal);
+        return rc;
+    }
+
+    weir_journal_close(wamcf->journal);
+    wamcf->journal = journal;
+
+    ngx_http_weir_auth_changed(wamcf);
+
+    return WEIR_OK;
+}
+
+
+/* another worker has read good documents */
+
+static void
+ngx_http_weir_auth_reread(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    ngx_uint_t     same;
+    weir_error_t   err;
+    weir_status_t  rc;
+
+    wamcf->reloads = wamcf->sh->reloads;
+
+    rc = ngx_http_weir_auth_read_again(wamcf, &err);
+
+    if (rc != WEIR_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "documents are not in force in this worker: %s",
+                      err.message);
+        ngx_http_weir_auth_tell(wamcf, err.message);
+        return;
+    }
+
+    ngx_shmtx_lock(&wamcf->shpool->mutex);
+
+    same = ngx_strcmp(wamcf->sh->documents.hash,
+                      weir_registry_hash(wamcf->state.current))
+           == 0;
+
+    ngx_shmtx_unlock(&wamcf->shpool->mutex);
+
+    if (!same) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "the documents were changed while they were read: "
+                      "reload them once more");
+        ngx_http_weir_auth_tell(wamcf, "the documents were changed while "
+                                "they were read: reload them once more");
+    }
+}
+
+
+static const weir_registry_t *
+ngx_http_weir_auth_registry(void)
+{
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_weir_auth_conf();
+
+    if (wamcf->state.current == NULL) {
+        return NULL;
+    }
+
+    ngx_http_weir_auth_follow(wamcf);
+
+    return wamcf->state.current;
+}
+
+
+static void
+ngx_http_weir_auth_documents(ngx_http_weir_documents_t *out)
+{
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_weir_auth_conf();
+
+    if (wamcf->sh == NULL) {
+        ngx_memzero(out, sizeof(ngx_http_weir_documents_t));
+        return;
+    }
+
+    ngx_shmtx_lock(&wamcf->shpool->mutex);
+    *out = wamcf->sh->documents;
+    ngx_shmtx_unlock(&wamcf->shpool->mutex);
+}
+
+
+static weir_status_t
+ngx_http_weir_auth_begin(const weir_change_t *change, weir_error_t *err)
+{
+    weir_status_t                    rc;
+    weir_registry_t                 *next;
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_weir_auth_conf();
+
+    if (wamcf->journal == NULL) {
+        return weir_error_at(err, WEIR_ERR_STATE, NULL, "no_journal",
+                             "nothing can be changed at run time: set "
+                             "\"weir_journal\" to the path of a file that "
+                             "the workers may write");
+    }
+
+    if (!ngx_http_weir_auth_lock(wamcf)) {
+        return weir_error_at(err, WEIR_ERR_BUSY, NULL, "busy",
+                             "another change is under way: try again");
+    }
+
+    ngx_http_weir_auth_follow(wamcf);
+    ngx_http_weir_auth_read_journal(wamcf);
+
+    rc = weir_registry_apply(wamcf->state.current, change, &next, err);
+
+    if (rc == WEIR_OK) {
+        weir_registry_unref(next);
+
+        rc = weir_journal_open((char *) wamcf->journal_file.data, 1,
+                               &wamcf->writer, err);
+    }
+
+    if (rc != WEIR_OK) {
+        ngx_http_weir_auth_unlock(wamcf);
+    }
+
+    return rc;
+}
+
+
+static weir_status_t
+ngx_http_weir_auth_append(const weir_change_t *change, uint64_t *seq,
+    weir_error_t *err)
+{
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_weir_auth_conf();
+
+    return weir_journal_append(wamcf->writer, change, seq, err);
+}
+
+
+static void
+ngx_http_weir_auth_end(ngx_uint_t appended)
+{
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_weir_auth_conf();
+
+    weir_journal_close(wamcf->writer);
+    wamcf->writer = NULL;
+
+    if (appended) {
+        (void) ngx_atomic_fetch_add(&wamcf->sh->changes, 1);
+    }
+
+    ngx_http_weir_auth_unlock(wamcf);
+
+    if (appended) {
+        ngx_http_weir_auth_follow(wamcf);
+    }
+}
+
+
+static weir_status_t
+ngx_http_weir_auth_reload(weir_error_t *err)
+{
+    weir_status_t                    rc;
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_weir_auth_conf();
+
+    if (!ngx_http_weir_auth_lock(wamcf)) {
+        return weir_error_at(err, WEIR_ERR_BUSY, NULL, "busy",
+                             "another change is under way: try again");
+    }
+
+    rc = ngx_http_weir_auth_read_again(wamcf, err);
+
+    if (rc == WEIR_OK) {
+        ngx_http_weir_auth_tell(wamcf, NULL);
+
+        wamcf->reloads = ngx_atomic_fetch_add(&wamcf->sh->reloads, 1) + 1;
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "documents are not in force, older ones are: %s%s%s",
+                      err->message, err->field[0] ? ", at " : "", err->field);
+        ngx_http_weir_auth_tell(wamcf, err->message);
+    }
+
+    ngx_http_weir_auth_unlock(wamcf);
+
+    return rc;
+}
+
+
+/* a lock that dies with its owner */
+
+static ngx_uint_t
+ngx_http_weir_auth_lock(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    ngx_atomic_t       *writer;
+    ngx_atomic_uint_t   owner;
+
+    writer = &wamcf->sh->writer;
+
+    if (ngx_atomic_cmp_set(writer, 0, (ngx_atomic_uint_t) ngx_pid)) {
+        return 1;
+    }
+
+    owner = *writer;
+
+    if (owner == 0
+        || owner == (ngx_atomic_uint_t) ngx_pid
+        || kill((ngx_pid_t) owner, 0) == 0
+        || ngx_errno != NGX_ESRCH)
+    {
+        return 0;
+    }
+
+    return ngx_atomic_cmp_set(writer, owner, (ngx_atomic_uint_t) ngx_pid);
+}
+
+
+static void
+ngx_http_weir_auth_unlock(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    (void) ngx_atomic_cmp_set(&wamcf->sh->writer,
+                              (ngx_atomic_uint_t) ngx_pid, 0);
+}

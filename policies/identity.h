@@ -85,7 +85,8 @@ weir_status_t weir_identity_parse(const char *text, size_t len, const char *name
 const weir_identity_issuer_t *weir_identity_find_issuer(const weir_identity_t *identity,
                                                         weir_str_t issuer);
 
-/* Who somebody is. The views live as long as the snapshot, user_id as what it was read from. */
+/* Who somebody is. The views live as long as the snapshot; user_id and roles from claims as long as
+ * what they were read from, a user_id from a certificate as long as this struct stays in place. */
 typedef struct {
     const weir_tenant_t *tenant;
     const weir_team_t *team;     /* NULL: none */
@@ -94,6 +95,7 @@ typedef struct {
     const weir_policy_t *policy; /* of the user, else team, else tenant */
     weir_str_t roles[16];
     size_t n_roles;
+    char user_room[128];
 } weir_principal_t;
 
 typedef enum {

@@ -47,8 +47,9 @@ typedef struct weir_journal weir_journal_t;
 
 /*
  * Opens the journal. writable: makes a missing file (mode 0600) and cuts a torn last line off.
- * Read-only: a missing file reads as empty. One owner at a time; many processes may hold the same
- * file. Errors: IO; INVALID for a damaged line, with its number: nothing is skipped silently.
+ * Read-only: a missing file reads as empty. One owner at a time; many processes may use the same
+ * file, each with its own weir_journal_open (behind a fork: the lock is the open file's). Errors:
+ * IO; INVALID for a damaged line, with its number: nothing is skipped silently.
  */
 weir_status_t weir_journal_open(const char *path, bool writable, weir_journal_t **out,
                                 weir_error_t *err);
@@ -66,6 +67,9 @@ typedef weir_status_t (*weir_change_fn)(void *data, const weir_change_t *change,
 weir_status_t weir_journal_read(weir_journal_t *journal, bool *restarted, weir_change_fn visit,
                                 void *data, weir_error_t *err);
 
+/* The next read begins at the beginning again and says *restarted: for new documents. */
+void weir_journal_rewind(weir_journal_t *journal);
+
 /*
  * Appends the change (seq is ignored and told) and waits for the disk: when it returns OK, the
  * change survives a crash. Holds a lock against other processes meanwhile. Blocks for an fsync.
@@ -80,7 +84,7 @@ weir_status_t weir_journal_append(weir_journal_t *journal, const weir_change_t *
  */
 weir_status_t weir_journal_compact(weir_journal_t *journal, weir_error_t *err);
 
-/* The sequence number of the last change read or appended here; 0: none. */
+/* The sequence number of the last change that was read; 0: none. */
 uint64_t weir_journal_seq(const weir_journal_t *journal);
 
 /* Whether a read would find something: one stat, no lock. */

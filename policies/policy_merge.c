@@ -61,9 +61,47 @@ static weir_status_t locked(const weir_policy_merge_t *merge, const weir_policy_
                          layer->values[f].data);
 }
 
+/* A cap that is locked above must not be lifted for some models either. */
+static weir_status_t check_model_caps(const weir_policy_merge_t *merge,
+                                      const weir_policy_layer_t *layer, weir_error_t *err)
+{
+    static const struct {
+        const char *member;
+        int field;
+    } caps[] = {{"max_tokens", WEIR_FIELD_MAX_TOKENS},
+                {"default_max_tokens", WEIR_FIELD_DEFAULT_MAX_TOKENS},
+                {"n", WEIR_FIELD_N},
+                {"context_tokens", WEIR_FIELD_CONTEXT_TOKENS}};
+    json_t *list = parse(layer->values[WEIR_FIELD_MODEL_CAPS]);
+    weir_status_t rc = list == NULL ? weir_error(err, WEIR_ERR_NOMEM, "out of memory") : WEIR_OK;
+
+    for (size_t i = 0; rc == WEIR_OK && i < json_array_size(list); i++) {
+        for (size_t k = 0; rc == WEIR_OK && k < sizeof(caps) / sizeof(caps[0]); k++) {
+            const weir_policy_layer_t *by = merge->locked_by[caps[k].field];
+            if (by != NULL && json_object_get(json_array_get(list, i), caps[k].member) != NULL) {
+                const weir_path_t at = weir_path_at(layer->path, "model_caps", i);
+                const weir_path_t lock = weir_path_member(by->path, "locked");
+                rc = weir_error_at(err, WEIR_ERR_INVALID, at.text, "policy_locked",
+                                   "%s:%u: %s: %s is locked by %s:%u: %s, expected it absent",
+                                   layer->source->name, weir_source_line(layer->source, at.text),
+                                   at.text, weir_policy_field_name(caps[k].field), by->source->name,
+                                   weir_source_line(by->source, lock.text), lock.text);
+            }
+        }
+    }
+    json_decref(list);
+    return rc;
+}
+
 weir_status_t weir_policy_merge(weir_policy_merge_t *merge, const weir_policy_layer_t *layer,
                                 weir_arena_t *arena, weir_error_t *err)
 {
+    if (layer->values[WEIR_FIELD_MODEL_CAPS].data != NULL) {
+        weir_status_t rc = check_model_caps(merge, layer, err);
+        if (rc != WEIR_OK) {
+            return rc;
+        }
+    }
     for (int f = 0; f < WEIR_POLICY_FIELDS; f++) {
         weir_str_t value = layer->values[f];
         if (value.data != NULL) {

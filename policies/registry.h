@@ -37,7 +37,8 @@ void weir_registry_unref(const weir_registry_t *registry); /* NULL is allowed */
 /*
  * A new snapshot with the change on top of an older one, which stays as it is: one small object
  * and a table of the keys changed at run time. Errors: NOT_FOUND for a key, tenant, team or user
- * that does not exist, INVALID (a key id in use, a policy against a lock, a revoked key).
+ * that does not exist, INVALID (a key id in use, a policy against a lock, a revoked key). Whoever
+ * changes something applies it first, appends it to the journal next and then follows the journal.
  */
 weir_status_t weir_registry_apply(const weir_registry_t *registry, const weir_change_t *change,
                                   weir_registry_t **out, weir_error_t *err);

@@ -15,7 +15,8 @@
 #include "ngx_http_weir.h"
 
 #include "engine/base/arena.h"
-#include "lua-free-filters/usage_tap.h"
+#include "lua-free-filters/pipeline.h"
+#include "lua-free-filters/usage.h"
 
 
 /* drawn for many request ids at once: one draw is 6,000 instructions */
@@ -43,6 +44,7 @@ typedef struct {
     ngx_open_file_t                *usage_log;
     time_t                          usage_log_failed;
     size_t                          max_event;
+    size_t                          max_document;
     ngx_uint_t                      refusal_level;
 
     ngx_flag_t                      used;
@@ -51,6 +53,10 @@ typedef struct {
 
     u_char                          random[NGX_HTTP_WEIR_RANDOM];
     size_t                          random_left;
+
+    /* what the pipelines of this worker share */
+
+    weir_scratch_t                 *scratch;
 
     /* governed requests of this worker that are not settled yet */
 
@@ -138,9 +144,16 @@ typedef struct {
     weir_request_view_t             view;
     weir_edit_t                     edits;
 
-    /* the answer: ngx_http_weir_filter.c */
+    /* the answer: ngx_http_weir_answer.c */
 
-    weir_usage_tap_t               *tap;
+    weir_usage_reader_t            *usage;
+    weir_pipeline_t                *pipeline;
+    ngx_chain_t                    *in;
+    ngx_chain_t                    *out;
+    ngx_chain_t                    *out_last;
+    ngx_chain_t                    *busy;
+    ngx_chain_t                    *free;
+    size_t                          made;
     ngx_str_t                       error;
 
     unsigned                        needs:8;
@@ -157,6 +170,12 @@ typedef struct {
     unsigned                        replace:1;
     unsigned                        replaced:1;
     unsigned                        hinted:1;
+    unsigned                        watching:1;     /* NGINX's own buffers
+                                                     * pass */
+    unsigned                        finishing:1;
+    unsigned                        ended:1;
+    unsigned                        cut:1;
+    unsigned                        broken:1;
 } ngx_http_weir_core_ctx_t;
 
 
@@ -178,7 +197,7 @@ ngx_int_t ngx_http_weir_tag(ngx_http_weir_ctx_t *public, ngx_str_t *name,
 /* its end and its usage line: ngx_http_weir_settle.c */
 
 ngx_msec_int_t ngx_http_weir_elapsed(ngx_http_request_t *r);
-void ngx_http_weir_read_tap(ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_read_usage(ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx);
 
 /* ngx_http_weir_variable.c */
@@ -192,6 +211,9 @@ ngx_int_t ngx_http_weir_add_plugin(ngx_conf_t *cf,
 ngx_int_t ngx_http_weir_sort_plugins(ngx_conf_t *cf,
     ngx_http_weir_core_main_conf_t *wmcf);
 ngx_int_t ngx_http_weir_enforce(ngx_http_request_t *r, ngx_uint_t last);
+ngx_int_t ngx_http_weir_verdict(ngx_http_weir_core_ctx_t *ctx,
+    const ngx_http_weir_plugin_t *plugin, ngx_int_t rc);
+void ngx_http_weir_go_on(ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_release(ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_resume(ngx_http_weir_ctx_t *public, ngx_int_t rc);
 ngx_int_t ngx_http_weir_respond(ngx_http_weir_ctx_t *public,
@@ -230,9 +252,28 @@ ngx_int_t ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
 /* the answer: ngx_http_weir_filter.c */
 
 void ngx_http_weir_filter_init(void);
+ngx_int_t ngx_http_weir_next_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
+
+/* its body: ngx_http_weir_answer.c */
+
+ngx_int_t ngx_http_weir_open_answer(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_uint_t sse, ngx_uint_t error);
+ngx_int_t ngx_http_weir_answer_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
+void ngx_http_weir_append(ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *cl);
+ngx_int_t ngx_http_weir_send_out(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+ngx_int_t ngx_http_weir_pump(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+
+/* ends from outside: ngx_http_weir_stop.c */
+
 void ngx_http_weir_stop(ngx_http_weir_ctx_t *public, weir_stop_reason_t how,
     const ngx_http_weir_refusal_t *why);
 void ngx_http_weir_wake(ngx_http_weir_ctx_t *public);
+void ngx_http_weir_end_upstream(ngx_http_weir_core_ctx_t *ctx,
+    ngx_msec_t after);
 
 
 extern ngx_module_t  ngx_http_weir_core_module;

@@ -111,6 +111,13 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       offsetof(ngx_http_weir_core_main_conf_t, max_event),
       NULL },
 
+    { ngx_string("weir_max_document"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_weir_core_main_conf_t, max_document),
+      NULL },
+
       ngx_null_command
 };
 
@@ -199,6 +206,7 @@ ngx_http_weir_core_create_main_conf(ngx_conf_t *cf)
 
     wmcf->api = &ngx_http_weir_api;
     wmcf->max_event = NGX_CONF_UNSET_SIZE;
+    wmcf->max_document = NGX_CONF_UNSET_SIZE;
     wmcf->refusal_level = NGX_CONF_UNSET_UINT;
 
     if (ngx_array_init(&wmcf->plugins, cf->pool, 16,
@@ -220,6 +228,7 @@ ngx_http_weir_core_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_weir_core_main_conf_t *wmcf = conf;
 
     ngx_conf_init_size_value(wmcf->max_event, 4 * 1024 * 1024);
+    ngx_conf_init_size_value(wmcf->max_document, 16 * 1024 * 1024);
     ngx_conf_init_uint_value(wmcf->refusal_level, NGX_LOG_NOTICE);
 
     if (wmcf->max_event < 1024) {
@@ -479,5 +488,10 @@ ngx_http_weir_core_exit_process(ngx_cycle_t *cycle)
         ctx = ngx_queue_data(q, ngx_http_weir_core_ctx_t, queue);
 
         ngx_http_weir_settle(ctx);
+    }
+
+    if (wmcf->scratch) {
+        weir_scratch_free(wmcf->scratch);
+        wmcf->scratch = NULL;
     }
 }

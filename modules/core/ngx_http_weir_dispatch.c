@@ -23,8 +23,6 @@ static ngx_http_weir_hook_pt ngx_http_weir_hook(
     ngx_http_weir_core_ctx_t *ctx, const ngx_http_weir_plugin_t *plugin);
 static ngx_int_t ngx_http_weir_prepare(ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_plugin_t *plugin);
-static ngx_int_t ngx_http_weir_verdict(ngx_http_weir_core_ctx_t *ctx,
-    const ngx_http_weir_plugin_t *plugin, ngx_int_t rc);
 static ngx_int_t ngx_http_weir_failed(ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_plugin_t *plugin,
     const ngx_http_weir_refusal_t *why);
@@ -39,7 +37,6 @@ static ngx_int_t ngx_http_weir_wait(ngx_http_request_t *r,
 static void ngx_http_weir_hold(ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_plugin_t *plugin);
 static void ngx_http_weir_deadline(ngx_event_t *ev);
-static void ngx_http_weir_go_on(ngx_http_weir_core_ctx_t *ctx);
 
 
 static const ngx_http_weir_refusal_t  ngx_http_weir_nobody =
@@ -423,7 +420,7 @@ ngx_http_weir_prepare(ngx_http_weir_core_ctx_t *ctx,
  * the plugin.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_verdict(ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_plugin_t *plugin, ngx_int_t rc)
 {
@@ -686,7 +683,7 @@ ngx_http_weir_resume(ngx_http_weir_ctx_t *public, ngx_int_t rc)
 
 /* runs the phases of the waiting again: the main request's may free it */
 
-static void
+void
 ngx_http_weir_go_on(ngx_http_weir_core_ctx_t *ctx)
 {
     ngx_connection_t        *c;

@@ -1,8 +1,8 @@
 
 /*
  * Weir's core: the only header and body filter.  It reads the usage of answers
- * as they pass, without changing a byte, and puts error pages of NGINX and
- * errors of an upstream that are no JSON into OpenAI's shape.
+ * as they pass, runs them through the plugins' filters, and puts error pages of
+ * NGINX and errors of an upstream that are no JSON into the caller's shape.
  */
 
 
@@ -20,15 +20,15 @@ static ngx_int_t ngx_http_weir_request_id_header(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_must_replace(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_replace(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, const ngx_http_weir_refusal_t *why);
+static ngx_int_t ngx_http_weir_open(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_open_tap(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_change_headers(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_uint_t sse);
 static void ngx_http_weir_read_hints(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_type_is(ngx_http_request_t *r,
     ngx_str_t *type);
-static ngx_int_t ngx_http_weir_feed(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 static ngx_int_t ngx_http_weir_send_replacement(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 
@@ -37,6 +37,7 @@ static ngx_str_t  ngx_http_weir_json_type = ngx_string("application/json");
 static ngx_str_t  ngx_http_weir_sse_type = ngx_string("text/event-stream");
 
 static ngx_str_t  ngx_http_weir_request_id_name = ngx_string("X-Request-Id");
+static ngx_str_t  ngx_http_weir_anthropic_id_name = ngx_string("Request-Id");
 static ngx_str_t  ngx_http_weir_prompt_name =
     ngx_string("X-Weir-Prompt-Tokens");
 static ngx_str_t  ngx_http_weir_cached_name =
@@ -50,6 +51,7 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 static ngx_int_t
 ngx_http_weir_header_filter(ngx_http_request_t *r)
 {
+    ngx_int_t                       rc;
     ngx_http_weir_core_ctx_t       *ctx;
     ngx_http_weir_core_loc_conf_t  *wlcf;
 
@@ -80,21 +82,40 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
 
     ctx->replace = 0;
 
-    if (r->headers_out.status >= NGX_HTTP_BAD_REQUEST) {
+    if (ctx->public.governed) {
 
-        if (wlcf->enable
-            && !ctx->refusing
-            && ngx_http_weir_must_replace(r)
-            && ngx_http_weir_replace(r, ctx) != NGX_OK)
-        {
+        rc = ngx_http_weir_response_hooks(ctx);
+
+        if (rc == NGX_OK && !ctx->refusing && !ctx->public.responded) {
+            rc = ngx_http_weir_open(r, ctx);
+        }
+
+        if (rc == NGX_ERROR) {
             return NGX_ERROR;
         }
 
-        return ngx_http_next_header_filter(r);
+        /* the answer of another is not sent */
+
+        if (rc != NGX_OK && !ctx->refusing) {
+            ctx->pipeline = NULL;
+            r->headers_out.status = ctx->public.refusal->status;
+            r->headers_out.status_line.len = 0;
+
+            if (ngx_http_weir_replace(r, ctx, ctx->public.refusal) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            return ngx_http_next_header_filter(r);
+        }
     }
 
-    if (ctx->public.governed
-        && ngx_http_weir_open_tap(r, ctx) != NGX_OK)
+    if (r->headers_out.status >= NGX_HTTP_BAD_REQUEST
+        && wlcf->enable
+        && !ctx->refusing
+        && ctx->pipeline == NULL
+        && ngx_http_weir_must_replace(r)
+        && ngx_http_weir_replace(r, ctx, NULL) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -106,9 +127,10 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
+    ngx_chain_t               *cl;
     ngx_http_weir_core_ctx_t  *ctx;
 
-    if (r != r->main || in == NULL) {
+    if (r != r->main) {
         return ngx_http_next_body_filter(r, in);
     }
 
@@ -122,10 +144,24 @@ ngx_http_weir_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_weir_send_replacement(r, ctx, in);
     }
 
-    if (ngx_http_weir_feed(r, ctx, in) != NGX_OK) {
-        return NGX_ERROR;
+    if (ctx->pipeline) {
+        return ngx_http_weir_answer_body(r, ctx, in);
     }
 
+    for (cl = in; cl; cl = cl->next) {
+        if (cl->buf->last_buf) {
+            ctx->public.complete = 1;
+        }
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+ngx_int_t
+ngx_http_weir_next_body(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
+    ngx_chain_t *in)
+{
     return ngx_http_next_body_filter(r, in);
 }
 
@@ -148,6 +184,16 @@ ngx_http_weir_request_id_header(ngx_http_request_t *r,
         h->hash = 0;
     }
 
+    /* one name for OpenAI's clients, one for Anthropic's */
+
+    if (ctx->public.endpoint.dialect == WEIR_DIALECT_ANTHROPIC
+        && ngx_http_weir_add_header(r, &ngx_http_weir_anthropic_id_name,
+                                    &ctx->public.request_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_http_weir_add_header(r, &ngx_http_weir_request_id_name,
                                     &ctx->public.request_id);
 }
@@ -164,9 +210,10 @@ ngx_http_weir_must_replace(ngx_http_request_t *r)
 
 
 static ngx_int_t
-ngx_http_weir_replace(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
+ngx_http_weir_replace(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
+    const ngx_http_weir_refusal_t *why)
 {
-    if (ngx_http_weir_retry_headers(r, NULL) != NGX_OK) {
+    if (ngx_http_weir_retry_headers(r, why) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -199,52 +246,92 @@ ngx_http_weir_replace(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 }
 
 
-static ngx_int_t
-ngx_http_weir_open_tap(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
-{
-    weir_tap_kind_t  kind;
+/* NGX_DECLINED: ctx->public.refusal says why the answer cannot pass */
 
-    if (ctx->tap || r->headers_out.status < NGX_HTTP_OK) {
+static ngx_int_t
+ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  sse, status, error;
+
+    status = r->headers_out.status;
+
+    if (ctx->pipeline || status < NGX_HTTP_OK) {
         return NGX_OK;
     }
 
     if (ngx_http_weir_type_is(r, &ngx_http_weir_sse_type)) {
-        kind = WEIR_TAP_SSE;
-        ctx->public.stream = 1;
+        sse = 1;
 
     } else if (ngx_http_weir_type_is(r, &ngx_http_weir_json_type)) {
-        kind = WEIR_TAP_JSON;
+        sse = 0;
 
     } else {
         return NGX_OK;
     }
 
+    error = (status >= NGX_HTTP_BAD_REQUEST);
+
+    /* errors pass, but for those in another protocol */
+
+    if (error && ctx->public.upstream == ctx->public.endpoint.protocol) {
+        return NGX_OK;
+    }
+
     ngx_http_weir_read_hints(r, ctx);
 
-    if (r->header_only) {
-        return NGX_OK;
-    }
-
-    if (r->headers_out.content_encoding
-        && r->headers_out.content_encoding->value.len)
+    if (r->header_only || r->method == NGX_HTTP_HEAD
+        || status == NGX_HTTP_NO_CONTENT || status == NGX_HTTP_NOT_MODIFIED)
     {
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "the answer is encoded as \"%V\": its usage cannot be "
-                      "read; clear Accept-Encoding towards the upstream",
-                      &r->headers_out.content_encoding->value);
         return NGX_OK;
     }
 
-    if (weir_usage_tap_open(&ctx->arena, kind, ctx->wmcf->max_event,
-                            &ctx->tap)
-        != WEIR_OK)
+    rc = ngx_http_weir_open_answer(r, ctx, sse, error);
+
+    if (rc != NGX_OK || ctx->pipeline == NULL) {
+        return rc;
+    }
+
+    return ngx_http_weir_change_headers(r, ctx, sse);
+}
+
+
+static ngx_int_t
+ngx_http_weir_change_headers(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_uint_t sse)
+{
+    static ngx_str_t  cache_control = ngx_string("Cache-Control");
+    static ngx_str_t  no_cache = ngx_string("no-cache");
+    static ngx_str_t  buffering = ngx_string("X-Accel-Buffering");
+    static ngx_str_t  no = ngx_string("no");
+
+    if (!ctx->watching) {
+        ngx_http_clear_content_length(r);
+        ngx_http_clear_accept_ranges(r);
+        ngx_http_clear_etag(r);
+    }
+
+    if (!ctx->public.stream) {
+        return NGX_OK;
+    }
+
+    if (!sse) {
+        r->headers_out.content_type = ngx_http_weir_sse_type;
+        r->headers_out.content_type_len = ngx_http_weir_sse_type.len;
+        r->headers_out.content_type_lowcase = NULL;
+        ngx_str_null(&r->headers_out.charset);
+    }
+
+    if (ngx_http_weir_find_header(&r->headers_out.headers, &cache_control)
+        == NULL
+        && ngx_http_weir_add_header(r, &cache_control, &no_cache) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    r->filter_need_in_memory = 1;
+    /* for an NGINX between the client and this one */
 
-    return NGX_OK;
+    return ngx_http_weir_add_header(r, &buffering, &no);
 }
 
 
@@ -312,47 +399,6 @@ ngx_http_weir_type_is(ngx_http_request_t *r, ngx_str_t *type)
 
 
 static ngx_int_t
-ngx_http_weir_feed(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
-    ngx_chain_t *in)
-{
-    ngx_buf_t                *b;
-    weir_status_t             rc;
-    const weir_tap_result_t  *result;
-
-    for ( /* void */ ; in; in = in->next) {
-        b = in->buf;
-
-        if (ctx->tap && ngx_buf_in_memory(b) && b->last > b->pos) {
-
-            rc = weir_usage_tap_feed(ctx->tap, (const char *) b->pos,
-                                     b->last - b->pos);
-            if (rc != WEIR_OK) {
-                return NGX_ERROR;
-            }
-        }
-
-        if (b->last_buf) {
-            ctx->public.complete = 1;
-
-            if (ctx->tap && weir_usage_tap_finish(ctx->tap) != WEIR_OK) {
-                return NGX_ERROR;
-            }
-        }
-    }
-
-    if (ctx->tap && ctx->public.ttft < 0) {
-        result = weir_usage_tap_result(ctx->tap);
-
-        if (result->first_content) {
-            ctx->public.ttft = ngx_http_weir_elapsed(r);
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
 ngx_http_weir_send_replacement(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in)
 {
@@ -405,17 +451,4 @@ ngx_http_weir_filter_init(void)
 
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_http_weir_body_filter;
-}
-
-
-void
-ngx_http_weir_stop(ngx_http_weir_ctx_t *public, weir_stop_reason_t how,
-    const ngx_http_weir_refusal_t *why)
-{
-}
-
-
-void
-ngx_http_weir_wake(ngx_http_weir_ctx_t *public)
-{
 }

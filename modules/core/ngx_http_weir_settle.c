@@ -34,33 +34,51 @@ ngx_http_weir_elapsed(ngx_http_request_t *r)
 
 
 void
-ngx_http_weir_read_tap(ngx_http_weir_core_ctx_t *ctx)
+ngx_http_weir_read_usage(ngx_http_weir_core_ctx_t *ctx)
 {
-    ngx_http_weir_ctx_t      *public;
-    const weir_tap_result_t  *result;
+    bool                  estimated;
+    ngx_http_weir_ctx_t  *public;
+    const weir_usage_t   *usage;
 
     public = &ctx->public;
 
-    if (ctx->tap == NULL) {
+    if (ctx->usage == NULL) {
         return;
     }
 
-    result = weir_usage_tap_result(ctx->tap);
+    usage = weir_usage_of(ctx->usage);
 
-    public->model.data = (u_char *) result->model.data;
-    public->model.len = result->model.len;
+    public->model.data = (u_char *) usage->model.data;
+    public->model.len = usage->model.len;
 
-    if (result->has_usage) {
+    if (usage->has_usage) {
         public->usage = NGX_HTTP_WEIR_USAGE_REPORTED;
-        public->prompt_tokens = result->prompt_tokens;
-        public->cached_tokens = result->cached_tokens;
-        public->completion_tokens = result->completion_tokens;
+        public->prompt_tokens = usage->tokens.prompt_tokens;
+        public->cached_tokens = usage->tokens.cached_tokens;
+        public->cache_write_tokens = usage->tokens.cache_write_tokens;
+        public->reasoning_tokens = usage->tokens.reasoning_tokens;
+        public->completion_tokens = weir_usage_completion(usage, &estimated);
+
+        if (estimated && public->completion_tokens) {
+            public->usage = NGX_HTTP_WEIR_USAGE_ESTIMATED;
+        }
+
         return;
     }
 
-    if (result->content_deltas || ctx->hinted) {
+    /* our engine has told the prompt's, and sends a piece for each token */
+
+    if (ctx->hinted) {
         public->usage = NGX_HTTP_WEIR_USAGE_COUNTED;
-        public->completion_tokens = result->content_deltas;
+        public->completion_tokens = usage->content_deltas;
+        return;
+    }
+
+    if (usage->first_content) {
+        public->usage = NGX_HTTP_WEIR_USAGE_ESTIMATED;
+        public->completion_tokens = weir_usage_completion(usage, &estimated);
+        public->prompt_tokens = (ctx->view.text_bytes + 3) / 4
+                                + ctx->view.token_ids;
     }
 }
 
@@ -90,7 +108,7 @@ ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
     r = ctx->request;
 
     ngx_http_weir_release(ctx);
-    ngx_http_weir_read_tap(ctx);
+    ngx_http_weir_read_usage(ctx);
 
     public->latency = ngx_http_weir_elapsed(r);
     public->status = ngx_http_weir_final_status(r);
@@ -101,9 +119,7 @@ ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
 
     /* clients close at [DONE] without waiting for the end of the body */
 
-    if (public->stream && ctx->tap
-        && weir_usage_tap_result(ctx->tap)->done)
-    {
+    if (public->stream && ctx->usage && weir_usage_of(ctx->usage)->done) {
         public->aborted = 0;
     }
 

@@ -132,7 +132,7 @@ ngx_http_weir_string_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_weir_read_tap(ctx);
+    ngx_http_weir_read_usage(ctx);
 
     s = (ngx_str_t *) ((char *) &ctx->public + data);
 
@@ -165,7 +165,7 @@ ngx_http_weir_tokens_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_weir_read_tap(ctx);
+    ngx_http_weir_read_usage(ctx);
 
     if (ctx->public.usage == NGX_HTTP_WEIR_USAGE_NONE) {
         v->not_found = 1;

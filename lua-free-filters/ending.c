@@ -19,15 +19,14 @@ void weir_ending_init(weir_ending_t *e, weir_protocol_t protocol, weir_arena_t *
 
 /* --- following --- */
 
-/* Keeps the first non-empty string of that member. */
-static weir_status_t keep_string(weir_ending_t *e, const weir_json_doc_t *doc, uint32_t object,
-                                 const char *name, size_t max, weir_str_t *out)
+/* Keeps the first non-empty string. */
+static weir_status_t keep_string(weir_ending_t *e, const weir_json_doc_t *doc, uint32_t node,
+                                 size_t max, weir_str_t *out)
 {
     weir_str_t text;
-    uint32_t node;
 
-    if (out->len > 0 || (node = weir_json_get(doc, object, name)) == WEIR_JSON_NONE ||
-        weir_json_type(doc, node) != WEIR_JSON_STRING || weir_json_raw(doc, node).len > max) {
+    if (out->len > 0 || !weir_members_is(doc, node, WEIR_JSON_STRING) ||
+        weir_json_raw(doc, node).len > max) {
         return WEIR_OK;
     }
     if (weir_json_string(doc, node, e->arena, &text) != WEIR_OK) {
@@ -41,28 +40,19 @@ static weir_status_t keep_string(weir_ending_t *e, const weir_json_doc_t *doc, u
     return WEIR_OK;
 }
 
-static weir_status_t keep_names(weir_ending_t *e, const weir_json_doc_t *doc, uint32_t object,
-                                const char *created)
+static weir_status_t keep_names(weir_ending_t *e, const weir_json_doc_t *doc,
+                                const weir_members_t *m, uint32_t created)
 {
-    uint32_t node = weir_json_get(doc, object, created);
-    weir_status_t rc = keep_string(e, doc, object, "id", MAX_ID, &e->id);
+    weir_status_t rc = keep_string(e, doc, m->id, MAX_ID, &e->id);
 
-    if (node != WEIR_JSON_NONE) {
-        weir_json_int64(doc, node, &e->created);
+    if (created != WEIR_JSON_NONE) {
+        weir_json_int64(doc, created, &e->created);
     }
-    return rc == WEIR_OK ? keep_string(e, doc, object, "model", MAX_MODEL, &e->model) : rc;
+    return rc == WEIR_OK ? keep_string(e, doc, m->model, MAX_MODEL, &e->model) : rc;
 }
 
-static bool is_set(const weir_json_doc_t *doc, uint32_t object, const char *name)
+static uint64_t index_bit(const weir_json_doc_t *doc, uint32_t node, int64_t *index)
 {
-    uint32_t node = weir_json_get(doc, object, name);
-    return node != WEIR_JSON_NONE && weir_json_type(doc, node) != WEIR_JSON_NULL;
-}
-
-static uint64_t index_bit(const weir_json_doc_t *doc, uint32_t object, int64_t *index)
-{
-    uint32_t node = weir_json_get(doc, object, "index");
-
     *index = 0;
     if (node != WEIR_JSON_NONE && !weir_json_int64(doc, node, index)) {
         *index = 0;
@@ -70,34 +60,55 @@ static uint64_t index_bit(const weir_json_doc_t *doc, uint32_t object, int64_t *
     return *index < 0 || *index > 63 ? 0 : UINT64_C(1) << *index;
 }
 
-static weir_status_t follow_chunk(weir_ending_t *e, const weir_json_doc_t *doc)
+static void follow_choice(weir_ending_t *e, const weir_json_doc_t *doc, uint32_t choice)
 {
-    uint32_t choices = weir_json_get(doc, 0, "choices");
+    uint32_t finish = WEIR_JSON_NONE;
+    uint32_t number = WEIR_JSON_NONE;
     int64_t index;
 
-    if (choices == WEIR_JSON_NONE || weir_json_type(doc, choices) != WEIR_JSON_ARRAY) {
-        e->errored = e->errored || is_set(doc, 0, "error");
+    if (!weir_members_is(doc, choice, WEIR_JSON_OBJECT)) {
+        return;
+    }
+    for (uint32_t i = doc->nodes[choice].size, at = choice + 1; i > 0; i--) {
+        weir_str_t key = weir_members_text(doc, at);
+        if (key.len == 5 && memcmp(key.data, "index", 5) == 0) {
+            number = at + 1;
+        } else if (key.len == 13 && memcmp(key.data, "finish_reason", 13) == 0) {
+            finish = at + 1;
+        }
+        at = doc->nodes[at + 1].next;
+    }
+    uint64_t bit = index_bit(doc, number, &index);
+    if (weir_members_set(doc, finish)) {
+        e->open &= ~bit;
+        e->finished = true;
+    } else {
+        e->open |= bit;
+    }
+}
+
+static weir_status_t follow_chunk(weir_ending_t *e, const weir_json_doc_t *doc,
+                                  const weir_members_t *m)
+{
+    if (!weir_members_is(doc, m->choices, WEIR_JSON_ARRAY)) {
+        e->errored = e->errored || weir_members_set(doc, m->error);
         return WEIR_OK;
     }
-    for (uint32_t i = doc->nodes[choices].size, at = choices + 1; i > 0; i--) {
-        uint64_t bit = index_bit(doc, at, &index);
-        if (is_set(doc, at, "finish_reason")) {
-            e->open &= ~bit;
-            e->finished = true;
-        } else {
-            e->open |= bit;
-        }
+    for (uint32_t i = doc->nodes[m->choices].size, at = m->choices + 1; i > 0; i--) {
+        follow_choice(e, doc, at);
         at = doc->nodes[at].next;
     }
     if (e->started) {
         return WEIR_OK;
     }
     e->started = true;
-    return keep_names(e, doc, 0, "created");
+    return keep_names(e, doc, m, m->created);
 }
 
-static weir_status_t follow_message(weir_ending_t *e, weir_str_t type, const weir_json_doc_t *doc)
+static weir_status_t follow_message(weir_ending_t *e, weir_str_t type, const weir_json_doc_t *doc,
+                                    const weir_members_t *m)
 {
+    weir_members_t message;
     int64_t index;
 
     if (weir_str_is(type, "content_block_delta") || weir_str_is(type, "ping")) {
@@ -105,15 +116,18 @@ static weir_status_t follow_message(weir_ending_t *e, weir_str_t type, const wei
     }
     if (weir_str_is(type, "message_start")) {
         e->started = true;
-        return keep_names(e, doc, weir_json_get(doc, 0, "message"), "created");
+        weir_members_find(doc, m->message, &message);
+        return keep_names(e, doc, &message, WEIR_JSON_NONE);
     }
     if (weir_str_is(type, "content_block_start")) {
-        e->open |= index_bit(doc, 0, &index);
+        e->open |= index_bit(doc, m->index, &index);
         e->next = index >= 0 && index < UINT32_MAX ? (uint32_t)index + 1 : e->next;
     } else if (weir_str_is(type, "content_block_stop")) {
-        e->open &= ~index_bit(doc, 0, &index);
+        e->open &= ~index_bit(doc, m->index, &index);
     } else if (weir_str_is(type, "message_delta")) {
-        e->finished = e->finished || is_set(doc, weir_json_get(doc, 0, "delta"), "stop_reason");
+        uint32_t reason = m->delta == WEIR_JSON_NONE ? WEIR_JSON_NONE
+                                                     : weir_json_get(doc, m->delta, "stop_reason");
+        e->finished = e->finished || weir_members_set(doc, reason);
     } else if (weir_str_is(type, "message_stop")) {
         e->done = true;
     } else if (weir_str_is(type, "error")) {
@@ -122,23 +136,26 @@ static weir_status_t follow_message(weir_ending_t *e, weir_str_t type, const wei
     return WEIR_OK;
 }
 
-static weir_status_t follow_response(weir_ending_t *e, weir_str_t type, const weir_json_doc_t *doc)
+static weir_status_t follow_response(weir_ending_t *e, weir_str_t type, const weir_json_doc_t *doc,
+                                     const weir_members_t *m)
 {
-    uint32_t node = weir_json_get(doc, 0, "sequence_number");
+    weir_members_t response;
     int64_t sequence;
 
-    if (node != WEIR_JSON_NONE && weir_json_int64(doc, node, &sequence) && sequence >= 0 &&
+    if (m->sequence_number != WEIR_JSON_NONE &&
+        weir_json_int64(doc, m->sequence_number, &sequence) && sequence >= 0 &&
         sequence < INT64_MAX) {
         e->sequence = sequence + 1;
     }
     if (weir_str_is(type, "response.completed") || weir_str_is(type, "response.incomplete") ||
         weir_str_is(type, "response.failed") || weir_str_is(type, "response.cancelled")) {
         e->done = true;
-    } else if (weir_str_is(type, "error") || is_set(doc, 0, "error")) {
+    } else if (weir_str_is(type, "error") || weir_members_set(doc, m->error)) {
         e->errored = true;
     } else if (!e->started) {
         e->started = true;
-        return keep_names(e, doc, weir_json_get(doc, 0, "response"), "created_at");
+        weir_members_find(doc, m->response, &response);
+        return keep_names(e, doc, &response, response.created_at);
     }
     return WEIR_OK;
 }
@@ -146,7 +163,6 @@ static weir_status_t follow_response(weir_ending_t *e, weir_str_t type, const we
 weir_status_t weir_ending_follow(weir_ending_t *e, weir_item_t *item, weir_sink_t *sink)
 {
     const weir_json_doc_t *doc;
-    weir_str_t type = item->name;
 
     if (item->kind == WEIR_ITEM_DONE) {
         /* The Anthropic and the Responses streams have none, and clients of these know none. */
@@ -157,17 +173,17 @@ weir_status_t weir_ending_follow(weir_ending_t *e, weir_item_t *item, weir_sink_
         e->protocol == WEIR_PROTOCOL_DOCUMENT || (doc = weir_item_json(sink, item)) == NULL) {
         return WEIR_OK;
     }
-    if (e->protocol == WEIR_PROTOCOL_CHAT || e->protocol == WEIR_PROTOCOL_COMPLETIONS) {
-        return follow_chunk(e, doc);
+    const weir_members_t *m = weir_item_members(item);
+    weir_str_t type = weir_members_text(doc, m->type);
+    switch (e->protocol) {
+    case WEIR_PROTOCOL_CHAT:
+    case WEIR_PROTOCOL_COMPLETIONS:
+        return follow_chunk(e, doc, m);
+    case WEIR_PROTOCOL_MESSAGES:
+        return follow_message(e, type.len > 0 ? type : item->name, doc, m);
+    default:
+        return follow_response(e, type.len > 0 ? type : item->name, doc, m);
     }
-    uint32_t node = weir_json_get(doc, 0, "type");
-    if (node != WEIR_JSON_NONE && weir_json_type(doc, node) == WEIR_JSON_STRING &&
-        !doc->nodes[node].escaped) {
-        weir_str_t raw = weir_json_raw(doc, node);
-        type = weir_str(raw.data + 1, raw.len - 2);
-    }
-    return e->protocol == WEIR_PROTOCOL_MESSAGES ? follow_message(e, type, doc)
-                                                 : follow_response(e, type, doc);
 }
 
 /* --- writing --- */

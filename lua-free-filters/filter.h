@@ -14,6 +14,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 #include "engine/base/json.h"
+#include "lua-free-filters/filter_members.h"
 
 /* Whose shape an answer has. */
 typedef enum {
@@ -44,7 +45,9 @@ typedef struct {
     weir_str_t data; /* data lines joined by LF, or the document */
     /* The shared scan; read it through weir_item_json(). */
     weir_scan_state_t scan;
+    bool found; /* members are those of the scan */
     weir_json_doc_t doc;
+    weir_members_t members;
 } weir_item_t;
 
 /* How the input of a pipeline ended. */
@@ -141,12 +144,31 @@ weir_arena_t *weir_sink_arena(weir_sink_t *sink);
  */
 const weir_json_doc_t *weir_item_json(weir_sink_t *sink, weir_item_t *item);
 
+/* The well-known members of the root object, found once for all filters. weir_item_json() must have
+ * returned a document. */
+static inline const weir_members_t *weir_item_members(weir_item_t *item)
+{
+    if (!item->found) {
+        weir_members_find(&item->doc, 0, &item->members);
+        item->found = true;
+    }
+    return &item->members;
+}
+
+/*
+ * Cuts the root object's member that has this value out of the item, with one comma; all other
+ * bytes stay, and so does the scan. weir_item_json() must have returned a document. Pointers into
+ * the item's strings end. Errors: NOMEM.
+ */
+weir_status_t weir_item_cut_member(weir_sink_t *sink, weir_item_t *item, uint32_t value);
+
 /* Gives the item other data (which must outlive its passing on); the raw bytes no longer count. */
 static inline void weir_item_replace(weir_item_t *item, weir_str_t data)
 {
     item->raw = weir_str(NULL, 0);
     item->data = data;
     item->scan = WEIR_SCAN_NOT_TRIED;
+    item->found = false;
 }
 
 #endif

@@ -94,17 +94,17 @@ static void frame_lines(weir_buf_t *out, const char *field, weir_str_t value)
     const char *end = value.data + value.len;
 
     for (;;) {
-        size_t n = 0;
-        while (at + n < end && at[n] != '\n' && at[n] != '\r') {
-            n++;
-        }
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        stop = stop == NULL ? end : stop;
+        const char *cr = memchr(at, '\r', (size_t)(stop - at));
+        stop = cr == NULL ? stop : cr;
         weir_buf_append_z(out, field);
-        weir_buf_append(out, at, n);
+        weir_buf_append(out, at, (size_t)(stop - at));
         weir_buf_append_char(out, '\n');
-        if (at + n == end) {
+        if (stop == end) {
             return;
         }
-        at += n + (at[n] == '\r' && at + n + 1 < end && at[n + 1] == '\n' ? 2 : 1);
+        at = stop + (end - stop > 1 && stop[0] == '\r' && stop[1] == '\n' ? 2 : 1);
     }
 }
 
@@ -195,6 +195,7 @@ weir_status_t weir_sink_pass(weir_sink_t *sink, weir_item_t *item)
     weir_scratch_fall_back(p->scratch, mark);
     if (!scanned && item->scan == WEIR_SCAN_OK) {
         item->scan = WEIR_SCAN_NOT_TRIED;
+        item->found = false;
     }
     return rc;
 }

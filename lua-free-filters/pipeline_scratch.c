@@ -116,3 +116,87 @@ void weir_scratch_call_done(weir_scratch_t *s)
         free_segments(s);
     }
 }
+
+/* --- cutting a member out of a scanned item --- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* The member's bytes with one comma: the one behind it, or for the last member the one before. */
+static void member_span(const weir_json_doc_t *doc, uint32_t value, size_t *start, size_t *end)
+{
+    const char *text = doc->text;
+
+    *start = doc->nodes[value - 1].start;
+    *end = doc->nodes[value].end;
+    size_t at = *end;
+    while (is_space(text[at])) {
+        at++;
+    }
+    if (text[at] == ',') {
+        *end = at + 1;
+        return;
+    }
+    at = *start;
+    while (is_space(text[at - 1])) {
+        at--;
+    }
+    *start = text[at - 1] == ',' ? at - 1 : *start;
+}
+
+/* The scan without the member: the nodes behind it move up, and all offsets behind it. */
+static void cut_nodes(weir_json_doc_t *doc, uint32_t value, uint32_t bytes)
+{
+    /* They lie in the scratch of the pipeline, which made them. */
+    weir_json_node_t *nodes = (weir_json_node_t *)doc->nodes;
+    uint32_t first = value - 1;
+    uint32_t behind = nodes[value].next;
+    uint32_t gone = behind - first;
+
+    nodes[0].end -= bytes;
+    nodes[0].next -= gone;
+    nodes[0].size--;
+    for (uint32_t i = behind; i < doc->count; i++) {
+        weir_json_node_t n = nodes[i];
+        n.start -= bytes;
+        n.end -= bytes;
+        n.next -= gone;
+        nodes[i - gone] = n;
+    }
+    doc->count -= gone;
+}
+
+weir_status_t weir_item_cut_member(weir_sink_t *sink, weir_item_t *item, uint32_t value)
+{
+    /* Data of one line lies in raw: then the frame around it stays as well. */
+    bool framed =
+        (uintptr_t)item->data.data >= (uintptr_t)item->raw.data &&
+        (uintptr_t)item->data.data + item->data.len <= (uintptr_t)item->raw.data + item->raw.len;
+    weir_str_t text = framed ? item->raw : item->data;
+    size_t shift = framed ? (size_t)(item->data.data - item->raw.data) : 0;
+    size_t start;
+    size_t end;
+
+    member_span(&item->doc, value, &start, &end);
+    size_t bytes = end - start;
+    char *copy = weir_arena_alloc(weir_sink_arena(sink), text.len);
+    if (copy == NULL) {
+        return WEIR_ERR_NOMEM;
+    }
+    memcpy(copy, text.data, shift + start);
+    memcpy(copy + shift + start, text.data + shift + end, text.len - shift - end);
+    /* The name may lie in raw. */
+    if (framed && item->name.len > 0 && (uintptr_t)item->name.data >= (uintptr_t)text.data &&
+        (uintptr_t)item->name.data < (uintptr_t)text.data + shift) {
+        item->name.data = copy + (item->name.data - text.data);
+    }
+    item->raw = weir_str(framed ? copy : NULL, framed ? text.len - bytes : 0);
+    item->data = weir_str(copy + shift, item->data.len - bytes);
+    cut_nodes(&item->doc, value, (uint32_t)bytes);
+    item->doc.text = item->data.data;
+    item->doc.len = item->data.len;
+    item->found = false;
+    return WEIR_OK;
+}

@@ -67,79 +67,6 @@ void weir_usage_tools(weir_usage_t *usage, const weir_json_doc_t *doc, uint32_t 
     }
 }
 
-/* The text between a string's quotes; empty for other values. */
-static weir_str_t text_of(const weir_json_doc_t *doc, uint32_t node)
-{
-    if (node == WEIR_JSON_NONE || weir_json_type(doc, node) != WEIR_JSON_STRING) {
-        return weir_str(NULL, 0);
-    }
-    weir_str_t raw = weir_json_raw(doc, node);
-    return weir_str(raw.data + 1, raw.len - 2);
-}
-
-static bool is_true(const weir_json_doc_t *doc, uint32_t node)
-{
-    return node != WEIR_JSON_NONE && weir_json_type(doc, node) == WEIR_JSON_TRUE;
-}
-
-/* The members of an event's object that are read, found in one walk. */
-typedef struct {
-    uint32_t id, model, choices, usage, error, type, message, delta, response, content_block;
-    uint32_t tool_usage, status, background, incomplete_details, object, other;
-} members_t;
-
-static uint32_t *member_of(members_t *m, weir_str_t key)
-{
-#define KEY(name)                                          \
-    if (memcmp(key.data, #name, sizeof(#name) - 1) == 0) { \
-        return &m->name;                                   \
-    }
-    switch (key.len) {
-    case 2:
-        KEY(id)
-        break;
-    case 4:
-        KEY(type)
-        break;
-    case 5:
-        KEY(model) KEY(delta) KEY(usage) KEY(error) break;
-    case 6:
-        KEY(object) KEY(status) break;
-    case 7:
-        KEY(choices) KEY(message) break;
-    case 8:
-        KEY(response)
-        break;
-    case 10:
-        KEY(tool_usage) KEY(background) break;
-    case 13:
-        KEY(content_block)
-        break;
-    case 18:
-        KEY(incomplete_details)
-        break;
-    default:
-        break;
-    }
-#undef KEY
-    return &m->other;
-}
-
-static void find_members(const weir_json_doc_t *doc, uint32_t object, members_t *m)
-{
-    memset(m, 0xff, sizeof(*m)); /* WEIR_JSON_NONE */
-    if (object == WEIR_JSON_NONE || weir_json_type(doc, object) != WEIR_JSON_OBJECT) {
-        return;
-    }
-    for (uint32_t i = doc->nodes[object].size, at = object + 1; i > 0; i--) {
-        uint32_t *member = member_of(m, text_of(doc, at));
-        if (*member == WEIR_JSON_NONE) {
-            *member = at + 1;
-        }
-        at = doc->nodes[at + 1].next;
-    }
-}
-
 static void count_piece(weir_usage_t *usage, weir_str_t text)
 {
     usage->content_deltas++;
@@ -173,8 +100,9 @@ static void read_tool_calls(weir_usage_t *usage, const weir_json_doc_t *doc, uin
     }
     for (uint32_t i = doc->nodes[calls].size, at = calls + 1; i > 0; i--) {
         uint32_t function = weir_json_get(doc, at, "function");
-        weir_text_count(&usage->text, text_of(doc, weir_json_get(doc, function, "name")));
-        weir_text_count(&usage->text, text_of(doc, weir_json_get(doc, function, "arguments")));
+        weir_text_count(&usage->text, weir_members_text(doc, weir_json_get(doc, function, "name")));
+        weir_text_count(&usage->text,
+                        weir_members_text(doc, weir_json_get(doc, function, "arguments")));
         at = doc->nodes[at].next;
     }
 }
@@ -196,10 +124,10 @@ static void read_choice_members(weir_usage_t *usage, const weir_json_doc_t *doc,
         return;
     }
     for (uint32_t i = doc->nodes[object].size, at = object + 1; i > 0; i--) {
-        weir_str_t key = text_of(doc, at);
+        weir_str_t key = weir_members_text(doc, at);
         uint32_t value = at + 1;
         if (is_text_key(key) && weir_json_type(doc, value) == WEIR_JSON_STRING) {
-            weir_str_t text = text_of(doc, value);
+            weir_str_t text = weir_members_text(doc, value);
             c->text = true;
             c->nonempty = c->nonempty || text.len > 0;
             weir_text_count(&usage->text, text);
@@ -229,7 +157,7 @@ static void read_choice(weir_usage_t *usage, const weir_json_doc_t *doc, uint32_
     if (c.delta != WEIR_JSON_NONE) {
         read_choice_members(usage, doc, c.delta, &c);
     }
-    weir_str_t finish = text_of(doc, c.finish);
+    weir_str_t finish = weir_members_text(doc, c.finish);
     bool finished = c.finish != WEIR_JSON_NONE && weir_json_type(doc, c.finish) != WEIR_JSON_NULL;
     weir_usage_finish(usage, weir_finish_of(finish));
     if (c.nonempty || c.calls || (c.text && !c.role && !finished)) {
@@ -252,7 +180,7 @@ static void read_choices(weir_usage_t *usage, const weir_json_doc_t *doc, uint32
 /* --- Anthropic and Responses events --- */
 
 static weir_status_t read_names(weir_usage_reader_t *reader, const weir_json_doc_t *doc,
-                                const members_t *m)
+                                const weir_members_t *m)
 {
     weir_usage_t *u = &reader->usage;
     weir_status_t rc = weir_usage_keep(reader, doc, m->model, WEIR_USAGE_MAX_MODEL, &u->model);
@@ -269,7 +197,7 @@ static void read_usage(weir_usage_t *u, const weir_json_doc_t *doc, uint32_t usa
 }
 
 static void read_message_event(weir_usage_t *u, const weir_json_doc_t *doc, weir_str_t type,
-                               const members_t *m)
+                               const weir_members_t *m)
 {
     static const char *const texts[] = {"text", "partial_json", "thinking"};
 
@@ -277,41 +205,42 @@ static void read_message_event(weir_usage_t *u, const weir_json_doc_t *doc, weir
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
             uint32_t text = weir_json_get(doc, m->delta, texts[i]);
             if (text != WEIR_JSON_NONE && weir_json_type(doc, text) == WEIR_JSON_STRING) {
-                count_piece(u, text_of(doc, text));
+                count_piece(u, weir_members_text(doc, text));
             }
         }
     } else if (weir_str_is(type, "message_delta")) {
         weir_usage_finish(
-            u, weir_finish_of(text_of(doc, weir_json_get(doc, m->delta, "stop_reason"))));
+            u, weir_finish_of(weir_members_text(doc, weir_json_get(doc, m->delta, "stop_reason"))));
     } else if (weir_str_is(type, "message_stop")) {
         u->done = true;
     }
 }
 
 static weir_status_t read_response_event(weir_usage_reader_t *reader, const weir_json_doc_t *doc,
-                                         weir_str_t type, const members_t *m)
+                                         weir_str_t type, const weir_members_t *m)
 {
     weir_usage_t *u = &reader->usage;
-    members_t r;
+    weir_members_t r;
 
     if (type.len > 6 && memcmp(type.data + type.len - 6, ".delta", 6) == 0) {
         if (m->delta != WEIR_JSON_NONE && weir_json_type(doc, m->delta) == WEIR_JSON_STRING &&
             memmem(type.data, type.len, "audio.", 6) == NULL) {
-            count_piece(u, text_of(doc, m->delta));
+            count_piece(u, weir_members_text(doc, m->delta));
         }
         return WEIR_OK;
     }
     if (m->response == WEIR_JSON_NONE) {
         return WEIR_OK;
     }
-    find_members(doc, m->response, &r);
+    weir_members_find(doc, m->response, &r);
     read_usage(u, doc, r.usage);
-    u->background = u->background || is_true(doc, r.background);
+    u->background = u->background || weir_members_is(doc, r.background, WEIR_JSON_TRUE);
     if (weir_str_is(type, "response.completed") || weir_str_is(type, "response.incomplete") ||
         weir_str_is(type, "response.failed") || weir_str_is(type, "response.cancelled")) {
         uint32_t reason = weir_json_get(doc, r.incomplete_details, "reason");
-        weir_str_t name = text_of(doc, reason);
-        weir_usage_finish(u, weir_finish_of(name.len > 0 ? name : text_of(doc, r.status)));
+        weir_str_t name = weir_members_text(doc, reason);
+        weir_usage_finish(u,
+                          weir_finish_of(name.len > 0 ? name : weir_members_text(doc, r.status)));
         u->done = true;
         u->error = u->error || weir_str_is(type, "response.failed");
         weir_usage_tools(u, doc, r.tool_usage);
@@ -319,47 +248,40 @@ static weir_status_t read_response_event(weir_usage_reader_t *reader, const weir
     return read_names(reader, doc, &r);
 }
 
-weir_status_t weir_usage_read_event(weir_usage_reader_t *reader, weir_str_t data,
-                                    const weir_json_doc_t *doc)
+weir_status_t weir_usage_read_event(weir_usage_reader_t *reader, const weir_json_doc_t *doc,
+                                    const weir_members_t *m)
 {
     weir_usage_t *u = &reader->usage;
     weir_status_t rc;
-    members_t m;
 
-    if (weir_str_is(data, "[DONE]")) {
-        u->done = true;
-        return WEIR_OK;
-    }
-    if (doc == NULL || weir_json_type(doc, 0) != WEIR_JSON_OBJECT) {
+    if (doc == NULL || !weir_members_is(doc, 0, WEIR_JSON_OBJECT)) {
         u->skipped++;
         return WEIR_OK;
     }
-    find_members(doc, 0, &m);
-    weir_str_t type = text_of(doc, m.type);
-    if ((m.error != WEIR_JSON_NONE && weir_json_type(doc, m.error) != WEIR_JSON_NULL) ||
-        weir_str_is(type, "error")) {
+    weir_str_t type = weir_members_text(doc, m->type);
+    if (weir_members_set(doc, m->error) || weir_str_is(type, "error")) {
         u->error = true;
         weir_usage_finish(u, WEIR_FINISH_ERROR);
     }
     if (type.len > 9 && memcmp(type.data, "response.", 9) == 0) {
-        return read_response_event(reader, doc, type, &m);
+        return read_response_event(reader, doc, type, m);
     }
-    if (m.choices != WEIR_JSON_NONE) {
-        read_choices(u, doc, m.choices);
+    if (m->choices != WEIR_JSON_NONE) {
+        read_choices(u, doc, m->choices);
     } else if (type.len > 0) {
-        read_message_event(u, doc, type, &m);
+        read_message_event(u, doc, type, m);
     }
-    if (m.message != WEIR_JSON_NONE && weir_str_is(type, "message_start")) {
-        members_t message;
-        find_members(doc, m.message, &message);
+    if (m->message != WEIR_JSON_NONE && weir_str_is(type, "message_start")) {
+        weir_members_t message;
+        weir_members_find(doc, m->message, &message);
         read_usage(u, doc, message.usage);
         rc = read_names(reader, doc, &message);
         if (rc != WEIR_OK) {
             return rc;
         }
     }
-    read_usage(u, doc, m.usage);
-    return read_names(reader, doc, &m);
+    read_usage(u, doc, m->usage);
+    return read_names(reader, doc, m);
 }
 
 /* --- the filter --- */
@@ -374,7 +296,8 @@ static weir_status_t feed(void *self, weir_item_t *item, weir_sink_t *sink)
         return weir_sink_pass(sink, item);
     }
     if (item->kind == WEIR_ITEM_EVENT) {
-        rc = weir_usage_read_event(reader, item->data, weir_item_json(sink, item));
+        const weir_json_doc_t *doc = weir_item_json(sink, item);
+        rc = weir_usage_read_event(reader, doc, doc == NULL ? NULL : weir_item_members(item));
     } else if (item->kind == WEIR_ITEM_DONE) {
         reader->usage.done = true;
     } else if (item->kind == WEIR_ITEM_OVERSIZED) {

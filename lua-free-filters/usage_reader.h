@@ -36,9 +36,9 @@ struct weir_usage_reader {
     weir_usage_document_t document;
 };
 
-/* An event's data as scanned JSON (NULL: it is none), or [DONE]. */
-weir_status_t weir_usage_read_event(weir_usage_reader_t *reader, weir_str_t data,
-                                    const weir_json_doc_t *doc);
+/* An event's data as scanned JSON (NULL: it is none) and the members of its root. */
+weir_status_t weir_usage_read_event(weir_usage_reader_t *reader, const weir_json_doc_t *doc,
+                                    const weir_members_t *m);
 
 /* Members that streamed events and whole documents share. */
 weir_status_t weir_usage_keep(weir_usage_reader_t *reader, const weir_json_doc_t *doc,

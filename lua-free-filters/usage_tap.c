@@ -44,6 +44,7 @@ static weir_status_t on_event(void *ctx, const weir_sse_event_t *event)
 {
     weir_usage_tap_t *tap = ctx;
     weir_json_doc_t doc;
+    weir_members_t members;
     weir_status_t rc;
 
     if (event->kind == WEIR_SSE_OVERSIZED) {
@@ -53,13 +54,18 @@ static weir_status_t on_event(void *ctx, const weir_sse_event_t *event)
         return WEIR_OK;
     }
     if (weir_str_is(event->data, "[DONE]")) {
-        return weir_usage_read_event(tap->reader, event->data, NULL);
+        tap->reader->usage.done = true;
+        return WEIR_OK;
     }
     rc = scan(tap, event->data, &doc);
     if (rc == WEIR_ERR_NOMEM) {
         return rc;
     }
-    return weir_usage_read_event(tap->reader, event->data, rc == WEIR_OK ? &doc : NULL);
+    if (rc != WEIR_OK) {
+        return weir_usage_read_event(tap->reader, NULL, NULL);
+    }
+    weir_members_find(&doc, 0, &members);
+    return weir_usage_read_event(tap->reader, &doc, &members);
 }
 
 weir_status_t weir_usage_tap_open(weir_arena_t *arena, weir_tap_kind_t kind, size_t max_event,

@@ -117,7 +117,7 @@ weir_finish_t weir_finish_of(weir_str_t name)
         {"error", WEIR_FINISH_ERROR},
     };
 
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+    for (size_t i = 0; name.len > 0 && i < ARRAY_LEN(names); i++) {
         if (weir_str_is(name, names[i].name)) {
             return names[i].finish;
         }

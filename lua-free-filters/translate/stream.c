@@ -1,0 +1,99 @@
+/* What the translators of streams share. */
+#include "lua-free-filters/translate/stream.h"
+
+void weir_balance_feed(weir_balance_t *b, weir_str_t text)
+{
+    for (size_t i = 0; i < text.len && !b->complete; i++) {
+        char c = text.data[i];
+        if (b->in_string) {
+            bool ends = c == '"' && !b->escaped;
+            b->escaped = c == '\\' && !b->escaped;
+            b->in_string = !ends;
+        } else if (c == '"') {
+            b->in_string = true;
+        } else if (c == '{' || c == '[') {
+            b->depth++;
+            b->begun = true;
+        } else if ((c == '}' || c == ']') && b->depth > 0) {
+            b->depth--;
+            b->complete = b->depth == 0;
+        }
+    }
+}
+
+weir_status_t weir_emit(weir_sink_t *sink, const char *name, const weir_buf_t *data)
+{
+    if (data->failed) {
+        return WEIR_ERR_NOMEM;
+    }
+    return weir_sink_event(sink, weir_str(name, strlen(name)), weir_str(data->data, data->len));
+}
+
+weir_status_t weir_feed_document(weir_translation_t *tr, weir_item_t *item, weir_sink_t *sink)
+{
+    weir_error_t err;
+    weir_buf_t out;
+    const weir_json_doc_t *doc = weir_item_json(sink, item);
+    weir_buf_init(&out, weir_sink_arena(sink));
+    weir_status_t s = doc == NULL ? WEIR_ERR_INVALID : weir_translate_answer(tr, doc, &out, &err);
+    if (s == WEIR_ERR_NOMEM) {
+        return s;
+    }
+    if (s != WEIR_OK) {
+        weir_stop_with(sink, "the upstream's answer could not be understood");
+        return WEIR_OK;
+    }
+    weir_item_replace(item, weir_str(out.data, out.len));
+    return weir_sink_pass(sink, item);
+}
+
+weir_status_t weir_feed_common(weir_translation_t *tr, weir_item_t *item, weir_sink_t *sink,
+                               const weir_json_doc_t **doc)
+{
+    uint32_t error;
+    *doc = NULL;
+    switch (item->kind) {
+    case WEIR_ITEM_COMMENT:
+        return weir_sink_pass(sink, item);
+    case WEIR_ITEM_DOCUMENT:
+        return weir_feed_document(tr, item, sink);
+    case WEIR_ITEM_OVERSIZED:
+        weir_stop_with(sink, "an event of the upstream is too large");
+        return WEIR_OK;
+    case WEIR_ITEM_DONE:
+        return WEIR_OK;
+    case WEIR_ITEM_EVENT:
+        break;
+    }
+    const weir_json_doc_t *event = weir_item_json(sink, item);
+    if (event == NULL || !weir_is(event, 0, WEIR_JSON_OBJECT)) {
+        weir_stop_with(sink, "the upstream sent an event that is no JSON object");
+        return WEIR_OK;
+    }
+    if (weir_is_error(event, &error)) {
+        return weir_stop_with_error(tr, event, error, sink);
+    }
+    *doc = event;
+    return WEIR_OK;
+}
+
+weir_tctx_t weir_event_context(weir_translation_t *tr, const weir_json_doc_t *doc,
+                               weir_sink_t *sink, weir_buf_t *out)
+{
+    weir_buf_init(out, weir_sink_arena(sink));
+    return (weir_tctx_t){tr, doc, weir_sink_arena(sink), out, NULL};
+}
+
+weir_call_delta_t weir_read_call_delta(const weir_json_doc_t *doc, uint32_t call, uint32_t at)
+{
+    weir_call_delta_t delta = {.index = at};
+    uint32_t function = weir_member(doc, call, "function");
+    uint32_t id = weir_member(doc, call, "id");
+    uint32_t name = weir_member(doc, function, "name");
+    uint32_t arguments = weir_member(doc, function, "arguments");
+    weir_json_int64(doc, weir_member(doc, call, "index"), &delta.index);
+    delta.id = weir_has_text(doc, id) ? id : WEIR_JSON_NONE;
+    delta.name = weir_has_text(doc, name) ? name : WEIR_JSON_NONE;
+    delta.arguments = weir_has_text(doc, arguments) ? arguments : WEIR_JSON_NONE;
+    return delta;
+}

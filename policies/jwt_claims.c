@@ -2,7 +2,6 @@
 #include "policies/jwt_claims.h"
 #include "policies/jwt.h"
 
-#include <math.h>
 #include <strings.h>
 
 #define MAX_TIME      INT64_C(253402300799) /* the end of the year 9999 */
@@ -68,7 +67,7 @@ static bool read_time(const weir_json_doc_t *doc, uint32_t node, int64_t *out)
     if (!weir_json_double(doc, node, &value) || !(value >= 0) || value > (double)MAX_TIME) {
         return false;
     }
-    *out = (int64_t)floor(value);
+    *out = (int64_t)value;
     return true;
 }
 

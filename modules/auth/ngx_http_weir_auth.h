@@ -107,6 +107,9 @@ typedef struct {
     ngx_queue_t                    sources;
     ngx_event_t                    tick;
     ngx_uint_t                     ticks;
+
+    /* all changes up to now could be read */
+    ngx_uint_t                     known;
 } ngx_http_weir_auth_main_conf_t;
 
 

@@ -168,6 +168,13 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_auth_failed =
                           "the request was not forwarded.",
                           "internal_error");
 
+static const ngx_http_weir_refusal_t  ngx_http_weir_auth_unknown =
+    ngx_http_weir_refusal(NGX_HTTP_SERVICE_UNAVAILABLE, "server_error",
+                          "identity_unavailable",
+                          "The gateway cannot read who may use it at the "
+                          "moment. Try again.",
+                          "journal_unreadable");
+
 
 ngx_int_t
 ngx_http_weir_auth_admit(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
@@ -181,6 +188,11 @@ ngx_http_weir_auth_admit(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     const ngx_http_weir_refusal_t  *why;
 
     ngx_http_weir_auth_follow(wamcf);
+
+    if (!wamcf->known) {
+        ctx->refusal = &ngx_http_weir_auth_unknown;
+        return NGX_ABORT;
+    }
 
     actx = ngx_http_weir_auth_ctx(r, ctx, wamcf);
     if (actx == NULL) {

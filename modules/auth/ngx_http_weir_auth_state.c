@@ -72,7 +72,6 @@ ngx_http_weir_auth_load(ngx_conf_t *cf, ngx_http_weir_auth_main_conf_t *wamcf)
     weir_journal_t  *journal;
 
     journal = NULL;
-    rc = WEIR_OK;
 
     wamcf->paths.tenants = (char *) wamcf->files[NGX_HTTP_WEIR_TENANTS].data;
     wamcf->paths.policies = (char *) wamcf->files[NGX_HTTP_WEIR_POLICIES].data;
@@ -80,17 +79,16 @@ ngx_http_weir_auth_load(ngx_conf_t *cf, ngx_http_weir_auth_main_conf_t *wamcf)
     wamcf->paths.routes = (char *) wamcf->files[NGX_HTTP_WEIR_ROUTES].data;
     wamcf->paths.prices = (char *) wamcf->files[NGX_HTTP_WEIR_PRICES].data;
 
-    if (wamcf->journal_file.len) {
+    rc = weir_registry_reload(&wamcf->state, &wamcf->paths, NULL, ngx_time(),
+                              &err);
+
+    /* opening it checks it; the workers add it to the documents themselves */
+
+    if (rc == WEIR_OK && wamcf->journal_file.len) {
         rc = weir_journal_open((char *) wamcf->journal_file.data, 0, &journal,
                                &err);
+        weir_journal_close(journal);
     }
-
-    if (rc == WEIR_OK) {
-        rc = weir_registry_reload(&wamcf->state, &wamcf->paths, journal,
-                                  ngx_time(), &err);
-    }
-
-    weir_journal_close(journal);
 
     if (rc == WEIR_OK) {
         return NGX_OK;
@@ -282,8 +280,6 @@ ngx_int_t
 ngx_http_weir_auth_start(ngx_cycle_t *cycle,
     ngx_http_weir_auth_main_conf_t *wamcf)
 {
-    weir_error_t  err;
-
     wamcf->pid = ngx_pid;
     wamcf->hasher = weir_key_hasher_new();
 
@@ -305,25 +301,14 @@ ngx_http_weir_auth_start(ngx_cycle_t *cycle,
 
     ngx_http_weir_auth_sync_sources(wamcf);
 
+    wamcf->known = 1;
+
     if (wamcf->journal_file.len == 0) {
         return NGX_OK;
     }
 
-    /* each process needs a file description of its own */
-
-    if (weir_journal_open((char *) wamcf->journal_file.data, 0,
-                          &wamcf->journal, &err)
-        != WEIR_OK)
-    {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                      "changes made at run time are not seen: %s",
-                      err.message);
-        ngx_http_weir_auth_tell(wamcf, err.message);
-
-    } else {
-        wamcf->changes = wamcf->sh->changes;
-        ngx_http_weir_auth_read_journal(wamcf);
-    }
+    wamcf->changes = wamcf->sh->changes;
+    ngx_http_weir_auth_read_journal(wamcf);
 
     wamcf->tick.handler = ngx_http_weir_auth_tick;
     wamcf->tick.data = wamcf;
@@ -371,9 +356,9 @@ ngx_http_weir_auth_tick(ngx_event_t *ev)
 
     /* the operator's command writes the journal too, and raises nothing */
 
-    if (++wamcf->ticks % 4 == 0
-        && wamcf->journal
-        && weir_journal_changed(wamcf->journal))
+    if (!wamcf->known
+        || (++wamcf->ticks % 4 == 0
+            && weir_journal_changed(wamcf->journal)))
     {
         ngx_http_weir_auth_read_journal(wamcf);
     }
@@ -401,31 +386,57 @@ ngx_http_weir_auth_follow(ngx_http_weir_auth_main_conf_t *wamcf)
 
         wamcf->changes = changes;
 
-        if (wamcf->journal) {
+        if (wamcf->journal_file.len) {
             ngx_http_weir_auth_read_journal(wamcf);
         }
     }
 }
 
 
+/*
+ * Nobody is admitted while changes are known to be there and cannot be read:
+ * one may be a revocation.  Each tick tries again.
+ */
+
 static void
 ngx_http_weir_auth_read_journal(ngx_http_weir_auth_main_conf_t *wamcf)
 {
     size_t            orphans;
     weir_error_t      err;
+    weir_status_t     rc;
     weir_registry_t  *next;
 
+    rc = WEIR_OK;
     orphans = 0;
 
-    if (weir_registry_follow(wamcf->state.current, wamcf->journal, &next,
-                             &orphans, &err)
-        != WEIR_OK)
-    {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "changes made at run time are not seen: %s",
-                      err.message);
+    /* each process has a file description of its own */
+
+    if (wamcf->journal == NULL) {
+        rc = weir_journal_open((char *) wamcf->journal_file.data, 0,
+                               &wamcf->journal, &err);
+    }
+
+    if (rc == WEIR_OK) {
+        rc = weir_registry_follow(wamcf->state.current, wamcf->journal, &next,
+                                  &orphans, &err);
+    }
+
+    if (rc != WEIR_OK) {
+
+        if (wamcf->known || wamcf->ticks % 40 == 0) {
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                          "nobody is admitted, changes made at run time "
+                          "cannot be read: %s", err.message);
+        }
+
+        wamcf->known = 0;
         ngx_http_weir_auth_tell(wamcf, err.message);
         return;
+    }
+
+    if (!wamcf->known) {
+        wamcf->known = 1;
+        ngx_http_weir_auth_tell(wamcf, NULL);
     }
 
     if (orphans) {
@@ -490,6 +501,7 @@ ngx_http_weir_auth_read_again(ngx_http_weir_auth_main_conf_t *wamcf,
 
     weir_journal_close(wamcf->journal);
     wamcf->journal = journal;
+    wamcf->known = 1;
 
     ngx_http_weir_auth_changed(wamcf);
 
@@ -580,7 +592,7 @@ ngx_http_weir_auth_begin(const weir_change_t *change, weir_error_t *err)
 
     wamcf = ngx_http_weir_auth_conf();
 
-    if (wamcf->journal == NULL) {
+    if (wamcf->journal_file.len == 0) {
         return weir_error_at(err, WEIR_ERR_STATE, NULL, "no_journal",
                              "nothing can be changed at run time: set "
                              "\"weir_journal\" to the path of a file that "
@@ -594,6 +606,14 @@ ngx_http_weir_auth_begin(const weir_change_t *change, weir_error_t *err)
 
     ngx_http_weir_auth_follow(wamcf);
     ngx_http_weir_auth_read_journal(wamcf);
+
+    if (!wamcf->known) {
+        ngx_http_weir_auth_unlock(wamcf);
+        return weir_error_at(err, WEIR_ERR_IO, NULL, "journal_unreadable",
+                             "the journal \"%s\" cannot be read: see the "
+                             "error log",
+                             (char *) wamcf->journal_file.data);
+    }
 
     rc = weir_registry_apply(wamcf->state.current, change, &next, err);
 

@@ -30,6 +30,8 @@ static const char *source_name(weir_usage_source_t source)
         return "reported";
     case WEIR_USAGE_COUNTED:
         return "counted";
+    case WEIR_USAGE_ESTIMATED:
+        return "estimated";
     case WEIR_USAGE_NONE:
         break;
     }

@@ -10,7 +10,8 @@
 typedef enum {
     WEIR_USAGE_NONE,     /* the answer carried no tokens (an error, or not a model call) */
     WEIR_USAGE_REPORTED, /* the upstream's own final usage object */
-    WEIR_USAGE_COUNTED   /* counted from the stream because it ended before its usage came */
+    WEIR_USAGE_COUNTED,  /* counted from the stream because it ended before its usage came */
+    WEIR_USAGE_ESTIMATED /* from the bytes of text: the upstream told nothing */
 } weir_usage_source_t;
 
 typedef struct {

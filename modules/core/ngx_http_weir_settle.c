@@ -196,8 +196,11 @@ ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx)
         break;
 
     case NGX_HTTP_WEIR_USAGE_COUNTED:
-    case NGX_HTTP_WEIR_USAGE_ESTIMATED:
         row.source = WEIR_USAGE_COUNTED;
+        break;
+
+    case NGX_HTTP_WEIR_USAGE_ESTIMATED:
+        row.source = WEIR_USAGE_ESTIMATED;
         break;
 
     default:

@@ -31,6 +31,7 @@ MORE = """
     server {
         listen 127.0.0.1:@port2@;
         weir on;
+        weir_pass_through all;
         root @dir@;
 
         location /satisfy/ { satisfy any; allow all; proxy_pass http://engine; }
@@ -75,8 +76,8 @@ MORE = """
         listen 127.0.0.1:@port3@;
         root @dir@;
 
-        location /governed/ { weir on; proxy_pass http://engine; }
-        location @governed { weir on; proxy_pass http://engine; }
+        location /governed/ { weir on; weir_pass_through all; proxy_pass http://engine; }
+        location @governed { weir on; weir_pass_through all; proxy_pass http://engine; }
 
         location = /ssi.html { ssi on; }
         location /mirror/ { mirror /governed/mirrored; return 200 "mirrored"; }
@@ -98,6 +99,7 @@ MORE = """
     server {
         listen 127.0.0.1:@port4@ http2;
         weir on;
+        weir_pass_through all;
         location / { proxy_pass http://engine; include @root@/config/weir-proxy.conf; }
 """
 
@@ -332,10 +334,10 @@ is_(len(up.requests) - before, 1, "of two pipelined requests only the one with a
 ok(got.count(b"HTTP/1.1 200") == 1 and got.count(b"HTTP/1.1 401") == 1,
    "the other one is answered with 401")
 before = len(up.requests)
-got = hostile(lines("POST /v1/chat/completions HTTP/1.1", host, good,
+got = hostile(lines("POST /v1/audio/speech HTTP/1.1", host, good,
                     "Content-Length: %d" % len(smuggled), body=smuggled)
               + lines("GET /x HTTP/1.1", host, "Connection: close"), half_close=False)
-is_([r.path for r in up.requests[before:]], ["/v1/chat/completions"],
+is_([r.path for r in up.requests[before:]], ["/v1/audio/speech"],
     "a request inside a body is a body")
 is_(up.requests[-1].body, smuggled, "and arrives as it was sent")
 

@@ -40,6 +40,7 @@ typedef enum {
     NGX_HTTP_WEIR_ENGINE_DETOKENIZE,
     NGX_HTTP_WEIR_ENGINE_HEALTH,
     NGX_HTTP_WEIR_ENGINE_METRICS,
+    NGX_HTTP_WEIR_ENGINE_USAGE,
     NGX_HTTP_WEIR_ENGINE_OTHER,
     NGX_HTTP_WEIR_ENGINE_ROUTES
 } ngx_http_weir_engine_route_e;
@@ -66,6 +67,21 @@ typedef struct {
 } ngx_http_weir_engine_metrics_t;
 
 
+/* what a request has used that has ended or is being cancelled */
+
+typedef struct {
+    uint64_t                        number;      /* counts requests, from 1 */
+    uint64_t                        scope;
+    uint64_t                        prompt_tokens;
+    uint64_t                        cached_tokens;
+    uint64_t                        completion_tokens;
+    uint32_t                        open;        /* choices still to end */
+    uint32_t                        asked;
+    size_t                          len;
+    u_char                          id[128];
+} ngx_http_weir_engine_spent_t;
+
+
 typedef struct {
     ngx_str_t                       path;
     ngx_str_t                       id;
@@ -88,6 +104,12 @@ typedef struct {
     ngx_queue_t                     touched;     /* of contexts */
     u_char                          fingerprint[24];
     ngx_http_weir_engine_metrics_t  metrics;
+    ngx_http_weir_engine_spent_t   *spent;       /* a ring */
+    uint64_t                        nspent;
+    ngx_queue_t                     live;        /* of contexts */
+    ngx_queue_t                     orphans;
+    ngx_queue_t                     askers;
+    ngx_event_t                     told;
     uint64_t                        seen_errors;
     time_t                          last_error;
 } ngx_http_weir_engine_main_conf_t;
@@ -108,12 +130,15 @@ typedef struct {
     uint64_t                        id;
     uint32_t                        prompt;
     uint32_t                        open;        /* choices not finished */
+    uint32_t                        cached;      /* tokens of the prompt */
+    unsigned                        begun:1;
     ngx_http_weir_engine_ctx_t     *ctx;
 } ngx_http_weir_engine_gen_t;
 
 
 struct ngx_http_weir_engine_ctx_s {
     ngx_queue_t                        touched;  /* must be first */
+    ngx_queue_t                        live;     /* while generating */
     ngx_http_weir_engine_main_conf_t  *wmcf;
     ngx_http_request_t                *request;
     ngx_http_weir_engine_route_e       route;
@@ -196,6 +221,21 @@ void ngx_http_weir_engine_generate(ngx_http_request_t *r,
 void ngx_http_weir_engine_deliver(ngx_http_weir_engine_gen_t *gen,
     const weir_event_t *event);
 void ngx_http_weir_engine_advance(ngx_http_weir_engine_ctx_t *ctx);
+
+
+uint64_t ngx_http_weir_engine_scope(ngx_http_request_t *r);
+
+
+/* ngx_http_weir_engine_usage.c: what requests have used */
+
+ngx_int_t ngx_http_weir_engine_usage_init(ngx_cycle_t *cycle,
+    ngx_http_weir_engine_main_conf_t *wmcf);
+void ngx_http_weir_engine_usage_free(ngx_http_weir_engine_main_conf_t *wmcf);
+void ngx_http_weir_engine_remember(ngx_http_weir_engine_ctx_t *ctx);
+void ngx_http_weir_engine_orphan_event(ngx_http_weir_engine_main_conf_t *wmcf,
+    const weir_event_t *event);
+ngx_int_t ngx_http_weir_engine_usage(ngx_http_request_t *r,
+    ngx_http_weir_engine_ctx_t *ctx, ngx_str_t *id);
 
 
 /* ngx_http_weir_engine_output.c: bytes to the client, and a client that goes */

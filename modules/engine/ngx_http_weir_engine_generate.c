@@ -21,7 +21,6 @@ static ngx_int_t ngx_http_weir_engine_prepare(ngx_http_request_t *r,
     ngx_http_weir_engine_ctx_t *ctx, weir_str_t body);
 static weir_status_t ngx_http_weir_engine_open_answer(
     ngx_http_weir_engine_ctx_t *ctx);
-static uint64_t ngx_http_weir_engine_scope(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_engine_submit(ngx_http_weir_engine_ctx_t *ctx);
 static void ngx_http_weir_engine_cancel(ngx_http_weir_engine_ctx_t *ctx);
 static void ngx_http_weir_engine_cleanup(void *data);
@@ -62,6 +61,7 @@ ngx_http_weir_engine_generate(ngx_http_request_t *r,
     cln->data = ctx;
 
     ctx->generating = 1;
+    ngx_queue_insert_tail(&ctx->wmcf->live, &ctx->live);
 
     if (ngx_http_weir_engine_submit(ctx) != NGX_OK) {
         ctx->done = 1;
@@ -178,7 +178,7 @@ ngx_http_weir_engine_open_answer(ngx_http_weir_engine_ctx_t *ctx)
 
 /* prefixes are shared only among requests of one scope; none is scope 0 */
 
-static uint64_t
+uint64_t
 ngx_http_weir_engine_scope(ngx_http_request_t *r)
 {
     u_char      digest[16];
@@ -291,6 +291,9 @@ ngx_http_weir_engine_cleanup(void *data)
         ctx->wmcf->metrics.disconnects++;
     }
 
+    ngx_queue_remove(&ctx->live);
+
+    ngx_http_weir_engine_remember(ctx);
     ngx_http_weir_engine_cancel(ctx);
 }
 
@@ -320,6 +323,11 @@ ngx_http_weir_engine_deliver(ngx_http_weir_engine_gen_t *gen,
     wmcf = ctx->wmcf;
 
     ctx->started = 1;
+
+    if (event->type == WEIR_EVENT_STARTED) {
+        gen->begun = 1;
+        gen->cached = event->cached_tokens;
+    }
 
     if (event->choice < ctx->req.generate.n) {
         ngx_http_weir_engine_measure(ctx,

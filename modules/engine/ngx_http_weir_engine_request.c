@@ -20,6 +20,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_weir_engine_route(ngx_http_request_t *r,
     ngx_http_weir_engine_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_engine_under(ngx_http_request_t *r,
+    ngx_http_weir_engine_path_t *path);
 static ngx_int_t ngx_http_weir_engine_request_id(ngx_http_request_t *r,
     ngx_http_weir_engine_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_engine_check_type(ngx_http_request_t *r);
@@ -69,10 +71,19 @@ static ngx_http_weir_engine_path_t  ngx_http_weir_engine_model_path =
       ngx_string("GET, HEAD"), NGX_HTTP_WEIR_ENGINE_MODEL };
 
 
+/* of a gateway, about requests that it has cancelled */
+
+static ngx_http_weir_engine_path_t  ngx_http_weir_engine_usage_path =
+
+    { ngx_string("/usage/"), NGX_HTTP_GET, ngx_string("GET"),
+      NGX_HTTP_WEIR_ENGINE_USAGE };
+
+
 ngx_int_t
 ngx_http_weir_engine_handler(ngx_http_request_t *r)
 {
     ngx_int_t                    rc;
+    ngx_str_t                   *prefix, id;
     ngx_pool_cleanup_t          *cln;
     ngx_http_weir_engine_ctx_t  *ctx;
 
@@ -117,12 +128,22 @@ ngx_http_weir_engine_handler(ngx_http_request_t *r)
     if (ctx->route == NGX_HTTP_WEIR_ENGINE_MODELS
         || ctx->route == NGX_HTTP_WEIR_ENGINE_MODEL
         || ctx->route == NGX_HTTP_WEIR_ENGINE_HEALTH
-        || ctx->route == NGX_HTTP_WEIR_ENGINE_METRICS)
+        || ctx->route == NGX_HTTP_WEIR_ENGINE_METRICS
+        || ctx->route == NGX_HTTP_WEIR_ENGINE_USAGE)
     {
         rc = ngx_http_discard_request_body(r);
 
         if (rc != NGX_OK) {
             return rc;
+        }
+
+        if (ctx->route == NGX_HTTP_WEIR_ENGINE_USAGE) {
+            prefix = &ngx_http_weir_engine_usage_path.path;
+
+            id.data = r->uri.data + prefix->len;
+            id.len = r->uri.len - prefix->len;
+
+            return ngx_http_weir_engine_usage(r, ctx, &id);
         }
 
         if (ctx->route == NGX_HTTP_WEIR_ENGINE_HEALTH) {
@@ -162,15 +183,15 @@ ngx_http_weir_engine_route(ngx_http_request_t *r,
     ngx_http_weir_engine_ctx_t *ctx)
 {
     ngx_int_t                     rc;
-    ngx_str_t                    *prefix;
     ngx_http_weir_engine_path_t  *path;
 
-    prefix = &ngx_http_weir_engine_model_path.path;
-
-    if (r->uri.len > prefix->len
-        && ngx_strncmp(r->uri.data, prefix->data, prefix->len) == 0)
-    {
+    if (ngx_http_weir_engine_under(r, &ngx_http_weir_engine_model_path)) {
         path = &ngx_http_weir_engine_model_path;
+
+    } else if (ngx_http_weir_engine_under(r,
+                                          &ngx_http_weir_engine_usage_path))
+    {
+        path = &ngx_http_weir_engine_usage_path;
 
     } else {
         for (path = ngx_http_weir_engine_paths; path->path.len; path++) {
@@ -210,6 +231,15 @@ ngx_http_weir_engine_route(ngx_http_request_t *r,
     return ngx_http_weir_engine_send_status(r, NGX_HTTP_NOT_ALLOWED,
                "This path does not take this method: see the header Allow",
                "method_not_allowed");
+}
+
+
+static ngx_uint_t
+ngx_http_weir_engine_under(ngx_http_request_t *r,
+    ngx_http_weir_engine_path_t *path)
+{
+    return r->uri.len > path->path.len
+           && ngx_strncmp(r->uri.data, path->path.data, path->path.len) == 0;
 }
 
 

@@ -28,7 +28,7 @@ static void ngx_http_weir_engine_write_histogram(weir_buf_t *out,
 static char  *ngx_http_weir_engine_route_names[] = {
     "/v1/models", "/v1/models/{id}", "/v1/chat/completions",
     "/v1/completions", "/generate", "/tokenize", "/detokenize", "/health",
-    "/metrics", "other"
+    "/metrics", "/usage/{id}", "other"
 };
 
 

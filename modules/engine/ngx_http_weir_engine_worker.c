@@ -41,6 +41,10 @@ ngx_http_weir_engine_start(ngx_cycle_t *cycle,
         ngx_queue_init(&wmcf->buckets[i]);
     }
 
+    if (ngx_http_weir_engine_usage_init(cycle, wmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_queue_init(&wmcf->touched);
     weir_arena_init(&wmcf->scratch, 64 * 1024, 0);
     ngx_http_weir_engine_metrics_init(&wmcf->metrics);
@@ -118,6 +122,7 @@ ngx_http_weir_engine_stop(ngx_http_weir_engine_main_conf_t *wmcf)
         wmcf->engine = NULL;
     }
 
+    ngx_http_weir_engine_usage_free(wmcf);
     weir_arena_free(&wmcf->scratch);
 }
 
@@ -182,6 +187,9 @@ ngx_http_weir_engine_notify_handler(ngx_event_t *ev)
 
         if (gen) {
             ngx_http_weir_engine_deliver(gen, &wmcf->events[i]);
+
+        } else {
+            ngx_http_weir_engine_orphan_event(wmcf, &wmcf->events[i]);
         }
     }
 

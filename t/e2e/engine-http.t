@@ -480,6 +480,51 @@ def test_abort(ng):
         "an answer that never began is a 499")
 
 
+def used(ng, request_id, scope=None):
+    r = ng.request("GET", "/usage/" + request_id, timeout=20,
+                   headers={"X-Weir-Cache-Scope": scope} if scope else None)
+    if r.status != 200:
+        return r.status
+    u = r.json()
+    return u["prompt_tokens"], u["cached_tokens"], u["completion_tokens"]
+
+
+def test_usage(ng):
+    """What requests have used is remembered, also of those that were cancelled."""
+    u = ng.request("POST", "/v1/chat/completions", json=chat(max_tokens=5, n=2),
+                   headers={"X-Request-Id": "whole", "X-Weir-Cache-Scope": "a"}).json()["usage"]
+    told = (u["prompt_tokens"], u["prompt_tokens_details"]["cached_tokens"], u["completion_tokens"])
+    is_(used(ng, "whole", "a"), told, "what a served request has used")
+    is_([used(ng, "whole", "b"), used(ng, "whole"), used(ng, "none", "a")], [404] * 3,
+        "of another tenant, without one, unknown: 404")
+    is_error(ng.get("/usage/none"), 404, "unknown_request", None, "as an error of OpenAI's shape")
+    is_(ng.request("POST", "/usage/whole", json={}).status, 405, "it is only asked")
+
+    answers = []
+    for i, n in enumerate((1, 3)):
+        before = metric(ng, "weir_engine_generated_tokens_total")
+        body = json.dumps(chat(max_tokens=4000, n=n)).encode()
+        with socket.create_connection(("127.0.0.1", ng.port)) as c:
+            c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: left\r\n"
+                      b"X-Weir-Cache-Scope: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            wait_for(lambda at=before: metric(ng, "weir_engine_generated_tokens_total") > at + 8, 20)
+            asked = threading.Thread(target=lambda: answers.append(used(ng, "left", "a")))
+            if i == 0:
+                asked.start()  # asked while it runs: answered when it has ended
+        if i:
+            asked.start()
+        asked.join(20)
+        wait_for(lambda: running(ng) == 0, 5)
+        made = metric(ng, "weir_engine_generated_tokens_total") - before
+        ok(len(answers) == i + 1 and answers[i][0] == told[0] and answers[i][2] == made > 8,
+           "cancelled with %d choices: %s, of %d tokens made" % (n, answers[i:], made))
+    is_(sorted([used(ng, "left", "a"), used(ng, "left", "a")]), sorted(answers),
+        "of two with the same id each is told in turn")
+    with socket.create_connection(("127.0.0.1", ng.port)) as c:
+        c.sendall(b"GET /usage/none HTTP/1.1\r\nHost: x\r\n\r\n")
+    is_(used(ng, "whole", "a"), told, "who leaves while asking harms nobody")
+
+
 def test_full_queue(ng):
     streams = [ng.stream("POST", "/v1/chat/completions",
                          json=chat(max_tokens=4000, stream=True))]
@@ -547,6 +592,7 @@ def test_slow():
     ok(wait_ready(ng), "the slow engine gets ready")
     test_early_headers(ng)
     test_abort(ng)
+    test_usage(ng)
     test_reload(ng)
     test_crash(ng)
     ng.stop()

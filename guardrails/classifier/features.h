@@ -16,7 +16,7 @@
 
 /* A window with few features is not trusted as one with many: its length is never taken below the
  * square root of this. */
-#define WEIR_CLASSIFY_DAMPING 24
+#define WEIR_CLASSIFY_DAMPING 48
 
 /* 32 bytes with two spaces: 32 + 31 + 30 grams, the word, the pair. */
 #define WEIR_WORD_FEATURES 96

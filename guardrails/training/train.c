@@ -4,6 +4,7 @@
 #include "guardrails/training/grammar.h"
 #include "guardrails/training/model_write.h"
 #include "guardrails/training/prepare.h"
+#include "guardrails/training/weak.h"
 
 #include <math.h>
 #include <openssl/sha.h>
@@ -31,12 +32,12 @@ typedef struct {
  * comment is toxic, but one sentence in a long document is enough to inject.
  */
 static const weir_head_goal_t GOALS[WEIR_HEADS] = {
-    {0.5f, 0.022, 0.10},    /* toxicity */
-    {0.5f, 0.002, 0.03},    /* insult */
-    {0.5f, 0.001, 0.02},    /* threat */
-    {0.5f, 0.001, 0.02},    /* sexual */
-    {0.5f, 0.002, 0.03},    /* identity_attack */
-    {0.5f, 0.0005, 0.01},   /* self_harm */
+    {0.25f, 0.024, 0.10},   /* toxicity */
+    {0.5f, 0.0005, 0.02},   /* insult */
+    {0.5f, 0.0005, 0.02},   /* threat */
+    {0.5f, 0.0005, 0.02},   /* sexual */
+    {0.5f, 0.0005, 0.02},   /* identity_attack */
+    {0.5f, 0.0005, 0.02},   /* self_harm */
     {0.75f, 0.0020, 0.02},  /* injection */
     {0.75f, 0.0003, 0.005}, /* jailbreak */
 };
@@ -92,6 +93,7 @@ static weir_status_t read_corpus(weir_trainer_t *t)
         status = weir_corpus_prepare(&t->corpus, &t->err);
     }
     if (status == WEIR_OK) {
+        weir_corpus_weak_labels(&t->corpus);
         t->dropped = weir_corpus_distinct(&t->corpus);
         status = weir_features_build(&t->corpus, t->options.learn.buckets, &t->features, &t->err);
     }

@@ -304,8 +304,10 @@ static weir_status_t stream_message(stream_t *s)
     put(s, "}}");
     weir_status_t rc = send(s, "message_start");
     uint32_t at = array_of(s, 0, "content", &size) + 1;
-    for (uint32_t i = 0; i < size && rc == WEIR_OK; i++) {
-        rc = stream_block(s, at, i);
+    for (uint32_t i = 0, index = 0; i < size && rc == WEIR_OK; i++) {
+        if (is_type(s, at, WEIR_JSON_OBJECT)) {
+            rc = stream_block(s, at, index++);
+        }
         at = s->doc->nodes[at].next;
     }
     put(s, "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":");
@@ -370,6 +372,11 @@ static weir_status_t response_string(stream_t *s, const char *kind, uint32_t ite
     snprintf(type, sizeof(type), "response.%s.done", kind);
     begin_response_event(s, type);
     put_place(s, item, output, content);
+    if (content < 0) {
+        put(s, "\"name\":");
+        put_raw(s, raw_of(s, item, "name", "\"\""));
+        put(s, ",");
+    }
     weir_buf_printf(&s->out, "\"%s\":", member);
     put_raw(s, raw);
     put(s, content >= 0 ? ",\"logprobs\":[]}" : "}");

@@ -1,0 +1,102 @@
+#include "guardrails/classifier/text.h"
+
+#include <string.h>
+
+/* Text is judged, and turned, in pieces of this many bytes: one sentence may hide in a page. */
+#define PIECE 512
+
+/* A piece is turned when that makes it likelier by this much, in units of LIKELY. */
+#define ROT13_MARGIN  60
+#define ROT13_LETTERS 12
+
+/*
+ * Ten times the natural logarithm of each letter's share in English text, a to z (shares as
+ * published by Lewand, Cryptological Mathematics, 2000).
+ */
+static const int8_t LIKELY[26] = {-25, -42, -36, -32, -21, -38, -39, -28, -27, -65, -49, -32, -37,
+                                  -27, -26, -39, -70, -28, -28, -24, -36, -46, -37, -65, -39, -72};
+
+static void take_larger(weir_scores_t *into, const weir_scores_t *other)
+{
+    for (int h = 0; h < WEIR_HEADS; h++) {
+        into->p[h] = other->p[h] > into->p[h] ? other->p[h] : into->p[h];
+    }
+}
+
+static bool turned_is_likelier(const char *text, size_t len)
+{
+    int32_t count[26] = {0};
+    int32_t gain = 0, letters = 0;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)((text[i] | 32) - 'a');
+        if (c < 26) {
+            count[c]++;
+            letters++;
+        }
+    }
+    for (int c = 0; c < 26; c++) {
+        gain += count[c] * (LIKELY[(c + 13) % 26] - LIKELY[c]);
+    }
+    return letters >= ROT13_LETTERS && gain > ROT13_MARGIN;
+}
+
+static void feed_turned(weir_classify_stream_t *stream, const char *text, size_t len)
+{
+    char piece[PIECE];
+    for (size_t i = 0; i < len; i++) {
+        uint8_t lower = (uint8_t)((text[i] | 32) - 'a');
+        piece[i] = lower < 26 ? (char)(text[i] + (lower < 13 ? 13 : -13)) : text[i];
+    }
+    weir_classify_feed(stream, piece, len);
+}
+
+static void classify_turned(const weir_classifier_t *model, const char *text, size_t len,
+                            weir_scores_t *scores)
+{
+    weir_classify_stream_t stream;
+    bool begun = false;
+    for (size_t at = 0; at < len; at += PIECE) {
+        size_t n = len - at < PIECE ? len - at : PIECE;
+        if (!turned_is_likelier(text + at, n)) {
+            continue;
+        }
+        if (!begun) {
+            weir_classify_begin(&stream, model);
+            begun = true;
+        }
+        feed_turned(&stream, text + at, n);
+    }
+    if (begun) {
+        weir_scores_t turned;
+        weir_classify_scores(&stream, &turned);
+        take_larger(scores, &turned);
+    }
+}
+
+void weir_classify_views(const weir_classifier_t *model, const weir_guard_view_t *views,
+                         size_t count, weir_scores_t *scores)
+{
+    memset(scores, 0, sizeof(*scores));
+    for (size_t v = 0; v < count; v++) {
+        weir_scores_t one;
+        if (v > 0 && views[v].len < WEIR_CLASSIFY_MIN_LAYER) {
+            continue;
+        }
+        weir_classify(model, views[v].text, views[v].len, &one);
+        take_larger(scores, &one);
+    }
+    if (count > 0) {
+        classify_turned(model, views[0].text, views[0].len, scores);
+    }
+}
+
+weir_status_t weir_classify_text(const weir_classifier_t *model, weir_guard_fold_t *fold,
+                                 const char *text, size_t len, weir_scores_t *scores,
+                                 weir_error_t *err)
+{
+    weir_guard_view_t views[WEIR_GUARD_MAX_VIEWS];
+    size_t count = 0;
+    weir_status_t status = weir_guard_views(fold, text, len, 0, views, &count, err);
+    weir_classify_views(model, views, status == WEIR_OK ? count : 0, scores);
+    return status;
+}

@@ -12,6 +12,8 @@ typedef enum {
     SYSTEM,
     QUERY,
     TOOLS,
+    FUNCTIONS,
+    MCP_SERVERS,
     TOOL_CHOICE,
     RESPONSE_FORMAT,
     USER,
@@ -59,7 +61,8 @@ static const name_t names[] = {
     NAME("text_2", INPUT),
     NAME("query", QUERY),
     NAME("queries", QUERY),
-    NAME("functions", TOOLS),
+    NAME("functions", FUNCTIONS),
+    NAME("mcp_servers", MCP_SERVERS),
     NAME("tool_choice", TOOL_CHOICE),
     NAME("response_format", RESPONSE_FORMAT),
     NAME("output_config", RESPONSE_FORMAT),
@@ -194,13 +197,13 @@ static weir_status_t read_stream_options(const read_t *read, uint32_t value)
                : read_bool(read, usage, &view->include_usage);
 }
 
-static weir_status_t read_tools(const read_t *read, uint32_t value)
+static weir_status_t read_tools(const read_t *read, uint32_t value, uint32_t *node)
 {
     if (weir_json_type(read->doc, value) != WEIR_JSON_ARRAY) {
         return wrong(read, value, "an array");
     }
     if (read->doc->nodes[value].size > 0) {
-        read->view->tools_node = value;
+        *node = value;
     }
     return WEIR_OK;
 }
@@ -313,7 +316,12 @@ static weir_status_t read_member(const read_t *read, meaning_t meaning, uint32_t
         break;
     case TOOLS:
         add_text(read, value);
-        return read_tools(read, value);
+        return read_tools(read, value, &view->tools_node);
+    case FUNCTIONS:
+        add_text(read, value);
+        return read_tools(read, value, &view->functions_node);
+    case MCP_SERVERS:
+        return read_tools(read, value, &view->mcp_node);
     case TOOL_CHOICE:
         view->tool_choice_node = value;
         break;
@@ -354,6 +362,8 @@ static void clear(weir_request_view_t *view, weir_endpoint_t endpoint, const wei
                                   .system_node = WEIR_JSON_NONE,
                                   .query_node = WEIR_JSON_NONE,
                                   .tools_node = WEIR_JSON_NONE,
+                                  .functions_node = WEIR_JSON_NONE,
+                                  .mcp_node = WEIR_JSON_NONE,
                                   .tool_choice_node = WEIR_JSON_NONE,
                                   .response_format_node = WEIR_JSON_NONE,
                                   .user_node = WEIR_JSON_NONE,

@@ -34,12 +34,14 @@ typedef struct {
     uint32_t n_node;
     uint32_t best_of_node;
 
-    uint32_t input_node;  /* messages, input, prompt, documents: what goes into the model */
-    uint32_t system_node; /* system (messages), instructions (responses) */
-    uint32_t query_node;  /* rerank, score */
-    uint32_t inputs;      /* elements of input_node when it is an array of anything but numbers
-                             (token ids), else 1; 0 without one */
-    uint32_t tools_node;  /* the array, when it is not empty */
+    uint32_t input_node;     /* messages, input, prompt, documents: what goes into the model */
+    uint32_t system_node;    /* system (messages), instructions (responses) */
+    uint32_t query_node;     /* rerank, score */
+    uint32_t inputs;         /* elements of input_node when it is an array of anything but numbers
+                                (token ids), else 1; 0 without one */
+    uint32_t tools_node;     /* the array, when it is not empty */
+    uint32_t functions_node; /* the older name for tools of chat: the array, when not empty */
+    uint32_t mcp_node;       /* mcp_servers, when not empty: tools that the request does not list */
     uint32_t tool_choice_node;
     uint32_t response_format_node;
     uint32_t user_node;     /* user, safety_identifier, metadata.user_id */

@@ -276,6 +276,14 @@ void ngx_http_weir_end_upstream(ngx_http_weir_core_ctx_t *ctx,
     ngx_msec_t after);
 
 
+/* what the core does as plugins: ngx_http_weir_policy.c */
+
+ngx_uint_t ngx_http_weir_policy_passes(const ngx_http_weir_ctx_t *ctx,
+    ngx_uint_t location);
+
+extern const ngx_http_weir_plugin_t  ngx_http_weir_policy_plugin;
+
+
 extern ngx_module_t  ngx_http_weir_core_module;
 
 

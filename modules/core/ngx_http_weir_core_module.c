@@ -15,6 +15,7 @@
 static ngx_int_t ngx_http_weir_preaccess_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_precontent_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_core_preconf(ngx_conf_t *cf);
 static void *ngx_http_weir_core_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_core_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf);
@@ -123,7 +124,7 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
 
 
 static ngx_http_module_t  ngx_http_weir_core_module_ctx = {
-    ngx_http_weir_add_variables,           /* preconfiguration */
+    ngx_http_weir_core_preconf,            /* preconfiguration */
     ngx_http_weir_core_init,               /* postconfiguration */
 
     ngx_http_weir_core_create_main_conf,   /* create main configuration */
@@ -183,6 +184,17 @@ ngx_http_weir_log_handler(ngx_http_request_t *r)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_core_preconf(ngx_conf_t *cf)
+{
+    if (ngx_http_weir_add_variables(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_add_plugin(cf, &ngx_http_weir_policy_plugin);
 }
 
 

@@ -173,7 +173,7 @@ ngx_http_weir_sort_plugins(ngx_conf_t *cf,
               ngx_http_weir_cmp_plugins);
 
     for (i = 0; i < wmcf->plugins.nelts; i++) {
-        if (p[i]->admit) {
+        if (p[i]->admit && p[i] != &ngx_http_weir_policy_plugin) {
             return NGX_OK;
         }
     }
@@ -499,6 +499,7 @@ static ngx_int_t
 ngx_http_weir_check_call(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
     ngx_http_weir_core_loc_conf_t *wlcf)
 {
+    ngx_uint_t             allowed;
     weir_endpoint_info_t  *call, own;
 
     call = &ctx->public.endpoint;
@@ -512,7 +513,13 @@ ngx_http_weir_check_call(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (wlcf->pass_through & ((ngx_uint_t) 2 << call->group)) {
+    allowed = (wlcf->pass_through & ((ngx_uint_t) 2 << call->group)) != 0;
+
+    if (r == r->main) {
+        allowed = ngx_http_weir_policy_passes(&ctx->public, allowed);
+    }
+
+    if (allowed) {
 
         if (r == r->main) {
             ctx->public.passed_through = 1;

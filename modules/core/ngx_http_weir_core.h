@@ -64,11 +64,20 @@ typedef struct {
 } ngx_http_weir_core_main_conf_t;
 
 
+typedef enum {
+    NGX_HTTP_WEIR_API_SAME = 0,
+    NGX_HTTP_WEIR_API_OPENAI,
+    NGX_HTTP_WEIR_API_CHAT,
+    NGX_HTTP_WEIR_API_ANTHROPIC
+} ngx_http_weir_api_e;
+
+
 typedef struct {
     ngx_flag_t                      enable;
     ngx_flag_t                      ask_usage;
     ngx_str_t                       prefix;
     ngx_uint_t                      pass_through;   /* 2 << group */
+    ngx_uint_t                      upstream_api;
 } ngx_http_weir_core_loc_conf_t;
 
 
@@ -276,12 +285,13 @@ void ngx_http_weir_end_upstream(ngx_http_weir_core_ctx_t *ctx,
     ngx_msec_t after);
 
 
-/* what the core does as plugins: ngx_http_weir_policy.c */
+/* what the core does as plugins: ngx_http_weir_policy.c, _translate.c */
 
 ngx_uint_t ngx_http_weir_policy_passes(const ngx_http_weir_ctx_t *ctx,
     ngx_uint_t location);
 
 extern const ngx_http_weir_plugin_t  ngx_http_weir_policy_plugin;
+extern const ngx_http_weir_plugin_t  ngx_http_weir_translate_plugin;
 
 
 extern ngx_module_t  ngx_http_weir_core_module;

@@ -61,6 +61,15 @@ static ngx_conf_enum_t  ngx_http_weir_refusal_levels[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_weir_upstream_apis[] = {
+    { ngx_string("same"), NGX_HTTP_WEIR_API_SAME },
+    { ngx_string("openai"), NGX_HTTP_WEIR_API_OPENAI },
+    { ngx_string("chat"), NGX_HTTP_WEIR_API_CHAT },
+    { ngx_string("anthropic"), NGX_HTTP_WEIR_API_ANTHROPIC },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_command_t  ngx_http_weir_core_commands[] = {
 
     { ngx_string("weir"),
@@ -83,6 +92,13 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
+
+    { ngx_string("weir_upstream_api"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_core_loc_conf_t, upstream_api),
+      &ngx_http_weir_upstream_apis },
 
     { ngx_string("weir_ask_usage"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
@@ -194,7 +210,13 @@ ngx_http_weir_core_preconf(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    return ngx_http_weir_add_plugin(cf, &ngx_http_weir_policy_plugin);
+    if (ngx_http_weir_add_plugin(cf, &ngx_http_weir_policy_plugin)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_add_plugin(cf, &ngx_http_weir_translate_plugin);
 }
 
 
@@ -272,6 +294,7 @@ ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf)
 
     wlcf->enable = NGX_CONF_UNSET;
     wlcf->ask_usage = NGX_CONF_UNSET;
+    wlcf->upstream_api = NGX_CONF_UNSET_UINT;
 
     return wlcf;
 }
@@ -285,6 +308,8 @@ ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_value(conf->ask_usage, prev->ask_usage, 1);
+    ngx_conf_merge_uint_value(conf->upstream_api, prev->upstream_api,
+                              NGX_HTTP_WEIR_API_SAME);
     ngx_conf_merge_str_value(conf->prefix, prev->prefix, "");
     ngx_conf_merge_bitmask_value(conf->pass_through, prev->pass_through,
                                  NGX_CONF_BITMASK_SET);

@@ -1,0 +1,358 @@
+
+/*
+ * Weir's core: a client that speaks one API is served by an upstream that
+ * speaks another.  The last of the plugins that change a request, the first to
+ * see its answer.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_weir_core.h"
+
+#include "lua-free-filters/translate/translate.h"
+
+
+#define NGX_HTTP_WEIR_ANTHROPIC_VERSION  "2023-06-01"
+
+
+static ngx_uint_t ngx_http_weir_translate_wants(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, void *data);
+static weir_protocol_t ngx_http_weir_translate_target(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_translate_request(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, void *data);
+static ngx_int_t ngx_http_weir_translate_refuse(ngx_http_weir_ctx_t *ctx,
+    weir_error_t *err);
+static ngx_int_t ngx_http_weir_translate_count(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_translate_uri(ngx_http_request_t *r,
+    const char *path);
+static ngx_int_t ngx_http_weir_translate_version(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data);
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_untranslatable =
+    ngx_http_weir_refusal(NGX_HTTP_BAD_REQUEST, "invalid_request_error",
+                          "not_translatable", "", "not_translatable");
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_other_api =
+    ngx_http_weir_refusal(NGX_HTTP_NOT_FOUND, "invalid_request_error",
+                          "endpoint_not_supported",
+                          "The model server behind this path speaks another "
+                          "API, which has no such call.",
+                          "not_translatable");
+
+
+const ngx_http_weir_plugin_t  ngx_http_weir_translate_plugin = {
+    ngx_string("translate"),               /* name */
+    NGX_HTTP_WEIR_STAGE_TRANSLATE,         /* stage */
+    NGX_HTTP_WEIR_NEEDS_EDITED
+    |NGX_HTTP_WEIR_NEEDS_RESPONSE,         /* needs */
+    0,                                     /* max_body */
+    0,                                     /* timeout */
+    NGX_HTTP_WEIR_FAIL_CLOSED,             /* on_failure */
+    NULL,                                  /* data */
+    ngx_http_weir_translate_wants,         /* wants */
+    NULL,                                  /* admit */
+    ngx_http_weir_translate_request,       /* request */
+    NULL,                                  /* route */
+    NULL,                                  /* response headers */
+    ngx_http_weir_translate_open_filter,   /* open filter */
+    NULL,                                  /* cancel */
+    NULL                                   /* settled */
+};
+
+
+static ngx_uint_t
+ngx_http_weir_translate_wants(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, void *data)
+{
+    if (ngx_http_weir_translate_target(r, ctx) == WEIR_PROTOCOL_OTHER) {
+        return 0;
+    }
+
+    return NGX_HTTP_WEIR_NEEDS_EDITED|NGX_HTTP_WEIR_NEEDS_RESPONSE;
+}
+
+
+/* WEIR_PROTOCOL_OTHER: the upstream speaks what the client does */
+
+static weir_protocol_t
+ngx_http_weir_translate_target(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx)
+{
+    weir_protocol_t                 client;
+    ngx_http_weir_core_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
+
+    if (wlcf->upstream_api == NGX_HTTP_WEIR_API_SAME
+        || ctx->endpoint.why != WEIR_UNDERSTOOD)
+    {
+        return WEIR_PROTOCOL_OTHER;
+    }
+
+    client = ctx->endpoint.protocol;
+
+    switch (ctx->endpoint.endpoint) {
+
+    case WEIR_ENDPOINT_COUNT_TOKENS:
+        client = WEIR_PROTOCOL_MESSAGES;
+        break;
+
+    case WEIR_ENDPOINT_INPUT_TOKENS:
+        client = WEIR_PROTOCOL_RESPONSES;
+        break;
+
+    default:
+        break;
+    }
+
+    if (wlcf->upstream_api == NGX_HTTP_WEIR_API_ANTHROPIC) {
+        return (client == WEIR_PROTOCOL_CHAT
+                || client == WEIR_PROTOCOL_RESPONSES)
+                   ? WEIR_PROTOCOL_MESSAGES : WEIR_PROTOCOL_OTHER;
+    }
+
+    if (client == WEIR_PROTOCOL_MESSAGES
+        || (client == WEIR_PROTOCOL_RESPONSES
+            && wlcf->upstream_api == NGX_HTTP_WEIR_API_CHAT))
+    {
+        return WEIR_PROTOCOL_CHAT;
+    }
+
+    return WEIR_PROTOCOL_OTHER;
+}
+
+
+static ngx_int_t
+ngx_http_weir_translate_request(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, void *data)
+{
+    ngx_str_t                  body;
+    weir_buf_t                 out;
+    weir_error_t               err;
+    weir_arena_t              *arena;
+    weir_protocol_t            target;
+    weir_translation_t        *translation;
+    weir_translate_options_t   options;
+
+    target = ngx_http_weir_translate_target(r, ctx);
+
+    if (target == WEIR_PROTOCOL_OTHER || ctx->view == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (ctx->endpoint.protocol == WEIR_PROTOCOL_DOCUMENT) {
+        return ngx_http_weir_translate_count(r, ctx);
+    }
+
+    if (!weir_translate_supported(ctx->endpoint.protocol, target)) {
+        ctx->refusal = &ngx_http_weir_other_api;
+        return NGX_ABORT;
+    }
+
+    arena = ngx_http_weir_arena(ctx);
+
+    ngx_memzero(&options, sizeof(weir_translate_options_t));
+
+    options.now = ngx_time();
+    options.request_id = weir_arena_strndup(arena,
+                                            (char *) ctx->request_id.data,
+                                            ctx->request_id.len);
+
+    weir_buf_init(&out, arena);
+
+    err.message[0] = '\0';
+    err.field[0] = '\0';
+    err.code[0] = '\0';
+
+    switch (weir_translate_request(ctx->endpoint.protocol, target,
+                                   ctx->view->doc, &options, arena, &out,
+                                   &translation, &err))
+    {
+
+    case WEIR_OK:
+        break;
+
+    case WEIR_ERR_INVALID:
+    case WEIR_ERR_UNSUPPORTED:
+        return ngx_http_weir_translate_refuse(ctx, &err);
+
+    default:
+        return NGX_ERROR;
+    }
+
+    body.data = (u_char *) out.data;
+    body.len = out.len;
+
+    if (out.failed
+        || ngx_http_weir_replace_body(ctx, &body) != NGX_OK
+        || ngx_http_weir_translate_uri(r, weir_translate_path(target))
+           != NGX_OK
+        || (target == WEIR_PROTOCOL_MESSAGES
+            && ngx_http_weir_translate_version(r) != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->upstream = target;
+
+    *ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin) = translation;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_translate_refuse(ngx_http_weir_ctx_t *ctx, weir_error_t *err)
+{
+    weir_arena_t             *arena;
+    ngx_http_weir_refusal_t   why;
+
+    why = ngx_http_weir_untranslatable;
+    arena = ngx_http_weir_arena(ctx);
+
+    why.param.len = ngx_strlen(err->field);
+    why.param.data = (u_char *) weir_arena_strndup(arena, err->field,
+                                                   why.param.len);
+
+    if (err->code[0]) {
+        why.code.len = ngx_strlen(err->code);
+        why.code.data = (u_char *) weir_arena_strndup(arena, err->code,
+                                                      why.code.len);
+    }
+
+    if (why.param.data == NULL || why.code.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_deny(ctx, &why, "%s", err->message);
+}
+
+
+/*
+ * Servers of the other API have no call that counts, as a rule: the gateway
+ * answers with its own estimate, about four bytes a token.
+ */
+
+static ngx_int_t
+ngx_http_weir_translate_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx)
+{
+    ngx_str_t        body;
+    weir_buf_t       out;
+    weir_protocol_t  client;
+
+    static ngx_str_t  json = ngx_string("application/json");
+
+    client = (ctx->endpoint.endpoint == WEIR_ENDPOINT_COUNT_TOKENS)
+                 ? WEIR_PROTOCOL_MESSAGES : WEIR_PROTOCOL_RESPONSES;
+
+    weir_buf_init(&out, ngx_http_weir_arena(ctx));
+
+    weir_translate_count_write(client,
+                               (int64_t) (ctx->view->text_bytes + 3) / 4,
+                               &out);
+    if (out.failed) {
+        return NGX_ERROR;
+    }
+
+    body.data = (u_char *) out.data;
+    body.len = out.len;
+
+    return ngx_http_weir_respond(ctx, NGX_HTTP_OK, &json, &body);
+}
+
+
+/* as "rewrite" does it: proxy_pass sends the new path, not what came in */
+
+static ngx_int_t
+ngx_http_weir_translate_uri(ngx_http_request_t *r, const char *path)
+{
+    size_t                          len;
+    u_char                         *p;
+    ngx_http_core_loc_conf_t       *clcf;
+    ngx_http_weir_core_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    len = ngx_strlen(path);
+
+    p = ngx_pnalloc(r->pool, wlcf->prefix.len + len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->uri.data = p;
+    r->uri.len = wlcf->prefix.len + len;
+
+    p = ngx_cpymem(p, wlcf->prefix.data, wlcf->prefix.len);
+    ngx_memcpy(p, path, len);
+
+    /* a proxy_pass with a path of its own puts it in the location's place */
+
+    if (r->uri.len < clcf->name.len
+        || ngx_strncmp(r->uri.data, clcf->name.data, clcf->name.len) != 0)
+    {
+        r->valid_location = 0;
+    }
+
+    r->valid_unparsed_uri = 0;
+    r->args.len = 0;
+
+    return NGX_OK;
+}
+
+
+/* Anthropic refuses requests that do not name a version */
+
+static ngx_int_t
+ngx_http_weir_translate_version(ngx_http_request_t *r)
+{
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  name = ngx_string("anthropic-version");
+
+    if (ngx_http_weir_find_header(&r->headers_in.headers, &name)) {
+        return NGX_OK;
+    }
+
+    h = ngx_list_push(&r->headers_in.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = ngx_hash_key_lc(name.data, name.len);
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+    h->key = name;
+    h->lowcase_key = name.data;
+    ngx_str_set(&h->value, NGX_HTTP_WEIR_ANTHROPIC_VERSION);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data)
+{
+    void  **translation;
+
+    translation = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
+
+    if (*translation == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *filter = weir_translate_filter(*translation);
+
+    return NGX_OK;
+}

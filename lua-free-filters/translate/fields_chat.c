@@ -234,7 +234,7 @@ static const weir_translate_row_t json_schema[] = {
     DROP("description", "Anthropic has none"),
     IGNORE("strict", "Anthropic always keeps to the schema"),
 };
-const weir_translate_object_t weir_c_json_schema = {"response_format.json_schema.json_schema",
+const weir_translate_object_t weir_c_json_schema = {"response_format.*.json_schema",
                                                     ROWS(json_schema)};
 
 static const weir_translate_row_t stream_options[] = {

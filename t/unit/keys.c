@@ -80,8 +80,34 @@ static void test_hash_vector(void)
     ok(!weir_key_hash_equal(hash, other), "one flipped bit is noticed");
 }
 
+static void test_hasher(void)
+{
+    weir_key_hasher_t *hasher = weir_key_hasher_new();
+    char key[WEIR_KEY_LEN + 1];
+    char again[WEIR_KEY_LEN + 1];
+    uint8_t salt[WEIR_KEY_SALT_LEN];
+    uint8_t hash[WEIR_KEY_HASH_LEN];
+    uint8_t other[WEIR_KEY_HASH_LEN];
+    weir_error_t err;
+    bool same = hasher != NULL;
+
+    for (int i = 0; i < 10 && same; i++) {
+        same = weir_key_generate(key, salt, hash, &err) == WEIR_OK &&
+               weir_key_hash_with(hasher, weir_str(key, WEIR_KEY_LEN), salt, other) == WEIR_OK &&
+               weir_key_hash_equal(hash, other);
+    }
+    ok(same, "a hasher that is used again gives the same hashes");
+    ok(weir_key_regenerate(key + 3, salt, again, other, &err) == WEIR_OK &&
+           memcmp(key, again, 3 + WEIR_KEY_ID_LEN + 1) == 0 && strcmp(key, again) != 0 &&
+           !weir_key_hash_equal(hash, other),
+       "a new secret keeps the id");
+    weir_key_hasher_free(hasher);
+    weir_key_hasher_free(NULL);
+}
+
 int main(void)
 {
+    test_hasher();
     test_generated_keys();
     test_refused_forms();
     test_hash_vector();

@@ -141,6 +141,16 @@ static const struct {
     {"{\"version\":1,\"tenants\":[{\"id\":\"a\",\"keys\":[{\"id\":\"0123456789ab\"," KEY_FIELDS
      "},\n{\"id\":\"0123456789ab\"," KEY_FIELDS "}]}]}",
      "doc:2: tenants[0].keys[1].id: the key id 0123456789ab occurs twice", "tenants[0].keys[1].id"},
+    {"{\"version\":1,\"tenants\":[{\"id\":\"a\",\"teams\":[{\"id\":\"t\"},{\"id\":\"t\"}]}]}",
+     "the team t occurs twice", "tenants[0].teams[1].id"},
+    {"{\"version\":1,\"tenants\":[{\"id\":\"a\",\"users\":[{\"id\":\"u\"},{\"id\":\"u\"}]}]}",
+     "the user u occurs twice", "tenants[0].users[1].id"},
+    {"{\"version\":1,\"tenants\":[{\"id\":\"a\",\"users\":[{\"id\":\"a b\"}]}]}",
+     "tenants[0].users[0].id: expected 1 to 128", "tenants[0].users[0].id"},
+    {"{\"version\":1,\"tenants\":[{\"id\":\"a\",\"teams\":[{\"id\":\"T\"}]}]}",
+     "tenants[0].teams[0].id: expected 1 to 64", "tenants[0].teams[0].id"},
+    {"{\"version\":1,\"tenants\":[{\"id\":\"a\",\"teams\":7}]}",
+     "tenants[0].teams: expected an array, found a number", "tenants[0].teams"},
     {"{\"version\":1,\"tenants\":[{\"id\":\"a\",\"name\":\"\xff\"}]}", "doc:1:", ""},
     {"{\n\"[" HUNDRED_BYTES "aaaaaaaaaaaaaaaaaaaaaaaaaa\":1}", "doc:1: [", "[" SIXTY_TWO_BYTES},
 };
@@ -161,6 +171,102 @@ static void test_broken_documents(void)
                 "broken document %zu: %s", i, broken[i].says)) {
             diag("rc %d, field '%s', message: %s", (int)rc, err.field, err.message);
         }
+        weir_arena_free(&arena);
+    }
+}
+
+static const char *const two_secrets_errors[] = {
+    "\"previous\":7}",
+    "previous: expected an object, found a number",
+    "\"previous\":{}}",
+    "previous.hash: expected 64 lower-case hexadecimal digits, found nothing",
+    "\"previous\":{\"hash\":\"00\"}}",
+    "previous.hash: expected 64",
+    NULL};
+
+/* Teams, users and their keys: ids are unique where they have to be. */
+static void test_owners(void)
+{
+    static const char text[] =
+        "{\"version\":1,\"tenants\":[{\"id\":\"a\",\"users\":[{\"id\":\"u@x\"}],\"teams\":["
+        "{\"id\":\"t\",\"users\":[{\"id\":\"u@x\",\"keys\":[{\"id\":\"0123456789ab\"," KEY_FIELDS
+        "}]}]},{\"id\":\"v\"}]},{\"id\":\"b\",\"teams\":[{\"id\":\"t\"}]}]}";
+    weir_arena_t arena;
+    weir_tenants_t *t = NULL;
+    weir_error_t err = {0};
+
+    weir_arena_init(&arena, 0, 0);
+    ok(weir_tenants_parse(text, sizeof(text) - 1, "doc", &arena, &t, &err) == WEIR_OK,
+       "teams and users load %s", err.message);
+    const weir_tenant_t *a = weir_tenants_find(t, WEIR_STR("a"));
+    const weir_tenant_t *b = weir_tenants_find(t, WEIR_STR("b"));
+    const weir_team_t *at = weir_tenants_find_team(t, a, WEIR_STR("t"));
+    const weir_team_t *bt = weir_tenants_find_team(t, b, WEIR_STR("t"));
+    ok(at != NULL && bt != NULL && at != bt && at->tenant == a && bt->tenant == b &&
+           weir_tenants_find_team(t, b, WEIR_STR("v")) == NULL,
+       "a team belongs to its tenant");
+    const weir_user_t *direct = weir_tenants_find_user(t, a, NULL, WEIR_STR("u@x"));
+    const weir_user_t *in_team = weir_tenants_find_user(t, a, at, WEIR_STR("u@x"));
+    ok(direct != NULL && in_team != NULL && direct != in_team && in_team->team == at &&
+           weir_tenants_find_user(t, b, bt, WEIR_STR("u@x")) == NULL,
+       "a user to its team or tenant");
+    const weir_api_key_t *key = weir_tenants_find_key(t, WEIR_STR("0123456789ab"));
+    ok(key != NULL && key->user == in_team && key->team == at && key->tenant == a,
+       "a key to all of them");
+    ok(weir_tenants_find_key(t, WEIR_STR("0123456789a")) == NULL, "no other id finds it");
+    weir_arena_free(&arena);
+}
+
+static void test_two_secrets(void)
+{
+    made_key_t k = make_key();
+    made_key_t old = make_key();
+    uint8_t salt[WEIR_KEY_SALT_LEN];
+    uint8_t hash[WEIR_KEY_HASH_LEN];
+    char hex[2 * WEIR_KEY_HASH_LEN + 1];
+    char text[1024];
+    int64_t end;
+    weir_arena_t arena;
+    weir_tenants_t *t = NULL;
+    weir_error_t err = {0};
+    const weir_api_key_t *found;
+
+    /* The older secret of the same key: its id in front of another secret, with the key's salt. */
+    memcpy(old.key, k.key, 3 + WEIR_KEY_ID_LEN + 1);
+    for (size_t i = 0; i < sizeof(salt); i++) {
+        unsigned byte;
+        sscanf(k.salt + 2 * i, "%2x", &byte);
+        salt[i] = (uint8_t)byte;
+    }
+    weir_key_hash(weir_str(old.key, WEIR_KEY_LEN), salt, hash);
+    for (size_t i = 0; i < sizeof(hash); i++) {
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    }
+    snprintf(text, sizeof(text),
+             "{\"version\":1,\"tenants\":[{\"id\":\"a\",\"keys\":[{\"id\":\"%s\",\"salt\":\"%s\","
+             "\"hash\":\"%s\",\"previous\":{\"hash\":\"%s\",\"expires\":\"2030-01-01\"}}]}]}",
+             k.id, k.salt, k.hash, hex);
+    weir_timestamp_parse(WEIR_STR("2030-01-01"), &end);
+    end /= 1000;
+    weir_arena_init(&arena, 0, 0);
+    ok(weir_tenants_parse(text, strlen(text), "doc", &arena, &t, &err) == WEIR_OK,
+       "a key with two secrets loads %s", err.message);
+    is_int(ask(t, k.key, end, &found), WEIR_AUTH_OK, "the secret in force");
+    is_int(ask(t, old.key, end - 1, &found), WEIR_AUTH_OK, "the older one before its end");
+    is_int(ask(t, old.key, end, &found), WEIR_AUTH_EXPIRED, "and at its end");
+    old.key[20] = old.key[20] == 'A' ? 'B' : 'A';
+    is_int(ask(t, old.key, 1, &found), WEIR_AUTH_INVALID, "no third one");
+    weir_arena_free(&arena);
+
+    for (size_t i = 0; two_secrets_errors[i] != NULL; i += 2) {
+        snprintf(text, sizeof(text),
+                 "{\"version\":1,\"tenants\":[{\"id\":\"a\",\"keys\":[{\"id\":"
+                 "\"0123456789ab\"," KEY_FIELDS ",%s]}]}",
+                 two_secrets_errors[i]);
+        weir_arena_init(&arena, 0, 0);
+        ok(weir_tenants_parse(text, strlen(text), "doc", &arena, &t, &err) == WEIR_ERR_INVALID &&
+               strstr(err.message, two_secrets_errors[i + 1]) != NULL,
+           "refused: %s", two_secrets_errors[i + 1]);
         weir_arena_free(&arena);
     }
 }
@@ -235,6 +341,8 @@ int main(void)
     test_verdicts();
     test_first_second();
     test_broken_documents();
+    test_owners();
+    test_two_secrets();
     test_many_keys();
     test_files();
     return done_testing();

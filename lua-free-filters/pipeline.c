@@ -110,8 +110,6 @@ static void frame_lines(weir_buf_t *out, const char *field, weir_str_t value)
 
 static weir_status_t write_event(weir_pipeline_t *p, const weir_item_t *item)
 {
-    weir_buf_t *frame = &p->scratch->frame;
-
     /* The last event's LF may come too late. */
     bool half = p->ending.done && item->raw.len > 0 && item->raw.data[item->raw.len - 1] == '\r';
 
@@ -121,7 +119,7 @@ static weir_status_t write_event(weir_pipeline_t *p, const weir_item_t *item)
     if (item->data.len == 0) {
         return WEIR_OK;
     }
-    frame->len = 0;
+    weir_buf_t *frame = weir_scratch_frame(p->scratch);
     if (item->name.len > 0) {
         size_t n = 0;
         while (n < item->name.len && item->name.data[n] != '\n' && item->name.data[n] != '\r') {
@@ -224,7 +222,7 @@ void weir_sink_stop(weir_sink_t *sink, const weir_stop_t *stop)
 
 weir_arena_t *weir_sink_arena(weir_sink_t *sink)
 {
-    return &sink->p->scratch->arena;
+    return weir_scratch_arena(sink->p->scratch);
 }
 
 const weir_json_doc_t *weir_item_json(weir_sink_t *sink, weir_item_t *item)
@@ -244,7 +242,7 @@ const weir_json_doc_t *weir_item_json(weir_sink_t *sink, weir_item_t *item)
 /* Writes what ends the answer, and lets nothing be read or written behind it. */
 static weir_status_t write_ending(weir_pipeline_t *p)
 {
-    weir_buf_t *frame = &p->scratch->frame;
+    weir_buf_t *frame = weir_scratch_frame(p->scratch);
     const weir_stop_t *stop = p->stop.reason == WEIR_STOP_NONE ? NULL : &p->stop;
     bool sse = p->config.out == WEIR_BODY_SSE;
     weir_status_t rc = WEIR_OK;
@@ -257,7 +255,6 @@ static weir_status_t write_ending(weir_pipeline_t *p)
     if (p->config.tap && !weir_sse_parser_between(&p->parser)) {
         p->broken = true;
     }
-    frame->len = 0;
     if (!p->broken && sse) {
         p->broken = !weir_ending_write(&p->ending, p->end, stop, p->config.usage,
                                        p->config.usage_asked, frame);

@@ -95,7 +95,8 @@ void weir_scratch_item_done(weir_scratch_t *s)
 {
     s->segment = 0;
     s->used = 0;
-    if (s->arena.head != NULL) {
+    if (s->dirty) {
+        s->dirty = false;
         weir_arena_reset(&s->arena);
         weir_buf_init(&s->frame, &s->arena);
     }
@@ -106,6 +107,9 @@ void weir_scratch_call_done(weir_scratch_t *s)
     uint32_t total = 0;
 
     weir_scratch_item_done(s);
+    if (s->n_segments == 1 && s->segments[0].cap <= KEEP_NODES && s->arena.total <= KEEP_ARENA) {
+        return;
+    }
     if (s->arena.total > KEEP_ARENA) {
         weir_arena_free(&s->arena);
     }

@@ -19,9 +19,24 @@ struct weir_scratch {
     uint32_t n_segments;
     uint32_t segment; /* top of the stack: nodes [used, cap) of this segment are free */
     uint32_t used;
-    weir_arena_t arena;
-    weir_buf_t frame; /* where the writer frames an event */
+    weir_arena_t arena; /* use it through weir_scratch_arena() */
+    weir_buf_t frame;   /* where the writer frames an event; in the arena */
+    bool dirty;         /* the arena has been used for the item at hand */
 };
+
+static inline weir_arena_t *weir_scratch_arena(weir_scratch_t *s)
+{
+    s->dirty = true;
+    return &s->arena;
+}
+
+/* The frame, empty. */
+static inline weir_buf_t *weir_scratch_frame(weir_scratch_t *s)
+{
+    s->dirty = true;
+    s->frame.len = 0;
+    return &s->frame;
+}
 
 /* A place on the stack, to fall back to. */
 typedef struct {

@@ -246,6 +246,9 @@ static weir_status_t keep(weir_sse_parser_t *p, const char *start, const char *e
 
 weir_status_t weir_sse_parser_feed(weir_sse_parser_t *p, const char *data, size_t len)
 {
+    if (len == 0) {
+        return WEIR_OK;
+    }
     const char *at = data;
     const char *start = data; /* of the event at hand, as far as it is not in held */
     const char *end = data + len;

@@ -84,8 +84,6 @@ typedef struct {
 
     weir_registry_paths_t          paths;
     weir_registry_state_t          state;
-    int                            endpoints[WEIR_ENDPOINTS];
-    int                            groups[WEIR_GROUPS];
 
     ngx_shm_zone_t                *zone;
     ngx_http_weir_auth_shm_t      *sh;

@@ -154,13 +154,6 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_auth_address =
                           "address");
 
 
-static const ngx_http_weir_refusal_t  ngx_http_weir_auth_endpoint =
-    ngx_http_weir_refusal(NGX_HTTP_FORBIDDEN, "permission_error",
-                          "endpoint_not_allowed",
-                          "You may not call this endpoint.",
-                          "endpoint");
-
-
 static const ngx_http_weir_refusal_t  ngx_http_weir_auth_failed =
     ngx_http_weir_refusal(NGX_HTTP_INTERNAL_SERVER_ERROR, "server_error",
                           "internal_error",
@@ -664,57 +657,46 @@ ngx_http_weir_auth_place(ngx_http_weir_ctx_t *ctx,
 }
 
 
-/* what his policy says about address and call; the body is read later */
+/*
+ * From where may he ask?  The rest of his policy is the core's business, when
+ * the call and its body are known.
+ */
 
 static ngx_int_t
 ngx_http_weir_auth_allowed(ngx_http_weir_auth_ctx_t *actx)
 {
-    size_t                           len;
-    const uint8_t                   *address;
-    struct sockaddr                 *sa;
-    ngx_http_weir_ctx_t             *ctx;
-    const weir_policy_t             *policy;
-    ngx_http_weir_auth_main_conf_t  *wamcf;
+    size_t                len;
+    const uint8_t        *address;
+    struct sockaddr      *sa;
+    const weir_policy_t  *policy;
 
-    ctx = actx->ctx;
-    wamcf = actx->wamcf;
-    policy = ctx->policy;
+    policy = actx->ctx->policy;
 
-    if (policy == NULL) {
+    if (policy == NULL || !policy->limits_addresses) {
         return NGX_OK;
     }
 
-    if (policy->limits_addresses) {
-        sa = actx->request->connection->sockaddr;
-        address = NULL;
-        len = 0;
+    sa = actx->request->connection->sockaddr;
+    address = NULL;
+    len = 0;
 
-        switch (sa->sa_family) {
+    switch (sa->sa_family) {
 
-        case AF_INET:
-            address = (uint8_t *) &((struct sockaddr_in *) sa)->sin_addr;
-            len = 4;
-            break;
+    case AF_INET:
+        address = (uint8_t *) &((struct sockaddr_in *) sa)->sin_addr;
+        len = 4;
+        break;
 
 #if (NGX_HAVE_INET6)
-        case AF_INET6:
-            address = (uint8_t *) &((struct sockaddr_in6 *) sa)->sin6_addr;
-            len = 16;
-            break;
+    case AF_INET6:
+        address = (uint8_t *) &((struct sockaddr_in6 *) sa)->sin6_addr;
+        len = 16;
+        break;
 #endif
-        }
-
-        if (!weir_policy_address_allowed(policy, address, len)) {
-            ctx->refusal = &ngx_http_weir_auth_address;
-            return NGX_ABORT;
-        }
     }
 
-    if (ctx->endpoint.endpoint != WEIR_ENDPOINT_OTHER
-        && !weir_policy_endpoint_allowed(policy,
-                                wamcf->endpoints[ctx->endpoint.endpoint]))
-    {
-        ctx->refusal = &ngx_http_weir_auth_endpoint;
+    if (!weir_policy_address_allowed(policy, address, len)) {
+        actx->ctx->refusal = &ngx_http_weir_auth_address;
         return NGX_ABORT;
     }
 

@@ -23,7 +23,6 @@ static ngx_int_t ngx_http_weir_auth_find_client(ngx_conf_t *cf,
     ngx_http_weir_auth_main_conf_t *wamcf);
 static ngx_int_t ngx_http_weir_auth_variables(ngx_conf_t *cf,
     ngx_http_weir_auth_main_conf_t *wamcf);
-static void ngx_http_weir_auth_map(ngx_http_weir_auth_main_conf_t *wamcf);
 static char *ngx_http_weir_auth_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_weir_auth_init_module(ngx_cycle_t *cycle);
@@ -221,8 +220,6 @@ ngx_http_weir_auth_init_main_conf(ngx_conf_t *cf, void *conf)
 
     wamcf->plugin.timeout = wamcf->jwks_timeout + 1000;
 
-    ngx_http_weir_auth_map(wamcf);
-
     if (ngx_http_weir_auth_load(cf, wamcf) != NGX_OK
         || ngx_http_weir_auth_find_client(cf, wamcf) != NGX_OK
         || ngx_http_weir_auth_variables(cf, wamcf) != NGX_OK
@@ -315,28 +312,6 @@ ngx_http_weir_auth_variables(ngx_conf_t *cf,
 #endif
 
     return NGX_OK;
-}
-
-
-/* names are the same in documents and requests, numbers are not */
-
-static void
-ngx_http_weir_auth_map(ngx_http_weir_auth_main_conf_t *wamcf)
-{
-    ngx_uint_t   i;
-    const char  *name;
-
-    for (i = 0; i < WEIR_ENDPOINTS; i++) {
-        name = weir_endpoint_name((weir_endpoint_t) i);
-        wamcf->endpoints[i] = weir_policy_endpoint(weir_str(name,
-                                                        ngx_strlen(name)));
-    }
-
-    for (i = 0; i < WEIR_GROUPS; i++) {
-        name = weir_endpoint_group_name((weir_endpoint_group_t) i);
-        wamcf->groups[i] = weir_policy_group(weir_str(name,
-                                                      ngx_strlen(name)));
-    }
 }
 
 

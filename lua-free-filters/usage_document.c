@@ -175,7 +175,7 @@ static weir_status_t copy(weir_usage_document_t *d, const char *data, size_t len
 
 /* --- strings --- */
 
-/* A cut escape is counted as if it were whole in the next piece. */
+/* An escape that is cut by the end of a piece waits for the next one. */
 static void count_text(weir_usage_reader_t *r, const char *data, size_t len)
 {
     weir_usage_document_t *d = &r->document;
@@ -183,28 +183,14 @@ static void count_text(weir_usage_reader_t *r, const char *data, size_t len)
 
     while (d->tail_len > 0 && at < len) {
         d->tail[d->tail_len++] = data[at++];
-        bool unicode = d->tail[1] == 'u';
-        if (d->tail_len == (unicode ? 6 : 2)) {
-            weir_text_count(&r->usage.text, weir_str(d->tail, d->tail_len));
+        if (weir_text_count_piece(&r->usage.text, weir_str(d->tail, d->tail_len)) == 0) {
             d->tail_len = 0;
         }
     }
-    size_t stop = len;
-    for (size_t back = 1; back <= 5 && back <= len - at; back++) {
-        if (data[len - back] == '\\') {
-            size_t run = 1;
-            while (run < len - at - back + 1 && data[len - back - run] == '\\') {
-                run++;
-            }
-            bool cut = run % 2 == 1 && (back == 1 || data[len - back + 1] == 'u');
-            stop = cut ? len - back : len;
-            break;
-        }
-    }
-    weir_text_count(&r->usage.text, weir_str(data + at, stop - at));
-    if (stop < len) {
-        memcpy(d->tail, data + stop, len - stop);
-        d->tail_len = (uint8_t)(len - stop);
+    if (at < len) {
+        size_t rest = weir_text_count_piece(&r->usage.text, weir_str(data + at, len - at));
+        memcpy(d->tail, data + len - rest, rest);
+        d->tail_len = (uint8_t)rest;
     }
 }
 
@@ -214,6 +200,7 @@ static weir_status_t end_string(weir_usage_reader_t *r)
     weir_usage_document_t *d = &r->document;
 
     if (!d->is_key) {
+        weir_text_count(&r->usage.text, weir_str(d->tail, d->tail_len));
         d->text = false;
         d->tail_len = 0;
         if (d->capturing != KEY_NONE && d->depth == d->capture_depth) {

@@ -25,7 +25,7 @@ typedef struct {
     bool want_key; /* the next string is one */
     bool text;     /* the string at hand is text of the answer */
     bool too_long; /* what is being copied */
-    char tail[12]; /* text: an escape cut by the end of a piece */
+    char tail[6];  /* text: an escape cut by the end of a piece */
     uint8_t tail_len;
     weir_buf_t capture;
 } weir_usage_document_t;
@@ -45,6 +45,9 @@ weir_status_t weir_usage_keep(weir_usage_reader_t *reader, const weir_json_doc_t
                               uint32_t node, size_t max, weir_str_t *out);
 void weir_usage_finish(weir_usage_t *usage, weir_finish_t finish);
 void weir_usage_tools(weir_usage_t *usage, const weir_json_doc_t *doc, uint32_t tools);
+
+/* Counts text that may end inside an escape; returns how many bytes of one are left over. */
+size_t weir_text_count_piece(weir_text_count_t *count, weir_str_t raw);
 
 /* The next piece of a JSON document; its end. */
 weir_status_t weir_usage_document_feed(weir_usage_reader_t *reader, const char *data, size_t len);

@@ -1,5 +1,5 @@
 /* Counts and reasons in one meaning. */
-#include "lua-free-filters/usage.h"
+#include "lua-free-filters/usage_reader.h"
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -139,16 +139,32 @@ const char *weir_finish_name(weir_finish_t finish)
     return names[finish];
 }
 
-void weir_text_count(weir_text_count_t *count, weir_str_t raw)
+/* Counts the escape at at; returns its length, or 0 when it goes on behind end. */
+static size_t count_escape(weir_text_count_t *count, const char *at, const char *end)
+{
+    size_t len = end - at >= 2 && at[1] != 'u' ? 2 : 6;
+
+    if ((size_t)(end - at) < len) {
+        return 0;
+    }
+    bool other = len == 6 && (memcmp(at + 2, "00", 2) != 0 || at[4] > '7');
+    /* The second half of a surrogate pair is no character of its own. */
+    bool half = other && (at[2] == 'd' || at[2] == 'D') && at[3] != '\0' &&
+                strchr("cdefCDEF", at[3]) != NULL;
+    count->other += other && !half;
+    count->ascii += !other;
+    return len;
+}
+
+size_t weir_text_count_piece(weir_text_count_t *count, weir_str_t raw)
 {
     const uint64_t high = 0x8080808080808080u;
     const char *at = raw.data;
     const char *end = raw.data + raw.len;
 
     while (at < end) {
-        uint8_t c = (uint8_t)*at;
         uint64_t w;
-        if (end - at >= 8 && c != '\\' && c < 0x80) {
+        if (end - at >= 8) {
             memcpy(&w, at, 8);
             uint64_t slash = w ^ 0x5c5c5c5c5c5c5c5cu;
             if (((w | (slash - 0x0101010101010101u)) & high) == 0) {
@@ -157,19 +173,26 @@ void weir_text_count(weir_text_count_t *count, weir_str_t raw)
                 continue;
             }
         }
-        if (c == '\\' && at + 1 < end) {
-            bool other = at[1] == 'u' && end - at >= 6 &&
-                         (memcmp(at + 2, "00", 2) != 0 || (uint8_t)at[4] > '7');
-            /* The second half of a surrogate pair is no character of its own. */
-            bool half = other && (at[2] == 'd' || at[2] == 'D') && strchr("cdefCDEF", at[3]);
-            count->other += other && !half;
-            count->ascii += !other;
-            at += at[1] == 'u' && end - at >= 6 ? 6 : 2;
+        uint8_t c = (uint8_t)*at;
+        if (c == '\\') {
+            size_t len = count_escape(count, at, end);
+            if (len == 0) {
+                break;
+            }
+            at += len;
             continue;
         }
         count->ascii += c < 0x80;
         count->other += c >= 0xc0;
         at++;
+    }
+    return (size_t)(end - at);
+}
+
+void weir_text_count(weir_text_count_t *count, weir_str_t raw)
+{
+    if (raw.len > 0 && weir_text_count_piece(count, raw) > 0) {
+        count->ascii++; /* torn */
     }
 }
 

@@ -1,0 +1,305 @@
+/*
+ * Compiling patterns: PCRE2 with JIT for the secrets group and for custom expressions (these with a
+ * cost check), the bitmap and the chains of literals that lead to them, and lists of values.
+ */
+#include "guardrails/matcher.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DEFAULT_BEFORE 32
+#define DEFAULT_AFTER  256
+#define MAX_LITERAL    512
+#define COST_LIMIT     200000 /* match steps over a probe of 4 KB */
+#define PROBE_LEN      4096
+
+static weir_status_t compile_expression(const char *expression, uint32_t flags, bool partial,
+                                        const char *field, pcre2_code **code, weir_error_t *err)
+{
+    int error = 0;
+    PCRE2_SIZE at = 0;
+    *code = pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED, flags, &error, &at, NULL);
+    if (*code == NULL) {
+        char why[128];
+        pcre2_get_error_message(error, (PCRE2_UCHAR *)why, sizeof(why));
+        return weir_error_at(err, WEIR_ERR_INVALID, field, "bad_expression",
+                             "the expression is wrong at character %zu: %s", at, why);
+    }
+    /* Without JIT (another architecture) PCRE2 interprets: slower, the same result. */
+    pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE | (partial ? PCRE2_JIT_PARTIAL_HARD : 0));
+    return WEIR_OK;
+}
+
+static char lower(char c)
+{
+    return weir_is(c, WEIR_C_UPPER) ? (char)(c | 0x20) : c;
+}
+
+static weir_status_t add_literal(weir_guard_rules_t *rules, const char *text, size_t len,
+                                 uint32_t rule, uint32_t pattern, const char *exact, float score)
+{
+    weir_guard_literal_t *literal = &rules->literals[rules->literal_count];
+    char *copy = weir_arena_strndup(&rules->arena, text, len);
+    if (copy == NULL) {
+        return WEIR_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < len; i++) {
+        copy[i] = lower(copy[i]);
+    }
+    uint32_t three = (uint32_t)(unsigned char)copy[0] | (uint32_t)(unsigned char)copy[1] << 8 |
+                     (uint32_t)(unsigned char)copy[2] << 16;
+    uint32_t hash = weir_guard_trigram(three);
+    uint32_t *head = &rules->literal_heads[hash % WEIR_LITERAL_HEADS];
+    *literal = (weir_guard_literal_t){copy, (uint32_t)len, rule, pattern, *head, exact, score};
+    *head = (uint32_t)rules->literal_count++;
+    rules->bitmap[hash / 64] |= 1ull << hash % 64;
+    return WEIR_OK;
+}
+
+static weir_status_t compile_secret(weir_guard_rules_t *rules, const weir_guard_pattern_t *p,
+                                    uint32_t rule, weir_error_t *err)
+{
+    weir_guard_compiled_t *c = &rules->patterns[rules->pattern_count];
+    weir_status_t status = compile_expression(p->expression, 0, false, p->id, &c->code, err);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    c->source = p;
+    c->rule = rule;
+    c->before = p->before == 0 ? DEFAULT_BEFORE : p->before;
+    c->after = p->after == 0 ? DEFAULT_AFTER : p->after;
+    c->score = p->score > 0 ? p->score : 0.9f;
+    for (size_t k = 0; k < WEIR_GUARD_KEYWORDS && p->keywords[k] != NULL; k++) {
+        size_t len = strlen(p->keywords[k]);
+        if (len < 3) {
+            return weir_error_at(err, WEIR_ERR_INTERNAL, p->id, "keyword",
+                                 "the keyword \"%s\" is too short", p->keywords[k]);
+        }
+        if (add_literal(rules, p->keywords[k], len, rule, (uint32_t)rules->pattern_count, NULL,
+                        c->score) != WEIR_OK) {
+            return weir_error(err, WEIR_ERR_NOMEM, "no memory for keywords");
+        }
+    }
+    rules->pattern_count++;
+    return WEIR_OK;
+}
+
+/*
+ * Tries the expression on texts that lead backtracking astray: runs of one character, and the
+ * expression's own letters over and over.
+ */
+static weir_status_t check_cost(const weir_guard_compiled_t *c, const char *expression,
+                                const char *field, weir_error_t *err)
+{
+    static const char fill[] = "a1 A-.@\"";
+    char *probe = malloc(PROBE_LEN);
+    pcre2_match_data *match = pcre2_match_data_create(16, NULL);
+    pcre2_match_context *limits = pcre2_match_context_create(NULL);
+    int rc = probe == NULL || match == NULL || limits == NULL ? PCRE2_ERROR_NOMEMORY : 0;
+    if (rc == 0) {
+        pcre2_set_match_limit(limits, COST_LIMIT);
+        pcre2_set_heap_limit(limits, 4096);
+    }
+    for (size_t k = 0; k <= sizeof(fill) && rc >= PCRE2_ERROR_NOMATCH; k++) {
+        size_t n = 0;
+        for (const char *e = expression; n < PROBE_LEN; e = *e == '\0' ? expression : e + 1) {
+            if (k + 1 < sizeof(fill)) {
+                probe[n++] = fill[k];
+            } else if (weir_is(*e, k < sizeof(fill) ? WEIR_C_LOWER : WEIR_C_ALNUM)) {
+                probe[n++] = *e;
+            } else if (e[0] == '\0') {
+                probe[n++] = k < sizeof(fill) ? '0' : '!';
+            }
+        }
+        rc = pcre2_match(c->code, (PCRE2_SPTR)probe, PROBE_LEN, 0, PCRE2_NO_JIT, match, limits);
+    }
+    pcre2_match_context_free(limits);
+    pcre2_match_data_free(match);
+    free(probe);
+    if (rc == PCRE2_ERROR_NOMEMORY) {
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory to try an expression");
+    }
+    if (rc < PCRE2_ERROR_NOMATCH) {
+        return weir_error_at(err, WEIR_ERR_INVALID, field, "expensive_expression",
+                             "the expression backtracks too much: it needs over %d steps for 4 KB; "
+                             "bound its repeats or make them possessive",
+                             COST_LIMIT);
+    }
+    return WEIR_OK;
+}
+
+static weir_status_t compile_custom_expression(weir_guard_rules_t *rules,
+                                               const weir_guard_custom_t *custom, uint32_t rule,
+                                               const char *field, weir_error_t *err)
+{
+    weir_guard_compiled_t *c = &rules->patterns[rules->pattern_count];
+    uint32_t flags = PCRE2_UTF | PCRE2_UCP | (custom->ignore_case ? PCRE2_CASELESS : 0);
+    weir_status_t status =
+        compile_expression(custom->expression, flags, true, field, &c->code, err);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    /* Counted from here on, so that it is freed whatever comes. */
+    rules->pattern_count++;
+    c->rule = rule;
+    c->custom = true;
+    c->score = custom->score > 0 ? custom->score : 0.85f;
+    uint32_t least = 0;
+    uint32_t behind = 0;
+    pcre2_pattern_info(c->code, PCRE2_INFO_MATCHEMPTY, &least);
+    pcre2_pattern_info(c->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
+    if (least != 0) {
+        return weir_error_at(err, WEIR_ERR_INVALID, field, "matches_empty",
+                             "the expression matches the empty string");
+    }
+    if (behind > WEIR_GUARD_LEFT - 1) {
+        return weir_error_at(err, WEIR_ERR_INVALID, field, "lookbehind",
+                             "the expression looks %u characters behind; at most %d", behind,
+                             WEIR_GUARD_LEFT - 1);
+    }
+    return check_cost(c, custom->expression, field, err);
+}
+
+static weir_status_t compile_list(weir_guard_rules_t *rules, const weir_guard_custom_t *custom,
+                                  uint32_t rule, const char *field, weir_error_t *err)
+{
+    weir_guard_fold_t fold = {0};
+    weir_status_t status = WEIR_OK;
+    for (size_t v = 0; v < custom->value_count && status == WEIR_OK; v++) {
+        weir_guard_view_t view;
+        status = weir_guard_normalise(&fold, custom->values[v].data, custom->values[v].len, 0,
+                                      &view, err);
+        if (status == WEIR_OK && (view.len < 3 || view.len > MAX_LITERAL)) {
+            status = weir_error_at(err, WEIR_ERR_INVALID, field, "value_length",
+                                   "value %zu has %zu bytes; a value has 3 to %d", v, view.len,
+                                   MAX_LITERAL);
+        }
+        if (status != WEIR_OK) {
+            break;
+        }
+        const char *exact = NULL;
+        if (!custom->ignore_case) {
+            exact = weir_arena_strndup(&rules->arena, view.text, view.len);
+        }
+        float score = custom->score > 0 ? custom->score : 0.85f;
+        if ((exact == NULL && !custom->ignore_case) ||
+            add_literal(rules, view.text, view.len, rule, UINT32_MAX, exact, score) != WEIR_OK) {
+            status = weir_error(err, WEIR_ERR_NOMEM, "no memory for a list of values");
+        }
+    }
+    weir_guard_fold_free(&fold);
+    return status;
+}
+
+static weir_status_t compile_custom(weir_guard_rules_t *rules, const weir_guard_options_t *options,
+                                    weir_error_t *err)
+{
+    for (size_t i = 0; i < options->custom_count; i++) {
+        const weir_guard_custom_t *custom = &options->custom[i];
+        char field[40];
+        bool list = custom->expression == NULL;
+        snprintf(field, sizeof(field), "custom[%zu].%s", i, list ? "values" : "expression");
+        if (custom->type == NULL || (list && custom->value_count == 0)) {
+            return weir_error_at(err, WEIR_ERR_INVALID, field, "incomplete",
+                                 "a custom entity needs a type and an expression or values");
+        }
+        uint32_t rule = (uint32_t)rules->rule_count;
+        const char *id = custom->rule == NULL ? custom->type : custom->rule;
+        weir_guard_rule_t *r = &rules->rule[rules->rule_count++];
+        r->type = weir_arena_strndup(&rules->arena, custom->type, strlen(custom->type));
+        r->id = weir_arena_strndup(&rules->arena, id, strlen(id));
+        r->on = true;
+        r->kind = list ? WEIR_KIND_LIST : WEIR_KIND_PATTERN;
+        if (r->type == NULL || r->id == NULL) {
+            return weir_error(err, WEIR_ERR_NOMEM, "no memory for a custom entity");
+        }
+        weir_status_t status = list ? compile_list(rules, custom, rule, field, err)
+                                    : compile_custom_expression(rules, custom, rule, field, err);
+        if (status != WEIR_OK) {
+            return status;
+        }
+    }
+    return WEIR_OK;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    const weir_guard_literal_t *x = *(const weir_guard_literal_t *const *)a;
+    const weir_guard_literal_t *y = *(const weir_guard_literal_t *const *)b;
+    size_t n = x->len < y->len ? x->len : y->len;
+    int order = memcmp(x->text, y->text, n);
+    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+/* Entities that begin with a literal that holds white space: their beginnings are live. */
+static weir_status_t collect_blocks(weir_guard_rules_t *rules, weir_error_t *err)
+{
+    rules->block_literals =
+        weir_arena_calloc(&rules->arena, rules->literal_count + 1, sizeof(*rules->block_literals));
+    if (rules->block_literals == NULL) {
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for the list of values");
+    }
+    for (size_t i = 0; i < rules->literal_count; i++) {
+        const weir_guard_literal_t *l = &rules->literals[i];
+        const weir_guard_pattern_t *source =
+            l->pattern == UINT32_MAX ? NULL : rules->patterns[l->pattern].source;
+        bool begins = source == NULL || source->span == WEIR_GUARD_SPAN_BLOCK;
+        bool spaced = false;
+        for (size_t k = 0; k < l->len; k++) {
+            spaced |= (unsigned char)l->text[k] <= ' ' || (unsigned char)l->text[k] >= 0xe0;
+        }
+        if (begins && spaced) {
+            rules->block_literals[rules->block_count++] = l;
+            rules->longest_literal =
+                l->len > rules->longest_literal ? l->len : rules->longest_literal;
+        }
+    }
+    qsort(rules->block_literals, rules->block_count, sizeof(*rules->block_literals), by_text);
+    return WEIR_OK;
+}
+
+weir_status_t weir_guard_compile_patterns(weir_guard_rules_t *rules,
+                                          const weir_guard_options_t *options, weir_error_t *err)
+{
+    size_t patterns = options->custom_count;
+    size_t literals = 0;
+    for (size_t t = 0; t < weir_guard_secret_table_count; t++) {
+        patterns += *weir_guard_secret_table_sizes[t];
+    }
+    literals = patterns * WEIR_GUARD_KEYWORDS;
+    for (size_t i = 0; i < options->custom_count; i++) {
+        literals += options->custom[i].value_count;
+    }
+    memset(rules->literal_heads, 0xff, sizeof(rules->literal_heads));
+    rules->bitmap = weir_arena_calloc(&rules->arena, WEIR_BITMAP_BITS / 64, sizeof(uint64_t));
+    rules->patterns = weir_arena_calloc(&rules->arena, patterns, sizeof(*rules->patterns));
+    rules->literals = weir_arena_calloc(&rules->arena, literals, sizeof(*rules->literals));
+    if (rules->bitmap == NULL || rules->patterns == NULL || rules->literals == NULL) {
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for %zu patterns", patterns);
+    }
+    size_t rule = rules->rule_count;
+    for (size_t t = 0; t < weir_guard_secret_table_count; t++) {
+        rule -= *weir_guard_secret_table_sizes[t];
+    }
+    for (size_t t = 0; t < weir_guard_secret_table_count; t++) {
+        for (size_t i = 0; i < *weir_guard_secret_table_sizes[t]; i++, rule++) {
+            if (!rules->rule[rule].on) {
+                continue;
+            }
+            weir_status_t status =
+                compile_secret(rules, &weir_guard_secret_tables[t][i], (uint32_t)rule, err);
+            if (status != WEIR_OK) {
+                return status;
+            }
+        }
+    }
+    weir_status_t status = compile_custom(rules, options, err);
+    return status == WEIR_OK ? collect_blocks(rules, err) : status;
+}
+
+void weir_guard_free_patterns(weir_guard_rules_t *rules)
+{
+    for (size_t i = 0; rules->patterns != NULL && i < rules->pattern_count; i++) {
+        pcre2_code_free(rules->patterns[i].code);
+    }
+}

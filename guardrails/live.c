@@ -1,0 +1,158 @@
+/*
+ * The liveness of a text's end: the first byte at which some rule could still begin a match, or
+ * extend one, if more text came. Rules come in kinds by what their matches can span:
+ *
+ * - tokens (e-mail, URL, IP, wallets, secrets): no byte up to 0x20 and no character of a script
+ *   without spaces: live from the start of the last token;
+ * - number groups (telephone, card, IBAN, identity numbers): alphanumeric groups with one space
+ *   between them, 64 bytes in all: live from the first group that hangs together with the end;
+ * - values of lists with spaces: live where the end is the beginning of one;
+ * - expressions and key blocks: the matcher of PCRE2 says where a partial match begins;
+ * - all other rules, and right context: a fixed window, in sets that are not for streams.
+ */
+#include "guardrails/matcher.h"
+
+#define MAX_TOKEN  4400 /* more than the longest match of a token rule */
+#define MAX_GROUPS 64
+#define MAX_WINDOW 512
+
+/* The start of the token that ends at end. */
+static size_t token_start(const weir_guard_scan_t *scan, size_t end)
+{
+    size_t limit = end > MAX_TOKEN ? end - MAX_TOKEN : 0;
+    size_t at = end;
+    while (at > limit) {
+        unsigned char c = (unsigned char)scan->text[at - 1];
+        if (c <= ' ') {
+            return at;
+        }
+        if (c >= 0xe0) {
+            /* The character's own continuation bytes stay with it. */
+            size_t behind = at + (c >= 0xf0 ? 3 : 2);
+            return behind < end ? behind : end;
+        }
+        at--;
+    }
+    return at;
+}
+
+static bool has_digit(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (weir_is(text[i], WEIR_C_DIGIT)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Letters alone, as they stand inside a grouped IBAN: upper-case, four of them (or up to). */
+static bool capitals(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!weir_is(text[i], WEIR_C_UPPER)) {
+            return false;
+        }
+    }
+    return len <= 4;
+}
+
+/* Could the last token carry on number groups that stand before it? Identity numbers have at most
+ * two letters alone at their end. */
+static bool carries_on(const char *text, size_t len)
+{
+    size_t letters = 0;
+    while (letters < len && weir_is(text[letters], WEIR_C_ALPHA)) {
+        letters++;
+    }
+    return letters <= 2 || capitals(text, letters) ||
+           has_digit(text, len < MAX_GROUPS ? len : MAX_GROUPS);
+}
+
+/* Number groups that hang together with the last token, whose start is at. */
+static size_t groups_start(const weir_guard_scan_t *scan, size_t at)
+{
+    size_t limit = scan->len > MAX_GROUPS ? scan->len - MAX_GROUPS : 0;
+    size_t live = at;
+    if (!carries_on(scan->text + at, scan->len - at)) {
+        return at;
+    }
+    while (at > limit + 1 && scan->text[at - 1] == ' ') {
+        size_t start = token_start(scan, at - 1);
+        size_t len = at - 1 - start;
+        size_t skip = len > MAX_GROUPS ? len - MAX_GROUPS : 0;
+        if (has_digit(scan->text + start + skip, len - skip)) {
+            live = start + skip;
+        } else if (len == 0 || !capitals(scan->text + start, len)) {
+            break;
+        }
+        at = start;
+    }
+    /* A short letter group in front of the first digits belongs to some numbers. */
+    if (live > limit + 1 && scan->text[live - 1] == ' ') {
+        size_t tail = live - 1;
+        while (tail > limit && weir_is(scan->text[tail - 1], WEIR_C_ALPHA)) {
+            tail--;
+        }
+        if (live - 1 - tail <= 4) {
+            live = tail;
+        }
+    }
+    return live;
+}
+
+/* Is text[at..) the beginning of a list value, case aside? */
+static bool begins_value(const weir_guard_rules_t *rules, const char *text, size_t len)
+{
+    size_t low = 0;
+    size_t high = rules->block_count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const weir_guard_literal_t *literal = rules->block_literals[mid];
+        size_t n = literal->len < len ? literal->len : len;
+        int order = 0;
+        for (size_t i = 0; i < n && order == 0; i++) {
+            char c = text[i];
+            c = weir_is(c, WEIR_C_UPPER) ? (char)(c | 0x20) : c;
+            order = (int)(unsigned char)c - (int)(unsigned char)literal->text[i];
+        }
+        if (order == 0 && literal->len >= len) {
+            return true;
+        }
+        if (order < 0 || (order == 0 && len < literal->len)) {
+            high = mid;
+        } else {
+            low = mid + 1;
+        }
+    }
+    return false;
+}
+
+static size_t values_start(const weir_guard_scan_t *scan, size_t live)
+{
+    const weir_guard_rules_t *rules = scan->rules;
+    size_t reach = rules->longest_literal < scan->len ? rules->longest_literal : scan->len;
+    for (size_t at = scan->len - reach; at < live; at++) {
+        if (begins_value(rules, scan->text + at, scan->len - at)) {
+            return at;
+        }
+    }
+    return live;
+}
+
+size_t weir_guard_live(const weir_guard_scan_t *scan)
+{
+    size_t live = token_start(scan, scan->len);
+    if (scan->rules->digits) {
+        live = groups_start(scan, live);
+    }
+    if (scan->rules->block_count > 0) {
+        live = values_start(scan, live);
+    }
+    live = scan->live < live ? scan->live : live;
+    if (!scan->rules->streaming) {
+        size_t window = scan->len > MAX_WINDOW ? scan->len - MAX_WINDOW : 0;
+        live = window < live ? window : live;
+    }
+    return live;
+}

@@ -1,0 +1,321 @@
+/*
+ * Inside the library: the compiled rules, the state of one scan, and what the parsers of the rules
+ * call. Nothing outside guardrails/ includes this.
+ */
+#ifndef WEIR_GUARDRAILS_MATCHER_H
+#define WEIR_GUARDRAILS_MATCHER_H
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "guardrails/guardrails.h"
+#include "guardrails/normalise.h"
+#include "guardrails/pattern.h"
+
+/* Classes of bytes, for the parsers. */
+enum {
+    WEIR_C_DIGIT = 1,
+    WEIR_C_UPPER = 2,
+    WEIR_C_LOWER = 4,
+    WEIR_C_HEX = 8,
+    WEIR_C_ATEXT = 16, /* the local part of an e-mail address, with the dot */
+    WEIR_C_HOST = 32,  /* letters, digits, '-', bytes of other scripts */
+    WEIR_C_URL = 64,   /* may stand in a URL */
+    WEIR_C_B58 = 128,  /* Bitcoin's base 58 */
+    WEIR_C_ALPHA = WEIR_C_UPPER | WEIR_C_LOWER,
+    WEIR_C_ALNUM = WEIR_C_ALPHA | WEIR_C_DIGIT
+};
+
+extern const uint8_t weir_guard_class[256];
+
+static inline bool weir_is(char c, unsigned classes)
+{
+    return (weir_guard_class[(unsigned char)c] & classes) != 0;
+}
+
+/* Rules with a parser of their own; the identity numbers of guardrails/pii/ follow them. */
+typedef enum {
+    WEIR_RULE_EMAIL,
+    WEIR_RULE_PHONE,
+    WEIR_RULE_CARD,
+    WEIR_RULE_IBAN,
+    WEIR_RULE_IPV4,
+    WEIR_RULE_IPV6,
+    WEIR_RULE_MAC,
+    WEIR_RULE_URL,
+    WEIR_RULE_URL_CREDENTIALS,
+    WEIR_RULE_DOMAIN,
+    WEIR_RULE_BITCOIN,
+    WEIR_RULE_BECH32,
+    WEIR_RULE_ETHEREUM,
+    WEIR_RULE_BASE58,
+    WEIR_RULE_MONERO,
+    WEIR_RULE_BIRTH,
+    WEIR_RULE_DATE,
+    WEIR_RULE_PERSON,
+    WEIR_RULE_ADDRESS,
+    WEIR_RULE_PARSERS /* how many */
+} weir_guard_parser_t;
+
+typedef struct {
+    const char *id;
+    const char *type;
+    bool window;  /* not in streaming sets */
+    bool off;     /* not in the PII group unless switched on */
+    bool digits;  /* begins at a digit, or at a letter group before one */
+    float strong; /* least score of a finding, for documentation and tests */
+} weir_guard_parser_rule_t;
+
+extern const weir_guard_parser_rule_t weir_guard_parser_rules[WEIR_RULE_PARSERS];
+
+/*
+ * An identity number. shape spells the characters without separators: 9 digit, A letter, X either;
+ * layouts are the groupings in which it is written, '|' between them: group lengths with the
+ * separators between ('~' stands for one of space, '-', '.'). context: a set of words (below).
+ */
+typedef struct {
+    const char *id;
+    const char *type;
+    const char *shape;
+    const char *layouts;
+    const char *context; /* words and phrases of up to three words, '|' between them */
+    float bare;          /* score without context */
+    float known;         /* score with it */
+    /* The checksum and the ranges, on len upper-case characters without separators; NULL: shape
+     * alone. */
+    bool (*check)(const char *text, size_t len);
+} weir_guard_id_t;
+
+typedef struct {
+    const weir_guard_id_t *ids;
+    size_t count;
+} weir_guard_id_table_t;
+
+extern const weir_guard_id_table_t *const weir_guard_id_tables[];
+extern const size_t weir_guard_id_table_count;
+
+/* Sets of context words; 0 to 31 are the parsers', identity numbers' follow. */
+enum {
+    WEIR_CONTEXT_PHONE,
+    WEIR_CONTEXT_CARD,
+    WEIR_CONTEXT_IP,
+    WEIR_CONTEXT_VERSION,
+    WEIR_CONTEXT_SITE,
+    WEIR_CONTEXT_BIRTH,
+    WEIR_CONTEXT_CRYPTO,
+    WEIR_CONTEXT_NOT_PHONE,
+    WEIR_CONTEXT_ADDRESS,
+    WEIR_CONTEXT_PARSERS
+};
+#define WEIR_CONTEXT_SETS  256
+#define WEIR_CONTEXT_REACH 40 /* bytes on either side that are read */
+
+extern const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS];
+
+typedef struct {
+    uint64_t bits[WEIR_CONTEXT_SETS / 64];
+} weir_guard_words_t;
+
+typedef struct {
+    uint64_t hash; /* 0: free */
+    weir_guard_words_t sets;
+} weir_guard_context_slot_t;
+
+#define WEIR_CONTEXT_SLOTS 4096
+
+/* One grouping of one identity number. */
+typedef struct {
+    uint16_t rule; /* index into rules->rule */
+    uint8_t groups;
+    uint8_t len[8];
+    char separator[8]; /* before group i; [0] unused */
+    uint16_t next;     /* next layout of the bucket, or none */
+} weir_guard_layout_t;
+
+#define WEIR_NO_LAYOUT  UINT16_MAX
+#define WEIR_MAX_GROUP  40
+#define WEIR_MAX_LAYOUT 20 /* buckets by the second group's length */
+
+typedef struct {
+    const char *type;
+    const char *id;
+    float min_score;
+    bool on;
+    uint8_t kind; /* weir_guard_kind_t */
+    uint16_t context;
+    const weir_guard_id_t *number;
+    uint32_t pattern; /* index into rules->patterns */
+} weir_guard_rule_t;
+
+typedef enum {
+    WEIR_KIND_PARSER,
+    WEIR_KIND_NUMBER,
+    WEIR_KIND_PATTERN,
+    WEIR_KIND_LIST
+} weir_guard_kind_t;
+
+typedef struct {
+    pcre2_code *code;
+    const weir_guard_pattern_t *source; /* NULL: a custom expression */
+    uint32_t rule;
+    uint16_t before;
+    uint16_t after;
+    float score;
+    bool custom; /* matched on the whole text, with partial matches at its end */
+} weir_guard_compiled_t;
+
+/* A literal that the bitmap finds: a pattern's keyword or a value of a list. */
+typedef struct {
+    const char *text; /* lower-case */
+    uint32_t len;
+    uint32_t rule;
+    uint32_t pattern;  /* or UINT32_MAX for a list */
+    uint32_t next;     /* with the same hash */
+    const char *exact; /* a list that minds the case: the value as it is; else NULL */
+    float score;
+} weir_guard_literal_t;
+
+#define WEIR_BITMAP_BITS   65536
+#define WEIR_LITERAL_HEADS 4096
+#define WEIR_NO_LITERAL    UINT32_MAX
+
+struct weir_guard_rules {
+    weir_arena_t arena;
+    bool streaming;
+    bool no_prefilter;
+    bool digits; /* some rule begins at digits */
+    bool words;  /* PERSON: some rule begins at capital letters */
+    weir_guard_rule_t *rule;
+    size_t rule_count;
+    uint16_t number_base; /* index of the first identity number */
+    weir_guard_layout_t *layouts;
+    size_t layout_count;
+    uint16_t buckets[WEIR_MAX_GROUP + 1][WEIR_MAX_LAYOUT + 1]; /* [first][second], 0: only one */
+    weir_guard_context_slot_t *context;
+    weir_guard_compiled_t *patterns;
+    size_t pattern_count;
+    weir_guard_literal_t *literals;
+    size_t literal_count;
+    uint32_t literal_heads[WEIR_LITERAL_HEADS]; /* by the bitmap's hash */
+    uint64_t *bitmap;
+    const weir_guard_literal_t **block_literals; /* keywords with white space in them */
+    size_t block_count;
+    size_t longest_literal;
+};
+
+typedef struct {
+    uint32_t start;
+    uint32_t end;
+    float score;
+    uint16_t rule;
+    uint16_t flags;
+} weir_guard_candidate_t;
+
+/* Part of the view in which a pattern is to be tried; empty: end 0. */
+typedef struct {
+    uint32_t start;
+    uint32_t end;
+} weir_guard_window_t;
+
+/* Kept between scans. */
+struct weir_guard_scratch {
+    weir_guard_fold_t fold;
+    weir_guard_candidate_t *candidates;
+    size_t candidate_count;
+    size_t candidate_cap;
+    weir_guard_finding_t *findings;
+    size_t finding_cap;
+    uint32_t *order;
+    size_t order_cap;
+    pcre2_match_data *match;
+    pcre2_jit_stack *stack;
+    pcre2_match_context *context;
+    weir_guard_window_t *windows; /* per pattern, what is still to be tried */
+    size_t window_cap;
+};
+
+#define WEIR_MAX_CANDIDATES 65536
+
+/* One pass over one view. */
+typedef struct {
+    const weir_guard_rules_t *rules;
+    weir_guard_scratch_t *scratch;
+    const char *text;
+    size_t len;
+    const weir_guard_view_t *view;
+    size_t from;  /* in the original */
+    size_t begin; /* first byte of the view that is looked at */
+    bool more;
+    uint16_t flags;      /* of the candidates */
+    size_t live;         /* of patterns: first byte of the view that more text can change */
+    size_t group_cursor; /* alphanumeric runs before it are done */
+    size_t url_cursor;
+    size_t colon_cursor;
+    size_t host_cursor;
+    size_t phone_cursor;
+    size_t name_cursor;
+    size_t words_at; /* cache of the context's words: for a candidate that starts here */
+    size_t words_end;
+    weir_guard_words_t words;
+    bool truncated;
+    bool no_memory;
+    uint32_t timeouts;
+} weir_guard_scan_t;
+
+static inline bool weir_rule_on(const weir_guard_scan_t *scan, unsigned rule)
+{
+    return scan->rules->rule[rule].on;
+}
+
+/* A candidate, by offsets of the view; dropped when its rule is off or its score too low. */
+void weir_guard_emit(weir_guard_scan_t *scan, unsigned rule, size_t start, size_t end, float score);
+
+/* True when a word of the set stands within reach of [start, end): before it, and behind it too
+ * unless the rules are for streams. */
+bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set);
+
+/* Adds the words of a '|'-separated list to a set of the table. False: the table is full. */
+bool weir_guard_context_add(weir_guard_context_slot_t *slots, unsigned set, const char *words);
+
+/*
+ * Parsers: called at what draws attention to their entities; they emit candidates.
+ * at_group: an alphanumeric run [start, end) that has a digit.
+ */
+void weir_guard_at_sign(weir_guard_scan_t *scan, size_t at);
+void weir_guard_at_colon(weir_guard_scan_t *scan, size_t at);
+void weir_guard_at_dot(weir_guard_scan_t *scan, size_t at);
+void weir_guard_at_digit(weir_guard_scan_t *scan, size_t at);
+void weir_guard_at_capital(weir_guard_scan_t *scan, size_t at);
+void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start);
+void weir_guard_find_iban(weir_guard_scan_t *scan, size_t start, size_t end);
+void weir_guard_find_colon_address(weir_guard_scan_t *scan, size_t at);
+void weir_guard_find_ipv4(weir_guard_scan_t *scan, size_t start);
+void weir_guard_find_mac(weir_guard_scan_t *scan, size_t start, size_t end);
+void weir_guard_find_crypto(weir_guard_scan_t *scan, size_t start, size_t end);
+void weir_guard_find_card(weir_guard_scan_t *scan, size_t start, size_t end);
+void weir_guard_find_date(weir_guard_scan_t *scan, size_t start, size_t end);
+void weir_guard_find_numbers(weir_guard_scan_t *scan, size_t start, size_t end);
+void weir_guard_find_address(weir_guard_scan_t *scan, size_t start, size_t end);
+
+/* Literals, expressions, and the pass over a view. */
+weir_status_t weir_guard_compile_patterns(weir_guard_rules_t *rules,
+                                          const weir_guard_options_t *options, weir_error_t *err);
+void weir_guard_free_patterns(weir_guard_rules_t *rules);
+void weir_guard_try_literal(weir_guard_scan_t *scan, size_t at);
+void weir_guard_try_patterns(weir_guard_scan_t *scan);
+void weir_guard_pass(weir_guard_scan_t *scan);
+
+/* What more text could still change: first live byte of the view. */
+size_t weir_guard_live(const weir_guard_scan_t *scan);
+
+/* Candidates to findings; hold moves down so that no chain of overlaps crosses it. */
+weir_status_t weir_guard_resolve(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
+                                 weir_guard_result_t *result, weir_error_t *err);
+
+/* Hash of three bytes, lower-cased, into the bitmap. */
+static inline uint32_t weir_guard_trigram(uint32_t three)
+{
+    return ((three & 0xffffff) | 0x202020) * 0x9e3779b1u >> 16;
+}
+
+#endif

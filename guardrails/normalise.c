@@ -1,0 +1,413 @@
+/*
+ * The folded view: Unicode TR 15's compatibility mappings per code point, TR 36 and 39 for what is
+ * invisible or confusable. ASCII text passes at the speed of a test for high bytes.
+ */
+#include "guardrails/normalise.h"
+
+#include "guardrails/unicode.h"
+#include "guardrails/views.h"
+
+#include <stdlib.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define MAX_LEN    ((size_t)1 << 30)
+#define WORD_REACH 32 /* characters on either side that decide whether a word mixes scripts */
+
+void weir_guard_fold_free(weir_guard_fold_t *fold)
+{
+    for (size_t i = 0; i < WEIR_GUARD_MAX_VIEWS + 2; i++) {
+        free(fold->slots[i].data);
+        free(fold->slots[i].runs);
+    }
+    memset(fold, 0, sizeof(*fold));
+}
+
+static bool grow(weir_guard_build_t *b, size_t need)
+{
+    size_t cap = b->fold->slots[b->slot].cap;
+    if (need <= cap) {
+        return true;
+    }
+    cap = need + need / 2 + 64;
+    char *grown = realloc(b->fold->slots[b->slot].data, cap);
+    if (grown == NULL) {
+        b->failed = true;
+        return false;
+    }
+    b->fold->slots[b->slot].data = grown;
+    b->fold->slots[b->slot].cap = cap;
+    return true;
+}
+
+void weir_guard_build_begin(weir_guard_build_t *b, weir_guard_fold_t *fold, unsigned slot,
+                            size_t expect)
+{
+    *b = (weir_guard_build_t){.fold = fold, .slot = slot};
+    grow(b, expect);
+}
+
+/* Adds a run, or lets the last one go on. */
+static void add_run(weir_guard_build_t *b, size_t origin, size_t origin_end, uint32_t step)
+{
+    weir_guard_run_t *runs = b->fold->slots[b->slot].runs;
+    if (b->run_count > 0 && step > 0) {
+        const weir_guard_run_t *last = &runs[b->run_count - 1];
+        if (last->step == step && last->origin + (b->len - last->view) * step == origin) {
+            return;
+        }
+    }
+    if (b->run_count == b->fold->slots[b->slot].run_cap) {
+        size_t cap = b->run_count * 2 + 32;
+        runs = realloc(runs, cap * sizeof(*runs));
+        if (runs == NULL) {
+            b->failed = true;
+            return;
+        }
+        b->fold->slots[b->slot].runs = runs;
+        b->fold->slots[b->slot].run_cap = cap;
+    }
+    runs[b->run_count++] =
+        (weir_guard_run_t){(uint32_t)b->len, (uint32_t)origin, (uint32_t)origin_end, step};
+}
+
+void weir_guard_build_copy(weir_guard_build_t *b, const char *text, size_t len, size_t origin)
+{
+    if (len == 0 || b->failed || !grow(b, b->len + len)) {
+        return;
+    }
+    add_run(b, origin, 0, 1);
+    memcpy(b->fold->slots[b->slot].data + b->len, text, len);
+    b->len += len;
+}
+
+void weir_guard_build_replace(weir_guard_build_t *b, const char *text, size_t len, size_t origin,
+                              size_t origin_end)
+{
+    if (len == 0 || b->failed || !grow(b, b->len + len)) {
+        return;
+    }
+    if (len == 1) {
+        add_run(b, origin, 0, (uint32_t)(origin_end - origin));
+    } else {
+        add_run(b, origin, origin_end, 0);
+    }
+    memcpy(b->fold->slots[b->slot].data + b->len, text, len);
+    b->len += len;
+}
+
+void weir_guard_build_end(const weir_guard_build_t *b, uint32_t flags, weir_guard_view_t *view)
+{
+    *view = (weir_guard_view_t){.text = b->fold->slots[b->slot].data,
+                                .len = b->len,
+                                .runs = b->fold->slots[b->slot].runs,
+                                .run_count = b->run_count,
+                                .flags = flags};
+    if (b->len == 0) {
+        view->text = "";
+    }
+}
+
+bool weir_guard_is_ascii(const char *text, size_t len)
+{
+    size_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 64 <= len; i += 64) {
+        const __m128i *v = (const __m128i *)(const void *)(text + i);
+        __m128i any = _mm_or_si128(_mm_or_si128(_mm_loadu_si128(v), _mm_loadu_si128(v + 1)),
+                                   _mm_or_si128(_mm_loadu_si128(v + 2), _mm_loadu_si128(v + 3)));
+        if (_mm_movemask_epi8(any) != 0) {
+            return false;
+        }
+    }
+#endif
+    for (; i < len; i++) {
+        if ((unsigned char)text[i] >= 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void weir_guard_lower_ascii(char *out, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        out[i] = (char)(c | ((unsigned char)(c - 'A') < 26 ? 0x20 : 0));
+    }
+}
+
+/* Decodes one character; *used is 1 and the result 0xfffd for what is no UTF-8. */
+static uint32_t decode(const char *text, size_t len, size_t *used)
+{
+    const unsigned char *t = (const unsigned char *)text;
+    *used = 1;
+    if (t[0] < 0x80) {
+        return t[0];
+    }
+    unsigned n = t[0] >= 0xf0 ? 4 : t[0] >= 0xe0 ? 3 : 2;
+    if (t[0] < 0xc2 || t[0] > 0xf4 || n > len) {
+        return 0xfffd;
+    }
+    uint32_t code = t[0] & (0x7fu >> n);
+    for (unsigned i = 1; i < n; i++) {
+        if ((t[i] & 0xc0) != 0x80) {
+            return 0xfffd;
+        }
+        code = code << 6 | (t[i] & 0x3f);
+    }
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) {
+        return 0xfffd;
+    }
+    *used = n;
+    return code;
+}
+
+static size_t encode(uint32_t code, char out[4])
+{
+    if (code < 0x800) {
+        out[0] = (char)(0xc0 | code >> 6);
+        out[1] = (char)(0x80 | (code & 0x3f));
+        return 2;
+    }
+    if (code < 0x10000) {
+        out[0] = (char)(0xe0 | code >> 12);
+        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (code & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | code >> 18);
+    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (code & 0x3f));
+    return 4;
+}
+
+/* What a character says about the word that it stands in: 0 ends it, 1 Latin, 2 other, 3 neither.
+ */
+static int script(uint32_t code)
+{
+    if (code < 0x80) {
+        bool letter = (code | 0x20) - 'a' < 26;
+        return letter ? 1 : code - '0' < 10 ? 3 : 0;
+    }
+    const weir_guard_unicode_t *u = weir_guard_unicode(code);
+    if (u->kind == WEIR_UNICODE_STRIP || u->kind == WEIR_UNICODE_BIDI) {
+        return 3;
+    }
+    if (u->kind == WEIR_UNICODE_TAG || u->kind == WEIR_UNICODE_COMPAT) {
+        return u->len == 1 ? 1 : 3;
+    }
+    if (u->kind == WEIR_UNICODE_NONE || u->kind == WEIR_UNICODE_DIGIT) {
+        return u->kind == WEIR_UNICODE_NONE ? 0 : 3;
+    }
+    return code < 0x250 ? 1 : 2;
+}
+
+/* The last word that was asked about, when it was short enough to be seen whole. */
+typedef struct {
+    size_t start;
+    size_t end;
+    bool mixed;
+} word_t;
+
+/* Does the word around text[at] have letters of Latin and of another script? */
+static bool mixed_word(const char *text, size_t len, size_t at, word_t *word)
+{
+    bool latin = false;
+    bool other = false;
+    bool ends[2] = {at == 0, false};
+    size_t i = at;
+    if (at >= word->start && at < word->end) {
+        return word->mixed;
+    }
+    for (int n = 0; n < WORD_REACH && i > 0; n++) {
+        size_t back = i - 1;
+        while (back > 0 && i - back < 4 && ((unsigned char)text[back] & 0xc0) == 0x80) {
+            back--;
+        }
+        size_t used;
+        int s = script(decode(text + back, len - back, &used));
+        if (s == 0) {
+            ends[0] = true;
+            break;
+        }
+        latin |= s == 1;
+        other |= s == 2;
+        i = back;
+    }
+    size_t start = i;
+    ends[0] |= i == 0;
+    i = at;
+    for (int n = 0; n < WORD_REACH && i < len; n++) {
+        size_t used;
+        int s = script(decode(text + i, len - i, &used));
+        if (s == 0) {
+            ends[1] = true;
+            break;
+        }
+        latin |= s == 1;
+        other |= s == 2;
+        i += used;
+    }
+    if (ends[0] && (ends[1] || i >= len)) {
+        *word = (word_t){start, i, latin && other};
+    }
+    return latin && other;
+}
+
+/* One character above ASCII: text[at .. at + used). */
+static uint32_t fold_one(weir_guard_build_t *b, const char *text, size_t len, size_t at,
+                         size_t used, uint32_t code, unsigned options, word_t *word)
+{
+    const weir_guard_unicode_t *u = weir_guard_unicode(code);
+    const char *replacement = (const char *)weir_guard_unicode_pool + u->offset;
+    bool take = false;
+    uint32_t flag = 0;
+    switch ((weir_guard_unicode_kind_t)u->kind) {
+    case WEIR_UNICODE_STRIP:
+        return WEIR_GUARD_FOLD_INVISIBLE;
+    case WEIR_UNICODE_BIDI:
+        return WEIR_GUARD_FOLD_BIDI;
+    case WEIR_UNICODE_TAG:
+        take = true;
+        flag = WEIR_GUARD_FOLD_TAGS;
+        break;
+    case WEIR_UNICODE_COMPAT:
+        take = true;
+        flag = WEIR_GUARD_FOLD_COMPAT;
+        break;
+    case WEIR_UNICODE_DIGIT:
+        take = (options & WEIR_GUARD_FOLD_KEEP_DIGITS) == 0;
+        flag = take ? WEIR_GUARD_FOLD_DIGITS : 0;
+        break;
+    case WEIR_UNICODE_CONFUSABLE:
+        take = (options & WEIR_GUARD_FOLD_CONFUSABLES) != 0 || mixed_word(text, len, at, word);
+        flag = take ? WEIR_GUARD_FOLD_CONFUSED : 0;
+        break;
+    case WEIR_UNICODE_UPPER:
+        take = (options & WEIR_GUARD_FOLD_LOWER) != 0;
+        break;
+    case WEIR_UNICODE_NONE:
+    case WEIR_UNICODE_LETTER:
+        break;
+    }
+    if (take) {
+        weir_guard_build_replace(b, replacement, u->len, at, at + used);
+    } else if (used == 1) {
+        char bytes[4];
+        weir_guard_build_replace(b, bytes, encode(code, bytes), at, at + 1);
+        flag = WEIR_GUARD_FOLD_BROKEN;
+    } else {
+        weir_guard_build_copy(b, text + at, used, at);
+    }
+    return flag;
+}
+
+/* Is the finished view the original, byte for byte? */
+static bool unchanged(const weir_guard_view_t *view, size_t len)
+{
+    return view->len == len &&
+           (view->run_count == 0 ||
+            (view->run_count == 1 && view->runs[0].step == 1 && view->runs[0].origin == 0));
+}
+
+weir_status_t weir_guard_normalise_into(weir_guard_fold_t *fold, unsigned slot, const char *text,
+                                        size_t len, unsigned options, weir_guard_view_t *view,
+                                        weir_error_t *err)
+{
+    weir_guard_build_t b;
+    bool lower = (options & WEIR_GUARD_FOLD_LOWER) != 0;
+    uint32_t flags = 0;
+    word_t word = {0};
+    if (len > MAX_LEN) {
+        return weir_error_at(err, WEIR_ERR_LIMIT, "text", "text_too_long",
+                             "a text of %zu bytes is too long to fold", len);
+    }
+    bool ascii = weir_guard_is_ascii(text, len);
+    if (ascii && !lower) {
+        *view = (weir_guard_view_t){.text = len == 0 ? "" : text, .len = len};
+        return WEIR_OK;
+    }
+    weir_guard_build_begin(&b, fold, slot, len + len / 8);
+    for (size_t i = 0; i < len && !b.failed;) {
+        size_t run = i;
+        while (run < len && (ascii || (unsigned char)text[run] < 0x80)) {
+            run = ascii ? len : run + 1;
+        }
+        weir_guard_build_copy(&b, text + i, run - i, i);
+        if (run < len) {
+            size_t used;
+            uint32_t code = decode(text + run, len - run, &used);
+            flags |= WEIR_GUARD_FOLD_NON_ASCII |
+                     fold_one(&b, text, len, run, used, code, options, &word);
+            run += used;
+        }
+        i = run;
+    }
+    if (b.failed) {
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory to fold %zu bytes", len);
+    }
+    if (lower && b.len > 0) {
+        char *data = fold->slots[slot].data;
+        weir_guard_lower_ascii(data, data, b.len);
+    }
+    weir_guard_build_end(&b, flags, view);
+    if (unchanged(view, len)) {
+        /* The capitals of other scripts may have changed, at the same length. */
+        view->run_count = 0;
+        view->text = lower ? view->text : text;
+    }
+    return WEIR_OK;
+}
+
+weir_status_t weir_guard_normalise(weir_guard_fold_t *fold, const char *text, size_t len,
+                                   unsigned options, weir_guard_view_t *view, weir_error_t *err)
+{
+    return weir_guard_normalise_into(fold, 0, text, len, options, view, err);
+}
+
+/* Index of the run that holds view byte at. */
+static size_t run_of(const weir_guard_view_t *view, size_t at)
+{
+    size_t low = 0;
+    size_t high = view->run_count;
+    while (high - low > 1) {
+        size_t mid = low + (high - low) / 2;
+        if (view->runs[mid].view <= at) {
+            low = mid;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+void weir_guard_view_span(const weir_guard_view_t *view, size_t start, size_t end,
+                          size_t *origin_start, size_t *origin_end)
+{
+    if (view->run_count == 0) {
+        *origin_start = start;
+        *origin_end = end;
+        return;
+    }
+    const weir_guard_run_t *first = &view->runs[run_of(view, start)];
+    const weir_guard_run_t *last = &view->runs[run_of(view, end - 1)];
+    *origin_start = first->origin + (start - first->view) * first->step;
+    *origin_end =
+        last->step == 0 ? last->origin_end : last->origin + (end - last->view) * last->step;
+}
+
+size_t weir_guard_view_origin(const weir_guard_view_t *view, size_t at, size_t original_len)
+{
+    if (at >= view->len) {
+        return original_len;
+    }
+    if (view->run_count == 0) {
+        return at;
+    }
+    const weir_guard_run_t *run = &view->runs[run_of(view, at)];
+    return run->origin + (at - run->view) * run->step;
+}

@@ -1,0 +1,256 @@
+/* Trying patterns and lists at the places that the literals draw attention to. */
+#include "guardrails/matcher.h"
+
+#include <math.h>
+#include <strings.h>
+
+#define MIN_KEY_RUN 24 /* base64 characters in a row that make a block a key's */
+
+float weir_guard_entropy(const char *text, size_t len)
+{
+    uint32_t counts[256] = {0};
+    float sum = 0;
+    if (len == 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < len; i++) {
+        counts[(unsigned char)text[i]]++;
+    }
+    for (size_t i = 0; i < len; i++) {
+        uint32_t n = counts[(unsigned char)text[i]];
+        if (n > 0) {
+            float p = (float)n / (float)len;
+            sum -= p * log2f(p);
+            counts[(unsigned char)text[i]] = 0;
+        }
+    }
+    return sum;
+}
+
+/* Words of examples: what holds one is not a secret. */
+static bool stop_word(const char *text, size_t len)
+{
+    static const char *const words[] = {
+        "example",  "sample",      "placeholder", "changeme", "change_me", "yourkey", "your_",
+        "your-",    "xxxxx",       "dummy",       "redacted", "<",         "${",      "{{",
+        "00000000", "12345678901", "abcdefgh",    "insert",   "replace",   "....."};
+    for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
+        size_t n = strlen(words[w]);
+        for (size_t i = 0; i + n <= len; i++) {
+            if ((text[i] | 0x20) == (words[w][0] | 0x20) &&
+                strncasecmp(text + i, words[w], n) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/*
+ * The end of a key block whose first line ends at `at`: behind the END line, or where the body
+ * stops being one. *closed: there was an END line; *body: something like a key stands in it.
+ */
+static size_t block_end(const weir_guard_scan_t *scan, size_t at, bool *closed, bool *body)
+{
+    size_t run = 0;
+    *closed = false;
+    *body = false;
+    for (size_t i = at; i < scan->len; i++) {
+        char c = scan->text[i];
+        if (weir_is(c, WEIR_C_ALNUM) || c == '+' || c == '/' || c == '=') {
+            *body |= ++run >= MIN_KEY_RUN;
+            continue;
+        }
+        run = 0;
+        if (c == '-' && i + 5 <= scan->len && memcmp(scan->text + i, "-----", 5) == 0) {
+            if (i + 8 > scan->len || memcmp(scan->text + i + 5, "END", 3) != 0) {
+                return i;
+            }
+            size_t limit = i + 80 < scan->len ? i + 80 : scan->len;
+            for (size_t j = i + 8; j + 5 <= limit; j++) {
+                if (memcmp(scan->text + j, "-----", 5) == 0) {
+                    *closed = true;
+                    return j + 5;
+                }
+            }
+            return limit;
+        }
+        if (c != ' ' && (c < '\t' || c > '\r') && memchr("-:,\\.\"'()<>@_*", c, 14) == NULL) {
+            return i;
+        }
+    }
+    return scan->len;
+}
+
+static void emit_block(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t start,
+                       size_t end)
+{
+    bool closed = false;
+    bool body = false;
+    size_t stop = block_end(scan, end, &closed, &body);
+    /* With more text the END line may be cut: the last bytes are not decided either. */
+    bool open = !closed && stop + 80 > scan->len;
+    if (open && scan->more) {
+        scan->live = start < scan->live ? start : scan->live;
+    }
+    if (body) {
+        uint16_t flags = scan->flags;
+        scan->flags |= open ? WEIR_GUARD_OPEN : 0;
+        while (stop > end && (unsigned char)scan->text[stop - 1] <= ' ') {
+            stop--;
+        }
+        weir_guard_emit(scan, c->rule, start, stop, c->score);
+        scan->flags = flags;
+    }
+}
+
+/* One match: gates, then the candidate. */
+static void judge(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, const PCRE2_SIZE *spans,
+                  int count)
+{
+    size_t start = spans[0];
+    size_t end = spans[1];
+    if (count > 1 && spans[2] != PCRE2_UNSET) {
+        start = spans[2];
+        end = spans[3];
+    }
+    const weir_guard_pattern_t *p = c->source;
+    if (start >= end) {
+        return;
+    }
+    if (p == NULL) {
+        uint16_t flags = scan->flags;
+        scan->flags |= WEIR_GUARD_CUSTOM;
+        weir_guard_emit(scan, c->rule, start, end, c->score);
+        scan->flags = flags;
+        return;
+    }
+    const char *text = scan->text + start;
+    size_t len = end - start;
+    if ((p->entropy > 0 && weir_guard_entropy(text, len) < p->entropy) ||
+        (p->stop_words && stop_word(text, len)) || (p->check != NULL && !p->check(text, len))) {
+        return;
+    }
+    if (p->span == WEIR_GUARD_SPAN_BLOCK) {
+        emit_block(scan, c, start, end);
+    } else {
+        weir_guard_emit(scan, c->rule, start, end, c->score);
+    }
+}
+
+/* All matches of a pattern that begin in [start, end), with nothing behind end seen. */
+static void match_window(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t start,
+                         size_t end)
+{
+    weir_guard_scratch_t *s = scan->scratch;
+    uint32_t flags = c->custom ? PCRE2_NO_UTF_CHECK : 0;
+    uint32_t partial = c->custom && scan->more ? PCRE2_PARTIAL_HARD : 0;
+    while (start < end) {
+        int rc = pcre2_match(c->code, (PCRE2_SPTR)scan->text, end, start, flags | partial, s->match,
+                             s->context);
+        const PCRE2_SIZE *spans = pcre2_get_ovector_pointer(s->match);
+        if (rc == PCRE2_ERROR_PARTIAL) {
+            scan->live = spans[0] < scan->live ? spans[0] : scan->live;
+            partial = 0;
+            continue;
+        }
+        if (rc < 0) {
+            scan->timeouts += rc != PCRE2_ERROR_NOMATCH;
+            return;
+        }
+        judge(scan, c, spans, rc);
+        start = spans[1] > start ? spans[1] : start + 1;
+    }
+}
+
+static void flush(weir_guard_scan_t *scan, uint32_t pattern)
+{
+    weir_guard_window_t *w = &scan->scratch->windows[pattern];
+    if (w->end > 0) {
+        match_window(scan, &scan->rules->patterns[pattern], w->start, w->end);
+        w->end = 0;
+    }
+}
+
+/* A keyword stands at [at, at + len): its window joins the pending one, or takes its place. */
+static void want(weir_guard_scan_t *scan, uint32_t pattern, size_t at, size_t len)
+{
+    const weir_guard_compiled_t *c = &scan->rules->patterns[pattern];
+    weir_guard_window_t *w = &scan->scratch->windows[pattern];
+    size_t start = at > c->before ? at - c->before : 0;
+    size_t end = at + len + c->after < scan->len ? at + len + c->after : scan->len;
+    if (w->end > 0 && start > w->end) {
+        flush(scan, pattern);
+    }
+    if (w->end == 0) {
+        w->start = (uint32_t)start;
+    }
+    w->end = (uint32_t)end;
+}
+
+static bool word_beside(const weir_guard_scan_t *scan, size_t at, bool before)
+{
+    if (before ? at == 0 : at >= scan->len) {
+        return false;
+    }
+    char c = scan->text[before ? at - 1 : at];
+    return weir_is(c, WEIR_C_ALNUM) || c == '_' ||
+           ((unsigned char)c >= 0x80 && (before || (unsigned char)c >= 0xc0));
+}
+
+static void emit_value(weir_guard_scan_t *scan, const weir_guard_literal_t *l, size_t at)
+{
+    size_t end = at + l->len;
+    /* Scripts without spaces have no word borders to look for. */
+    bool spaced = (unsigned char)l->text[0] < 0xe0;
+    if (spaced && (word_beside(scan, at, true) || word_beside(scan, end, false))) {
+        return;
+    }
+    uint16_t flags = scan->flags;
+    scan->flags |= WEIR_GUARD_CUSTOM;
+    weir_guard_emit(scan, l->rule, at, end, l->score);
+    scan->flags = flags;
+}
+
+void weir_guard_try_literal(weir_guard_scan_t *scan, size_t at)
+{
+    const weir_guard_rules_t *rules = scan->rules;
+    uint32_t three = (uint32_t)(unsigned char)scan->text[at] |
+                     (uint32_t)(unsigned char)scan->text[at + 1] << 8 |
+                     (uint32_t)(unsigned char)scan->text[at + 2] << 16;
+    uint32_t head = rules->literal_heads[weir_guard_trigram(three) % WEIR_LITERAL_HEADS];
+    for (uint32_t i = head; i != WEIR_NO_LITERAL; i = rules->literals[i].next) {
+        const weir_guard_literal_t *l = &rules->literals[i];
+        if (l->len > scan->len - at) {
+            continue;
+        }
+        size_t k = 0;
+        for (; k < l->len; k++) {
+            char c = scan->text[at + k];
+            if ((weir_is(c, WEIR_C_UPPER) ? (char)(c | 0x20) : c) != l->text[k]) {
+                break;
+            }
+        }
+        if (k < l->len || (l->exact != NULL && memcmp(scan->text + at, l->exact, l->len) != 0)) {
+            continue;
+        }
+        if (l->pattern == UINT32_MAX) {
+            emit_value(scan, l, at);
+        } else {
+            want(scan, l->pattern, at, l->len);
+        }
+    }
+}
+
+void weir_guard_try_patterns(weir_guard_scan_t *scan)
+{
+    for (uint32_t i = 0; i < scan->rules->pattern_count; i++) {
+        const weir_guard_compiled_t *c = &scan->rules->patterns[i];
+        if (c->custom || scan->rules->no_prefilter) {
+            match_window(scan, c, scan->begin, scan->len);
+            scan->scratch->windows[i].end = 0;
+        } else {
+            flush(scan, i);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+/*
+ * Payment cards: ISO/IEC 7812-1 (issuer number, 12 to 19 digits, the Luhn digit of its annex B).
+ * Issuer ranges and lengths from the networks' public BIN tables: Visa 4; Mastercard 51-55 and
+ * 2221-2720; American Express 34, 37; Discover 6011, 644-649, 65; Diners 300-305, 3095, 36, 38, 39;
+ * JCB 3528-3589 and the old 15-digit 1800, 2131; UnionPay 62; Maestro 50, 56-58, 6; Mir 2200-2204.
+ * Outside of these a number that passes Luhn still counts where words about cards stand near.
+ */
+#include "guardrails/matcher.h"
+#include "guardrails/pii/checks.h"
+
+/* Does the number fall into an issuer's range with one of its lengths? 2: beyond doubt. */
+static int issuer(const char *d, size_t n)
+{
+    unsigned first = (unsigned)(d[0] - '0');
+    unsigned two = first * 10 + (unsigned)(d[1] - '0');
+    unsigned three = two * 10 + (unsigned)(d[2] - '0');
+    unsigned four = three * 10 + (unsigned)(d[3] - '0');
+    if (first == 4) {
+        return n == 16 ? 2 : n == 13 || n == 19;
+    }
+    if ((two >= 51 && two <= 55) || (four >= 2221 && four <= 2720)) {
+        return n == 16 ? 2 : 0;
+    }
+    if (two == 34 || two == 37) {
+        return n == 15 ? 2 : 0;
+    }
+    if (four == 6011 || (three >= 644 && three <= 649) || two == 65) {
+        return n == 16 ? 2 : n == 19;
+    }
+    if ((three >= 300 && three <= 305) || four == 3095 || two == 36 || two == 38 || two == 39) {
+        return n == 14 ? 1 : n >= 16;
+    }
+    if (four >= 3528 && four <= 3589) {
+        return n == 16 ? 2 : n > 16;
+    }
+    if (four == 1800 || four == 2131) {
+        return n == 15;
+    }
+    if (two == 62) {
+        return n >= 16;
+    }
+    if (four >= 2200 && four <= 2204) {
+        return n >= 16;
+    }
+    return two == 50 || (two >= 56 && two <= 58) || first == 6;
+}
+
+/* Groups in which cards are printed. */
+static const uint8_t groupings[][5] = {{4, 4, 4, 4, 0}, {4, 6, 5, 0, 0}, {4, 6, 4, 0, 0},
+                                       {4, 4, 4, 4, 3}, {4, 4, 4, 1, 0}, {4, 4, 5, 0, 0}};
+
+/* Reads one grouping at start into digits; returns its end, or start. */
+static size_t read_groups(const weir_guard_scan_t *scan, size_t start, const uint8_t *groups,
+                          char *digits, size_t *count)
+{
+    size_t i = start;
+    size_t n = 0;
+    char separator = '\0';
+    for (int g = 0; g < 5 && groups[g] != 0; g++) {
+        if (g > 0) {
+            if (i >= scan->len || (scan->text[i] != ' ' && scan->text[i] != '-') ||
+                (separator != '\0' && scan->text[i] != separator)) {
+                return start;
+            }
+            separator = scan->text[i++];
+        }
+        for (int k = 0; k < groups[g]; k++) {
+            if (i >= scan->len || !weir_is(scan->text[i], WEIR_C_DIGIT)) {
+                return start;
+            }
+            digits[n++] = scan->text[i++];
+        }
+    }
+    *count = n;
+    return i;
+}
+
+static void judge(weir_guard_scan_t *scan, size_t start, size_t end, const char *digits, size_t n,
+                  bool grouped)
+{
+    if (!weir_guard_luhn(digits, n) || weir_guard_same_digits(digits, n)) {
+        return;
+    }
+    int known = issuer(digits, n);
+    bool near = weir_guard_near(scan, start, end, WEIR_CONTEXT_CARD);
+    float score = known == 2 ? 0.8f : known == 1 ? (grouped || n >= 15 ? 0.6f : 0.45f) : 0.2f;
+    if (near) {
+        score = known == 2 ? 0.98f : known == 1 ? 0.9f : 0.6f;
+    }
+    weir_guard_emit(scan, WEIR_RULE_CARD, start, end, score);
+}
+
+void weir_guard_find_card(weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    char digits[24];
+    size_t n = end - start;
+    if (!weir_guard_free_left(scan, start)) {
+        return;
+    }
+    if (n >= 12 && n <= 19) {
+        if (weir_guard_free_right(scan, end)) {
+            judge(scan, start, end, scan->text + start, n, false);
+        }
+        return;
+    }
+    if (n != 4) {
+        return;
+    }
+    for (size_t g = 0; g < sizeof(groupings) / sizeof(groupings[0]); g++) {
+        size_t count = 0;
+        size_t stop = read_groups(scan, start, groupings[g], digits, &count);
+        if (stop != start && weir_guard_free_right(scan, stop)) {
+            judge(scan, start, stop, digits, count, true);
+        }
+    }
+}

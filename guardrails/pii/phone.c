@@ -1,0 +1,293 @@
+/*
+ * Telephone numbers: ITU-T E.164 (at most 15 digits, country codes of its annex), E.123 (how they
+ * are written: groups, brackets, a plus), the North American plan (ATIS-0300051: area and exchange
+ * code begin with 2 to 9). A national number looks like any number, so its score depends on how it
+ * is grouped and on words near it.
+ */
+#include "guardrails/pii/checks.h"
+
+#define MAX_DIGITS 15
+#define MAX_PARTS  8
+#define MAX_SPAN   48
+
+typedef struct {
+    size_t start;
+    size_t end;
+    uint8_t groups[MAX_PARTS];   /* digits of each group */
+    char separators[MAX_PARTS];  /* before each group */
+    char digits[MAX_DIGITS + 1]; /* without the trunk zero in brackets */
+    unsigned parts;
+    unsigned count;
+    bool plus;
+    bool brackets;
+    bool extension;
+} phone_t;
+
+/* E.164 country codes: those of one digit, of two, and the first two digits of those of three. */
+static bool country_code(const char *d)
+{
+    static const char two[] =
+        "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 "
+        "56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98";
+    static const char three[] = "21 22 23 24 25 26 29 35 37 38 42 50 59 67 68 69 85 88 96 97 99";
+    if (d[0] == '1' || d[0] == '7') {
+        return true;
+    }
+    for (size_t i = 0; i + 1 < sizeof(two); i += 3) {
+        if (memcmp(two + i, d, 2) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i + 1 < sizeof(three); i += 3) {
+        if (memcmp(three + i, d, 2) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool separator(char c)
+{
+    return c == ' ' || c == '-' || c == '.' || c == '/';
+}
+
+/* Reads "x123" behind a number. */
+static size_t extension_end(const weir_guard_scan_t *scan, size_t at)
+{
+    if (at + 1 >= scan->len || (scan->text[at] | 0x20) != 'x') {
+        return at;
+    }
+    size_t i = at + 1;
+    while (i < scan->len && i - at <= 6 && weir_is(scan->text[i], WEIR_C_DIGIT)) {
+        i++;
+    }
+    return i > at + 1 && i - at <= 6 ? i : at;
+}
+
+/*
+ * Collects groups from at on while they hang together. Stops before the sixteenth digit. Returns
+ * false when the last group is cut, or when what follows says that this is no number of its own.
+ */
+static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
+{
+    size_t i = at;
+    bool open = false;
+    char before = '\0';
+    if (i < scan->len && scan->text[i] == '+') {
+        p->plus = true;
+        i++;
+    }
+    while (i < scan->len && i - at < MAX_SPAN) {
+        char c = scan->text[i];
+        if (c == '(' && !open && p->parts < 4) {
+            open = true;
+            p->brackets = true;
+            before = '(';
+            i++;
+            continue;
+        }
+        if (!weir_is(c, WEIR_C_DIGIT)) {
+            break;
+        }
+        size_t start = i;
+        while (i < scan->len && weir_is(scan->text[i], WEIR_C_DIGIT)) {
+            i++;
+        }
+        size_t n = i - start;
+        bool trunk = before == '(' && n == 1 && scan->text[start] == '0';
+        if (p->parts == MAX_PARTS || n > MAX_DIGITS || p->count + n > MAX_DIGITS) {
+            return p->parts > 0;
+        }
+        if (!trunk) {
+            memcpy(p->digits + p->count, scan->text + start, n);
+            p->count += (unsigned)n;
+        }
+        p->groups[p->parts] = (uint8_t)n;
+        p->separators[p->parts++] = before;
+        p->end = i;
+        if (open) {
+            if (i >= scan->len || scan->text[i] != ')') {
+                return false;
+            }
+            open = false;
+            i++;
+            before = ')';
+        } else {
+            before = '\0';
+        }
+        if (i < scan->len &&
+            (separator(scan->text[i]) || (scan->text[i] == '(' && before == '\0'))) {
+            before = before == ')' ? ')' : scan->text[i];
+            i += scan->text[i] != '(';
+            if (i < scan->len && scan->text[i] == ' ' && scan->text[i - 1] == ')') {
+                i++;
+            }
+        } else if (before != ')') {
+            break;
+        }
+    }
+    return p->parts > 0 && !open;
+}
+
+static bool is_year(const char *d)
+{
+    return memcmp(d, "19", 2) == 0 || memcmp(d, "20", 2) == 0;
+}
+
+/* Shapes of numbers that are dates, years, decimals, quads or US social security numbers. */
+static bool other_number(const phone_t *p)
+{
+    const uint8_t *g = p->groups;
+    if (p->plus) {
+        return false;
+    }
+    /* ISO 2108: an ISBN. */
+    if (p->count == 13 && (memcmp(p->digits, "978", 3) == 0 || memcmp(p->digits, "979", 3) == 0)) {
+        return true;
+    }
+    if (p->parts == 2 && g[0] == 4 && g[1] == 4 && is_year(p->digits) && is_year(p->digits + 4)) {
+        return true;
+    }
+    if (p->parts == 2 && (p->separators[1] == '.' || p->separators[1] == '/')) {
+        return p->separators[1] == '.' || g[0] < 3;
+    }
+    if (p->parts >= 3 && g[0] == 4 && g[1] == 2 && g[2] == 2 && is_year(p->digits) &&
+        weir_guard_is_date(2000, weir_guard_value(p->digits + 4, 2),
+                           weir_guard_value(p->digits + 6, 2))) {
+        return true;
+    }
+    if (p->parts >= 3 && g[0] <= 2 && g[1] <= 2 && g[2] == 4 && is_year(p->digits + g[0] + g[1])) {
+        return true;
+    }
+    if (p->parts == 3 && g[0] == 3 && g[1] == 2 && g[2] == 4) {
+        return true;
+    }
+    unsigned dots = 0;
+    for (unsigned i = 1; i < p->parts; i++) {
+        dots += p->separators[i] == '.';
+    }
+    if (dots > 0 && dots + 1 < p->parts && p->separators[p->parts - 1] == '.') {
+        return true;
+    }
+    /* Thousands: "1 200 000". */
+    bool thousands = p->parts >= 2 && g[0] <= 3 && p->digits[0] != '0' && !p->brackets;
+    bool round = p->count >= 7;
+    for (unsigned i = 1; i < p->parts; i++) {
+        thousands &= g[i] == 3 && p->separators[i] == ' ';
+    }
+    for (unsigned i = p->count >= 3 ? p->count - 3 : 0; i < p->count; i++) {
+        round &= p->digits[i] == '0';
+    }
+    return thousands && round;
+}
+
+/* The North American form: 3-3-4, with or without the country code. 2: both codes are possible. */
+static int north_american(const phone_t *p)
+{
+    unsigned first = p->parts == 4 ? 1 : 0;
+    if (p->parts != first + 3 || p->groups[first] != 3 || p->groups[first + 1] != 3 ||
+        p->groups[first + 2] != 4) {
+        return 0;
+    }
+    unsigned skip = 0;
+    if (first == 1) {
+        skip = p->groups[0];
+        bool one = p->digits[skip - 1] == '1' &&
+                   (skip == 1 || (skip == 3 && memcmp(p->digits, "001", 3) == 0));
+        if (!one) {
+            return 0;
+        }
+    }
+    const char *d = p->digits + skip;
+    return d[0] >= '2' && d[3] >= '2' ? 2 : d[0] >= '2';
+}
+
+static float score_of(weir_guard_scan_t *scan, const phone_t *p)
+{
+    unsigned n = p->count;
+    bool near = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_PHONE);
+    bool other = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_NOT_PHONE) && !near;
+    if (p->plus) {
+        return n >= 8 && country_code(p->digits) ? near ? 0.95f : 0.8f : 0.0f;
+    }
+    int american = north_american(p);
+    if (american > 0) {
+        float bare = american == 2 ? 0.7f : 0.4f;
+        return near || p->extension ? 0.9f : other ? bare - 0.3f : bare;
+    }
+    if (memcmp(p->digits, "00", 2) == 0 && n >= 11 && country_code(p->digits + 2)) {
+        return near ? 0.85f : p->parts > 1 && !other ? 0.55f : 0.3f;
+    }
+    /* Five pairs from 01 to 09 (France), or a trunk zero and groups of a national number. */
+    bool pairs = p->parts == 5 && n == 10 && p->digits[0] == '0' && p->digits[1] != '0';
+    for (unsigned i = 0; i < p->parts; i++) {
+        pairs &= p->groups[i] == 2;
+    }
+    if (pairs && !other) {
+        return near ? 0.9f : 0.6f;
+    }
+    bool trunk = p->digits[0] == '0' && n >= 9 && n <= 12 && p->parts >= 3;
+    if (trunk && !other) {
+        return near ? 0.85f : 0.5f;
+    }
+    if (!near) {
+        return 0.25f;
+    }
+    if (p->parts > 1 || p->brackets) {
+        return n >= 7 && n <= 13 ? 0.6f : 0.3f;
+    }
+    return n >= 9 && n <= 12 ? 0.55f : n >= 7 && n <= 13 ? 0.5f : 0.3f;
+}
+
+/* start is a digit that begins a group. */
+void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
+{
+    phone_t p = {0};
+    size_t at = start;
+    if (at > 0 && scan->text[at - 1] == '(') {
+        at--;
+    }
+    if (at > 0 && scan->text[at - 1] == '+') {
+        at--;
+    }
+    if (at > 0) {
+        char c = scan->text[at - 1];
+        if (weir_is(c, WEIR_C_ALNUM) || memchr("_$%=#&@", c, 7) != NULL) {
+            return;
+        }
+        if (at > 1 && (separator(c) || c == ',' || c == ')') &&
+            weir_is(scan->text[at - 2], WEIR_C_DIGIT) && c != ' ') {
+            return;
+        }
+        if (c == '/' && at > 1 && scan->text[at - 2] != ' ') {
+            return;
+        }
+    }
+    p.start = at;
+    if (!collect(scan, at, &p) || p.count < 7) {
+        return;
+    }
+    size_t end = extension_end(scan, p.end);
+    p.extension = end > p.end;
+    p.end = end;
+    if (end < scan->len) {
+        char c = scan->text[end];
+        if (weir_is(c, WEIR_C_ALNUM) || memchr("_@%=", c, 4) != NULL) {
+            return;
+        }
+        if (end + 1 < scan->len && memchr("-./,:", c, 5) != NULL &&
+            weir_is(scan->text[end + 1], WEIR_C_DIGIT)) {
+            return;
+        }
+    }
+    if (other_number(&p) || weir_guard_same_digits(p.digits, p.count)) {
+        return;
+    }
+    float score = score_of(scan, &p);
+    if (score > 0) {
+        weir_guard_emit(scan, WEIR_RULE_PHONE, p.start, p.end, score);
+        if (score >= 0.5f) {
+            scan->phone_cursor = p.end;
+        }
+    }
+}

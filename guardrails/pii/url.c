@@ -1,0 +1,184 @@
+/*
+ * URLs: RFC 3986 sections 3.1 (scheme) and 3.2 (authority); user information with a password
+ * (3.2.1) makes it a URL with credentials. Host names: RFC 1123 section 2.1. Names without a scheme
+ * count when they begin with www, or end with a common top-level domain (IANA's root zone database)
+ * and words about web sites stand near.
+ */
+#include "guardrails/matcher.h"
+
+#include <strings.h>
+
+#define MAX_URL    2048
+#define MAX_SCHEME 16
+#define MAX_HOST   253
+
+static const char *const schemes[] = {"http", "https", "ftp", "ftps", "sftp", "ws", "wss"};
+
+static const char *const top_levels[] = {
+    "com",    "org",  "net",  "edu",   "gov",  "int", "mil",  "info", "biz",  "io", "co",
+    "dev",    "app",  "ai",   "me",    "tv",   "us",  "uk",   "de",   "fr",   "es", "it",
+    "nl",     "be",   "ch",   "at",    "se",   "no",  "dk",   "fi",   "pl",   "cz", "pt",
+    "ie",     "eu",   "ca",   "au",    "nz",   "in",  "br",   "mx",   "ar",   "cl", "jp",
+    "cn",     "kr",   "ru",   "ua",    "tr",   "za",  "il",   "gr",   "hu",   "ro", "bg",
+    "hr",     "si",   "sk",   "lt",    "lv",   "ee",  "is",   "lu",   "sg",   "hk", "tw",
+    "online", "shop", "site", "store", "tech", "xyz", "club", "blog", "cloud"};
+
+static bool one_of(const char *text, size_t len, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(words[i]) == len && strncasecmp(text, words[i], len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where the URL's text ends: marks that close a sentence or a bracket around it are not its. */
+static size_t url_end(const weir_guard_scan_t *scan, size_t start)
+{
+    size_t limit = start + MAX_URL < scan->len ? start + MAX_URL : scan->len;
+    size_t end = start;
+    int open = 0;
+    while (end < limit && weir_is(scan->text[end], WEIR_C_URL)) {
+        char c = scan->text[end];
+        if (c == ')' && --open < 0) {
+            break;
+        }
+        open += c == '(';
+        end++;
+    }
+    while (end > start && memchr(".,;:!?'*", scan->text[end - 1], 8) != NULL) {
+        end--;
+    }
+    /* "[text](url)" and "<a href='url'>" close their own. */
+    while (end > start && (scan->text[end - 1] == ']' || scan->text[end - 1] == '[')) {
+        end--;
+    }
+    return end;
+}
+
+/* A host name or an IPv6 literal at start: its length, 0 when there is none. */
+static size_t host_length(const char *text, size_t len)
+{
+    size_t n = 0;
+    if (len > 0 && text[0] == '[') {
+        while (n < len && n < 48 && text[n] != ']') {
+            n++;
+        }
+        return n < len && text[n] == ']' ? n + 1 : 0;
+    }
+    while (n < len && n < MAX_HOST &&
+           (weir_is(text[n], WEIR_C_HOST) || text[n] == '.' || text[n] == '_')) {
+        n++;
+    }
+    return n > 0 && (weir_is(text[0], WEIR_C_ALNUM) || (unsigned char)text[0] >= 0xc2) ? n : 0;
+}
+
+/* At the ':' of "://". True: there was a URL, done up to url_cursor. */
+static void find_url(weir_guard_scan_t *scan, size_t colon)
+{
+    size_t limit = colon > MAX_SCHEME ? colon - MAX_SCHEME : 0;
+    size_t start = colon;
+    while (start > limit && (weir_is(scan->text[start - 1], WEIR_C_ALNUM) ||
+                             memchr("+.-", scan->text[start - 1], 3) != NULL)) {
+        start--;
+    }
+    while (start < colon && !weir_is(scan->text[start], WEIR_C_ALPHA)) {
+        start++;
+    }
+    if (start == colon) {
+        return;
+    }
+    size_t end = url_end(scan, colon + 3);
+    size_t authority = colon + 3;
+    while (authority < end && memchr("/?#", scan->text[authority], 3) == NULL) {
+        authority++;
+    }
+    const char *text = scan->text + colon + 3;
+    size_t len = authority - (colon + 3);
+    size_t user = len;
+    while (user > 0 && text[user - 1] != '@') {
+        user--;
+    }
+    if (host_length(text + user, len - user) == 0) {
+        return;
+    }
+    scan->url_cursor = end;
+    bool secret = user > 0 && memchr(text, ':', user) != NULL;
+    /* A known scheme may stand behind letters: "seehttp://". */
+    size_t known = start;
+    for (; known < colon; known++) {
+        if (one_of(scan->text + known, colon - known, schemes,
+                   sizeof(schemes) / sizeof(schemes[0]))) {
+            break;
+        }
+    }
+    if (known < colon) {
+        weir_guard_emit(scan, secret ? WEIR_RULE_URL_CREDENTIALS : WEIR_RULE_URL, known, end,
+                        secret ? 0.97f : 0.9f);
+    } else if (secret) {
+        weir_guard_emit(scan, WEIR_RULE_URL_CREDENTIALS, start, end, 0.97f);
+    }
+}
+
+void weir_guard_at_colon(weir_guard_scan_t *scan, size_t at)
+{
+    if (at + 3 < scan->len && scan->text[at + 1] == '/' && scan->text[at + 2] == '/') {
+        if (at >= scan->url_cursor) {
+            find_url(scan, at);
+        }
+        return;
+    }
+    if (at >= scan->colon_cursor) {
+        weir_guard_find_colon_address(scan, at);
+    }
+}
+
+/* A host name without a scheme; at is a dot with letters around it. */
+void weir_guard_at_dot(weir_guard_scan_t *scan, size_t at)
+{
+    if (at < scan->host_cursor || at < scan->url_cursor || at == 0 || at + 1 >= scan->len ||
+        !weir_is(scan->text[at - 1], WEIR_C_HOST) || !weir_is(scan->text[at + 1], WEIR_C_HOST)) {
+        return;
+    }
+    size_t limit = at > 64 ? at - 64 : 0;
+    size_t start = at;
+    while (start > limit && weir_is(scan->text[start - 1], WEIR_C_HOST)) {
+        start--;
+    }
+    while (start < at && (unsigned char)scan->text[start] >= 0x80 &&
+           (unsigned char)scan->text[start] < 0xc0) {
+        start++;
+    }
+    size_t len = host_length(scan->text + start, scan->len - start);
+    while (len > 0 && !weir_is(scan->text[start + len - 1], WEIR_C_HOST)) {
+        len--;
+    }
+    scan->host_cursor = start + len;
+    if (start > 0 && memchr("@/\\_$=", scan->text[start - 1], 6) != NULL) {
+        return;
+    }
+    size_t label = start + len;
+    while (label > start && scan->text[label - 1] != '.') {
+        label--;
+    }
+    size_t top = start + len - label;
+    if (label == start || top < 2 || !weir_is(scan->text[label], WEIR_C_ALPHA) ||
+        (start + len < scan->len && memchr("@(_=[", scan->text[start + len], 5) != NULL)) {
+        return;
+    }
+    size_t end = start + len;
+    if (end < scan->len && (scan->text[end] == '/' || scan->text[end] == ':' ||
+                            scan->text[end] == '?' || scan->text[end] == '#')) {
+        end = url_end(scan, start);
+    }
+    if (len > 8 && strncasecmp(scan->text + start, "www.", 4) == 0 && label > start + 4) {
+        scan->url_cursor = end;
+        weir_guard_emit(scan, WEIR_RULE_URL, start, end, 0.85f);
+        return;
+    }
+    if (one_of(scan->text + label, top, top_levels, sizeof(top_levels) / sizeof(top_levels[0]))) {
+        float score = weir_guard_near(scan, start, end, WEIR_CONTEXT_SITE) ? 0.6f : 0.3f;
+        weir_guard_emit(scan, WEIR_RULE_DOMAIN, start, end, score);
+    }
+}

@@ -1,0 +1,157 @@
+/*
+ * From candidates to findings: of candidates that overlap the best score wins, then the longest,
+ * then the first. Works on chains of overlapping candidates, so the time is n log n.
+ */
+#include "guardrails/matcher.h"
+
+#include <stdlib.h>
+
+typedef bool (*before_t)(const weir_guard_candidate_t *a, const weir_guard_candidate_t *b);
+
+static bool by_start(const weir_guard_candidate_t *a, const weir_guard_candidate_t *b)
+{
+    if (a->start != b->start) {
+        return a->start < b->start;
+    }
+    if (a->end != b->end) {
+        return a->end < b->end;
+    }
+    return a->rule < b->rule;
+}
+
+static bool by_rank(const weir_guard_candidate_t *a, const weir_guard_candidate_t *b)
+{
+    if (a->score > b->score || a->score < b->score) {
+        return a->score > b->score;
+    }
+    if (a->end - a->start != b->end - b->start) {
+        return a->end - a->start > b->end - b->start;
+    }
+    if (a->start != b->start) {
+        return a->start < b->start;
+    }
+    /* The undecoded view says more about where the entity is. */
+    if (a->flags != b->flags) {
+        return a->flags < b->flags;
+    }
+    return a->rule < b->rule;
+}
+
+static void sift(weir_guard_candidate_t *c, size_t root, size_t count, before_t before)
+{
+    for (;;) {
+        size_t child = 2 * root + 1;
+        if (child >= count) {
+            return;
+        }
+        if (child + 1 < count && before(&c[child], &c[child + 1])) {
+            child++;
+        }
+        if (!before(&c[root], &c[child])) {
+            return;
+        }
+        weir_guard_candidate_t t = c[root];
+        c[root] = c[child];
+        c[child] = t;
+        root = child;
+    }
+}
+
+/* Insertion for the few that there mostly are, else a heap sort: no memory, no bad case. */
+static void sort(weir_guard_candidate_t *c, size_t count, before_t before)
+{
+    if (count <= 16) {
+        for (size_t i = 1; i < count; i++) {
+            weir_guard_candidate_t t = c[i];
+            size_t j = i;
+            for (; j > 0 && before(&t, &c[j - 1]); j--) {
+                c[j] = c[j - 1];
+            }
+            c[j] = t;
+        }
+        return;
+    }
+    for (size_t i = count / 2; i-- > 0;) {
+        sift(c, i, count, before);
+    }
+    for (size_t i = count; i-- > 1;) {
+        weir_guard_candidate_t t = c[0];
+        c[0] = c[i];
+        c[i] = t;
+        sift(c, 0, i, before);
+    }
+}
+
+/* Index of the first of kept[0..n) that ends behind start. */
+static size_t first_behind(const weir_guard_finding_t *kept, size_t n, uint32_t start)
+{
+    size_t low = 0;
+    size_t high = n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (kept[mid].end > start) {
+            high = mid;
+        } else {
+            low = mid + 1;
+        }
+    }
+    return low;
+}
+
+static size_t resolve_chain(const weir_guard_rules_t *rules, weir_guard_candidate_t *chain,
+                            size_t count, weir_guard_finding_t *out)
+{
+    size_t kept = 0;
+    if (count > 1) {
+        sort(chain, count, by_rank);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const weir_guard_candidate_t *c = &chain[i];
+        size_t at = first_behind(out, kept, c->start);
+        if (at < kept && out[at].start < c->end) {
+            continue;
+        }
+        memmove(&out[at + 1], &out[at], (kept - at) * sizeof(*out));
+        const weir_guard_rule_t *rule = &rules->rule[c->rule];
+        out[at] =
+            (weir_guard_finding_t){rule->type, rule->id, c->start, c->end, c->score, c->flags};
+        kept++;
+    }
+    return kept;
+}
+
+weir_status_t weir_guard_resolve(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
+                                 weir_guard_result_t *result, weir_error_t *err)
+{
+    weir_guard_candidate_t *c = scratch->candidates;
+    size_t count = scratch->candidate_count;
+    if (scratch->finding_cap < count) {
+        size_t cap = count + count / 2 + 16;
+        weir_guard_finding_t *grown = realloc(scratch->findings, cap * sizeof(*grown));
+        if (grown == NULL) {
+            return weir_error(err, WEIR_ERR_NOMEM, "no memory for %zu findings", cap);
+        }
+        scratch->findings = grown;
+        scratch->finding_cap = cap;
+    }
+    sort(c, count, by_start);
+    /* By falling start: a candidate across the border moves it to its own start. */
+    for (size_t i = count; i-- > 0;) {
+        if (c[i].start < result->hold && c[i].end > result->hold) {
+            result->hold = c[i].start;
+        }
+    }
+    size_t found = 0;
+    for (size_t i = 0; i < count;) {
+        uint32_t end = c[i].end;
+        size_t j = i + 1;
+        for (; j < count && c[j].start < end; j++) {
+            end = c[j].end > end ? c[j].end : end;
+        }
+        found += resolve_chain(rules, c + i, j - i, scratch->findings + found);
+        i = j;
+    }
+    result->findings = scratch->findings;
+    result->count = found;
+    return WEIR_OK;
+}

@@ -1,0 +1,306 @@
+/*
+ * Compiling a rule set: which built-in rules are on, the layouts of identity numbers in buckets,
+ * the table of context words; the patterns are pattern.c's.
+ */
+#include "guardrails/matcher.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DEFAULT_MIN_SCORE 0.5f
+
+const weir_guard_parser_rule_t weir_guard_parser_rules[WEIR_RULE_PARSERS] = {
+    [WEIR_RULE_EMAIL] = {"email", "EMAIL_ADDRESS", false, false, false},
+    [WEIR_RULE_PHONE] = {"phone", "PHONE_NUMBER", false, false, true},
+    [WEIR_RULE_CARD] = {"payment_card", "CREDIT_CARD", false, false, true},
+    [WEIR_RULE_IBAN] = {"iban", "IBAN_CODE", false, false, true},
+    [WEIR_RULE_IPV4] = {"ipv4", "IP_ADDRESS", false, false, true},
+    [WEIR_RULE_IPV6] = {"ipv6", "IP_ADDRESS", false, false, false},
+    [WEIR_RULE_MAC] = {"mac", "MAC_ADDRESS", false, false, true},
+    [WEIR_RULE_URL] = {"url", "URL", false, false, false},
+    [WEIR_RULE_URL_CREDENTIALS] = {"url_credentials", "URL", false, false, false},
+    [WEIR_RULE_DOMAIN] = {"domain", "URL", false, false, false},
+    [WEIR_RULE_BITCOIN] = {"bitcoin", "CRYPTO", false, false, true},
+    [WEIR_RULE_BECH32] = {"bech32", "CRYPTO", false, false, true},
+    [WEIR_RULE_ETHEREUM] = {"ethereum", "CRYPTO", false, false, true},
+    [WEIR_RULE_BASE58] = {"base58_wallet", "CRYPTO", false, false, true},
+    [WEIR_RULE_MONERO] = {"monero", "CRYPTO", false, false, true},
+    [WEIR_RULE_BIRTH] = {"date_of_birth", "DATE_OF_BIRTH", false, false, true},
+    [WEIR_RULE_DATE] = {"date", "DATE_TIME", false, true, true},
+    [WEIR_RULE_PERSON] = {"person", "PERSON", true, false, false},
+    [WEIR_RULE_ADDRESS] = {"street_address", "STREET_ADDRESS", true, false, true},
+};
+
+static size_t number_count(void)
+{
+    size_t n = 0;
+    for (size_t t = 0; t < weir_guard_id_table_count; t++) {
+        n += weir_guard_id_tables[t]->count;
+    }
+    return n;
+}
+
+static size_t secret_count(void)
+{
+    size_t n = 0;
+    for (size_t t = 0; t < weir_guard_secret_table_count; t++) {
+        n += *weir_guard_secret_table_sizes[t];
+    }
+    return n;
+}
+
+/* Type of the built-in rule at index i, NULL behind the last. */
+static const char *type_at(size_t i)
+{
+    if (i < WEIR_RULE_PARSERS) {
+        return weir_guard_parser_rules[i].type;
+    }
+    i -= WEIR_RULE_PARSERS;
+    for (size_t t = 0; t < weir_guard_id_table_count; t++) {
+        if (i < weir_guard_id_tables[t]->count) {
+            return weir_guard_id_tables[t]->ids[i].type;
+        }
+        i -= weir_guard_id_tables[t]->count;
+    }
+    for (size_t t = 0; t < weir_guard_secret_table_count; t++) {
+        if (i < *weir_guard_secret_table_sizes[t]) {
+            return weir_guard_secret_tables[t][i].type;
+        }
+        i -= *weir_guard_secret_table_sizes[t];
+    }
+    return NULL;
+}
+
+const char *weir_guard_entity_name(size_t index)
+{
+    const char *last = "";
+    for (size_t n = 0; n <= index; n++) {
+        const char *next = NULL;
+        const char *type = NULL;
+        for (size_t i = 0; (type = type_at(i)) != NULL; i++) {
+            if (strcmp(type, last) > 0 && (next == NULL || strcmp(type, next) < 0)) {
+                next = type;
+            }
+        }
+        if (next == NULL) {
+            return NULL;
+        }
+        last = next;
+    }
+    return last;
+}
+
+bool weir_guard_entity_needs_window(const char *type)
+{
+    bool any = false;
+    for (size_t i = 0; i < WEIR_RULE_PARSERS; i++) {
+        if (strcmp(weir_guard_parser_rules[i].type, type) == 0) {
+            if (!weir_guard_parser_rules[i].window) {
+                return false;
+            }
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void add_rule(weir_guard_rules_t *rules, const char *type, const char *id, bool on,
+                     weir_guard_kind_t kind)
+{
+    weir_guard_rule_t *rule = &rules->rule[rules->rule_count++];
+    *rule = (weir_guard_rule_t){.type = type, .id = id, .on = on, .kind = (uint8_t)kind};
+}
+
+static void add_builtin(weir_guard_rules_t *rules, const weir_guard_options_t *options)
+{
+    for (size_t i = 0; i < WEIR_RULE_PARSERS; i++) {
+        const weir_guard_parser_rule_t *p = &weir_guard_parser_rules[i];
+        add_rule(rules, p->type, p->id, options->pii && !p->off, WEIR_KIND_PARSER);
+    }
+    rules->number_base = (uint16_t)rules->rule_count;
+    for (size_t t = 0; t < weir_guard_id_table_count; t++) {
+        for (size_t i = 0; i < weir_guard_id_tables[t]->count; i++) {
+            const weir_guard_id_t *id = &weir_guard_id_tables[t]->ids[i];
+            add_rule(rules, id->type, id->id, options->pii, WEIR_KIND_NUMBER);
+            weir_guard_rule_t *rule = &rules->rule[rules->rule_count - 1];
+            rule->number = id;
+            rule->context =
+                (uint16_t)(WEIR_CONTEXT_PARSERS + (rules->rule_count - 1 - rules->number_base));
+        }
+    }
+    for (size_t t = 0; t < weir_guard_secret_table_count; t++) {
+        for (size_t i = 0; i < *weir_guard_secret_table_sizes[t]; i++) {
+            const weir_guard_pattern_t *p = &weir_guard_secret_tables[t][i];
+            add_rule(rules, p->type, p->id, options->secrets, WEIR_KIND_PATTERN);
+        }
+    }
+}
+
+/* Applies the caller's switches to the built-in rules, and the limits that hold for all. */
+static weir_status_t apply_entities(weir_guard_rules_t *rules, const weir_guard_options_t *options,
+                                    weir_error_t *err)
+{
+    float least = options->min_score > 0 ? options->min_score : DEFAULT_MIN_SCORE;
+    for (size_t i = 0; i < rules->rule_count; i++) {
+        rules->rule[i].min_score = least;
+    }
+    for (size_t e = 0; e < options->entity_count; e++) {
+        const weir_guard_entity_t *entity = &options->entities[e];
+        bool known = false;
+        for (size_t i = 0; i < rules->rule_count; i++) {
+            weir_guard_rule_t *rule = &rules->rule[i];
+            if (entity->name != NULL &&
+                (strcmp(rule->type, entity->name) == 0 || strcmp(rule->id, entity->name) == 0)) {
+                known = true;
+                rule->on = entity->on;
+                rule->min_score = entity->min_score > 0 ? entity->min_score : least;
+            }
+        }
+        if (!known) {
+            char field[48];
+            snprintf(field, sizeof(field), "entities[%zu].name", e);
+            return weir_error_at(err, WEIR_ERR_INVALID, field, "unknown_entity",
+                                 "there is no entity type or rule \"%s\"; weir-guard rules lists "
+                                 "them",
+                                 entity->name == NULL ? "" : entity->name);
+        }
+    }
+    for (size_t i = 0; i < WEIR_RULE_PARSERS && rules->streaming; i++) {
+        rules->rule[i].on &= !weir_guard_parser_rules[i].window;
+    }
+    return WEIR_OK;
+}
+
+/* Reads one layout ("3-2-4") into *layout; returns what follows it. */
+static const char *read_layout(const char *at, weir_guard_layout_t *layout)
+{
+    layout->groups = 0;
+    char separator = '\0';
+    while (*at != '\0' && *at != '|') {
+        unsigned n = 0;
+        while (*at >= '0' && *at <= '9') {
+            n = n * 10 + (unsigned)(*at++ - '0');
+        }
+        layout->separator[layout->groups] = separator;
+        layout->len[layout->groups++] = (uint8_t)n;
+        if (*at != '\0' && *at != '|') {
+            separator = *at++;
+        }
+    }
+    return *at == '|' ? at + 1 : at;
+}
+
+static weir_status_t add_layouts(weir_guard_rules_t *rules, weir_error_t *err)
+{
+    memset(rules->buckets, 0xff, sizeof(rules->buckets));
+    size_t count = 0;
+    for (size_t i = rules->number_base; i < rules->rule_count; i++) {
+        const weir_guard_id_t *id = rules->rule[i].number;
+        count += id != NULL;
+        for (const char *c = id == NULL ? "" : id->layouts; *c != '\0'; c++) {
+            count += *c == '|';
+        }
+    }
+    rules->layouts = weir_arena_calloc(&rules->arena, count, sizeof(*rules->layouts));
+    if (rules->layouts == NULL) {
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for the layouts of numbers");
+    }
+    for (size_t i = rules->number_base; i < rules->rule_count; i++) {
+        const weir_guard_id_t *id = rules->rule[i].number;
+        const char *at = id == NULL || !rules->rule[i].on ? "" : id->layouts;
+        while (*at != '\0') {
+            weir_guard_layout_t *layout = &rules->layouts[rules->layout_count];
+            at = read_layout(at, layout);
+            layout->rule = (uint16_t)i;
+            uint16_t *head =
+                &rules->buckets[layout->len[0]][layout->groups > 1 ? layout->len[1] : 0];
+            layout->next = *head;
+            *head = (uint16_t)rules->layout_count++;
+        }
+    }
+    return WEIR_OK;
+}
+
+static weir_status_t add_context(weir_guard_rules_t *rules, weir_error_t *err)
+{
+    rules->context = weir_arena_calloc(&rules->arena, WEIR_CONTEXT_SLOTS, sizeof(*rules->context));
+    if (rules->context == NULL) {
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for the context words");
+    }
+    bool fits = true;
+    for (unsigned s = 0; s < WEIR_CONTEXT_PARSERS; s++) {
+        fits = fits && weir_guard_context_add(rules->context, s, weir_guard_parser_context[s]);
+    }
+    for (size_t i = rules->number_base; i < rules->rule_count; i++) {
+        const weir_guard_rule_t *rule = &rules->rule[i];
+        if (rule->number != NULL && rule->on) {
+            fits = fits && rule->context < WEIR_CONTEXT_SETS &&
+                   weir_guard_context_add(rules->context, rule->context, rule->number->context);
+        }
+    }
+    return fits ? WEIR_OK
+                : weir_error(err, WEIR_ERR_INTERNAL, "the table of context words is full");
+}
+
+static weir_status_t fill(weir_guard_rules_t *rules, const weir_guard_options_t *options,
+                          weir_error_t *err)
+{
+    size_t builtin = WEIR_RULE_PARSERS + number_count() + secret_count();
+    if (options->custom_count > 10000 || builtin + options->custom_count > UINT16_MAX) {
+        return weir_error_at(err, WEIR_ERR_LIMIT, "custom", "too_many",
+                             "at most 10000 custom entities in one rule set");
+    }
+    rules->rule =
+        weir_arena_calloc(&rules->arena, builtin + options->custom_count, sizeof(*rules->rule));
+    if (rules->rule == NULL) {
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for %zu rules", builtin);
+    }
+    rules->streaming = options->streaming;
+    rules->no_prefilter = options->no_prefilter;
+    add_builtin(rules, options);
+    weir_status_t status = apply_entities(rules, options, err);
+    if (status == WEIR_OK) {
+        status = add_layouts(rules, err);
+    }
+    if (status == WEIR_OK) {
+        status = add_context(rules, err);
+    }
+    if (status == WEIR_OK) {
+        status = weir_guard_compile_patterns(rules, options, err);
+    }
+    for (size_t i = 0; i < rules->rule_count; i++) {
+        const weir_guard_rule_t *rule = &rules->rule[i];
+        rules->digits |= rule->on && (rule->kind == WEIR_KIND_NUMBER ||
+                                      (i < WEIR_RULE_PARSERS && weir_guard_parser_rules[i].digits));
+    }
+    rules->words = rules->rule[WEIR_RULE_PERSON].on;
+    return status;
+}
+
+weir_status_t weir_guard_rules_compile(const weir_guard_options_t *options,
+                                       weir_guard_rules_t **out, weir_error_t *err)
+{
+    weir_guard_rules_t *rules = calloc(1, sizeof(*rules));
+    *out = NULL;
+    if (rules == NULL) {
+        return weir_error(err, WEIR_ERR_NOMEM, "no memory for a rule set");
+    }
+    weir_arena_init(&rules->arena, 64 * 1024, 0);
+    weir_status_t status = fill(rules, options, err);
+    if (status != WEIR_OK) {
+        weir_guard_rules_free(rules);
+        return status;
+    }
+    *out = rules;
+    return WEIR_OK;
+}
+
+void weir_guard_rules_free(weir_guard_rules_t *rules)
+{
+    if (rules == NULL) {
+        return;
+    }
+    weir_guard_free_patterns(rules);
+    weir_arena_free(&rules->arena);
+    free(rules);
+}

@@ -1,0 +1,372 @@
+/*
+ * The pass over a view: one look at every byte for what draws attention (digits, '@', ':', '.',
+ * capitals, the trigrams of literals), and the parsers at those places.
+ */
+#include "guardrails/decode.h"
+#include "guardrails/matcher.h"
+
+#include <stdlib.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define MAX_RUN 128 /* longer alphanumeric runs are no number, wallet or key of ours */
+
+weir_guard_scratch_t *weir_guard_scratch_create(void)
+{
+    weir_guard_scratch_t *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return NULL;
+    }
+    s->match = pcre2_match_data_create(16, NULL);
+    s->context = pcre2_match_context_create(NULL);
+    s->stack = pcre2_jit_stack_create(32 * 1024, 512 * 1024, NULL);
+    if (s->match == NULL || s->context == NULL) {
+        weir_guard_scratch_free(s);
+        return NULL;
+    }
+    pcre2_set_match_limit(s->context, 500000);
+    pcre2_set_depth_limit(s->context, 5000);
+    pcre2_set_heap_limit(s->context, 4096);
+    if (s->stack != NULL) {
+        pcre2_jit_stack_assign(s->context, NULL, s->stack);
+    }
+    return s;
+}
+
+void weir_guard_scratch_free(weir_guard_scratch_t *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    weir_guard_fold_free(&s->fold);
+    free(s->candidates);
+    free(s->findings);
+    free(s->windows);
+    pcre2_match_data_free(s->match);
+    pcre2_match_context_free(s->context);
+    pcre2_jit_stack_free(s->stack);
+    free(s);
+}
+
+void weir_guard_emit(weir_guard_scan_t *scan, unsigned rule, size_t start, size_t end, float score)
+{
+    const weir_guard_rule_t *r = &scan->rules->rule[rule];
+    weir_guard_scratch_t *s = scan->scratch;
+    if (!r->on || score < r->min_score) {
+        return;
+    }
+    size_t from = start;
+    size_t to = end;
+    if (scan->view->run_count > 0) {
+        weir_guard_view_span(scan->view, start, end, &from, &to);
+    }
+    if (from < scan->from) {
+        return;
+    }
+    if (s->candidate_count == s->candidate_cap) {
+        size_t cap = s->candidate_cap == 0 ? 64 : s->candidate_cap * 2;
+        if (cap > WEIR_MAX_CANDIDATES) {
+            scan->truncated = true;
+            return;
+        }
+        weir_guard_candidate_t *grown = realloc(s->candidates, cap * sizeof(*grown));
+        if (grown == NULL) {
+            scan->no_memory = true;
+            return;
+        }
+        s->candidates = grown;
+        s->candidate_cap = cap;
+    }
+    uint16_t flags = scan->flags;
+    flags |= scan->view->run_count > 0 && to - from != end - start ? WEIR_GUARD_FOLDED : 0;
+    s->candidates[s->candidate_count++] =
+        (weir_guard_candidate_t){(uint32_t)from, (uint32_t)to, score, (uint16_t)rule, flags};
+}
+
+/* Everything that begins with, or is, an alphanumeric run with a digit at `at`. */
+void weir_guard_at_digit(weir_guard_scan_t *scan, size_t at)
+{
+    if (at < scan->group_cursor) {
+        return;
+    }
+    size_t limit = at > MAX_RUN ? at - MAX_RUN : 0;
+    size_t start = at;
+    while (start > limit && weir_is(scan->text[start - 1], WEIR_C_ALNUM)) {
+        start--;
+    }
+    size_t end = at + 1;
+    while (end < scan->len && weir_is(scan->text[end], WEIR_C_ALNUM)) {
+        end++;
+    }
+    scan->group_cursor = end;
+    size_t n = end - start;
+    if (n > MAX_RUN || (start > 0 && weir_is(scan->text[start - 1], WEIR_C_ALNUM))) {
+        return;
+    }
+    char next = end < scan->len ? scan->text[end] : '\0';
+    if (start == at) {
+        size_t digits = at;
+        while (digits < end && weir_is(scan->text[digits], WEIR_C_DIGIT)) {
+            digits++;
+        }
+        if (digits == end && n <= 3 && next == '.') {
+            weir_guard_find_ipv4(scan, start);
+        }
+        if (at >= scan->phone_cursor && (digits == end || (scan->text[digits] | 0x20) == 'x')) {
+            weir_guard_find_phone(scan, start);
+        }
+        if (digits == end && n >= 4) {
+            weir_guard_find_card(scan, start, end);
+        }
+        if (n <= 8) {
+            weir_guard_find_date(scan, start, end);
+        }
+        if (n <= 7 && !scan->rules->streaming) {
+            weir_guard_find_address(scan, start, digits);
+        }
+    } else if (n >= 4) {
+        weir_guard_find_iban(scan, start, end);
+    }
+    if ((n == 2 && next == '-') || (n == 4 && next == '.')) {
+        weir_guard_find_mac(scan, start, end);
+    }
+    if (n >= 25) {
+        weir_guard_find_crypto(scan, start, end);
+    }
+    if (n <= WEIR_MAX_GROUP) {
+        weir_guard_find_numbers(scan, start, end);
+    }
+}
+
+static void at_mark(weir_guard_scan_t *scan, size_t at)
+{
+    char c = scan->text[at];
+    if (weir_is(c, WEIR_C_DIGIT)) {
+        if (scan->rules->digits) {
+            weir_guard_at_digit(scan, at);
+        }
+    } else if (c == '@') {
+        weir_guard_at_sign(scan, at);
+    } else if (c == ':') {
+        weir_guard_at_colon(scan, at);
+    } else if (c == '.') {
+        weir_guard_at_dot(scan, at);
+    } else if (weir_is(c, WEIR_C_UPPER)) {
+        weir_guard_at_capital(scan, at);
+    }
+}
+
+static bool draws_attention(const weir_guard_scan_t *scan, size_t at)
+{
+    char c = scan->text[at];
+    bool alpha_before = at > 0 && weir_is(scan->text[at - 1], WEIR_C_ALPHA);
+    bool digit_before = at > 0 && weir_is(scan->text[at - 1], WEIR_C_DIGIT);
+    return (weir_is(c, WEIR_C_DIGIT) && !digit_before) || c == '@' || c == ':' || c == '.' ||
+           (scan->rules->words && weir_is(c, WEIR_C_UPPER) && !alpha_before);
+}
+
+#if defined(__SSE2__)
+static inline __m128i in_range(__m128i v, char low, char span)
+{
+    __m128i d = _mm_sub_epi8(v, _mm_set1_epi8(low));
+    return _mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(span)), d);
+}
+
+/* Bits of the 16 bytes at text: digits, marks ('@', ':', '.'), capitals, letters. */
+static inline void classify(const char *text, unsigned bits[4])
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)text);
+    __m128i marks = _mm_or_si128(
+        _mm_cmpeq_epi8(v, _mm_set1_epi8('@')),
+        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')), _mm_cmpeq_epi8(v, _mm_set1_epi8('.'))));
+    __m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
+    bits[0] = (unsigned)_mm_movemask_epi8(in_range(v, '0', 9));
+    bits[1] = (unsigned)_mm_movemask_epi8(marks);
+    bits[2] = (unsigned)_mm_movemask_epi8(in_range(v, 'A', 25));
+    bits[3] = (unsigned)_mm_movemask_epi8(in_range(folded, 'a', 25));
+}
+
+/* As draws_attention, 16 bytes at a time; returns where the rest begins. */
+static size_t marks_fast(weir_guard_scan_t *scan, size_t at)
+{
+    unsigned digit_before = at > 0 && weir_is(scan->text[at - 1], WEIR_C_DIGIT);
+    unsigned alpha_before = at > 0 && weir_is(scan->text[at - 1], WEIR_C_ALPHA);
+    unsigned words = scan->rules->words ? 0xffff : 0;
+    for (; at + 16 <= scan->len; at += 16) {
+        unsigned bits[4];
+        classify(scan->text + at, bits);
+        unsigned wanted = (bits[0] & ~(bits[0] << 1 | digit_before)) | bits[1] |
+                          (bits[2] & ~(bits[3] << 1 | alpha_before) & words);
+        digit_before = bits[0] >> 15;
+        alpha_before = bits[3] >> 15;
+        while (wanted != 0) {
+            at_mark(scan, at + (size_t)__builtin_ctz(wanted));
+            wanted &= wanted - 1;
+        }
+    }
+    return at;
+}
+#endif
+
+static void find_marks(weir_guard_scan_t *scan)
+{
+    size_t at = scan->begin;
+#if defined(__SSE2__)
+    if (!scan->rules->no_prefilter) {
+        at = marks_fast(scan, at);
+    }
+#endif
+    for (; at < scan->len; at++) {
+        if (draws_attention(scan, at)) {
+            at_mark(scan, at);
+        }
+    }
+}
+
+static void find_literals(weir_guard_scan_t *scan)
+{
+    const uint64_t *bitmap = scan->rules->bitmap;
+    const char *text = scan->text;
+    size_t at = scan->begin;
+    for (; at + 4 <= scan->len; at++) {
+        uint32_t four;
+        memcpy(&four, text + at, 4);
+        uint32_t hash = weir_guard_trigram(four);
+        if ((bitmap[hash / 64] >> hash % 64 & 1) != 0) {
+            weir_guard_try_literal(scan, at);
+        }
+    }
+    for (; at + 3 <= scan->len; at++) {
+        weir_guard_try_literal(scan, at);
+    }
+}
+
+void weir_guard_pass(weir_guard_scan_t *scan)
+{
+    scan->words_at = SIZE_MAX;
+    scan->live = scan->len;
+    memset(scan->scratch->windows, 0, scan->rules->pattern_count * sizeof(weir_guard_window_t));
+    find_marks(scan);
+    if (scan->rules->literal_count > 0) {
+        find_literals(scan);
+    }
+    weir_guard_try_patterns(scan);
+}
+
+/* Length of text without an incomplete UTF-8 sequence at its end. */
+static size_t whole_characters(const char *text, size_t len)
+{
+    for (size_t back = 1; back <= 3 && back <= len; back++) {
+        unsigned char c = (unsigned char)text[len - back];
+        if (c < 0x80) {
+            return len;
+        }
+        if (c >= 0xc0) {
+            size_t need = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+            return back < need ? len - back : len;
+        }
+    }
+    return len;
+}
+
+static weir_status_t prepare(weir_guard_scratch_t *scratch, const weir_guard_rules_t *rules,
+                             weir_error_t *err)
+{
+    if (scratch->window_cap < rules->pattern_count) {
+        weir_guard_window_t *grown =
+            realloc(scratch->windows, rules->pattern_count * sizeof(*grown));
+        if (grown == NULL) {
+            return weir_error(err, WEIR_ERR_NOMEM, "no memory for a scan's windows");
+        }
+        scratch->windows = grown;
+        scratch->window_cap = rules->pattern_count;
+    }
+    scratch->candidate_count = 0;
+    return WEIR_OK;
+}
+
+/* Where in the view a scan from an original byte begins: with its left context. */
+static size_t begin_of(const weir_guard_view_t *view, size_t from)
+{
+    if (from <= WEIR_GUARD_LEFT || view->run_count > 0) {
+        return 0;
+    }
+    size_t begin = from - WEIR_GUARD_LEFT;
+    while (begin < view->len && ((unsigned char)view->text[begin] & 0xc0) == 0x80) {
+        begin++;
+    }
+    return begin;
+}
+
+static weir_status_t scan_view(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
+                               const weir_guard_view_t *view, weir_guard_scan_t *scan,
+                               const weir_guard_scan_options_t *options, weir_error_t *err)
+{
+    *scan = (weir_guard_scan_t){.rules = rules,
+                                .scratch = scratch,
+                                .text = view->text,
+                                .len = view->len,
+                                .view = view,
+                                .from = options->from,
+                                .begin = begin_of(view, options->from),
+                                .more = options->more};
+    if ((view->flags & WEIR_GUARD_FOLD_DECODED) != 0) {
+        scan->flags = WEIR_GUARD_DECODED;
+        scan->more = false;
+        scan->begin = 0;
+    }
+    weir_guard_pass(scan);
+    return scan->no_memory ? weir_error(err, WEIR_ERR_NOMEM, "no memory for findings") : WEIR_OK;
+}
+
+weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
+                              const char *text, size_t len,
+                              const weir_guard_scan_options_t *options, weir_guard_result_t *result,
+                              weir_error_t *err)
+{
+    static const weir_guard_scan_options_t defaults = {0};
+    weir_guard_view_t views[WEIR_GUARD_MAX_VIEWS];
+    size_t count = 1;
+    weir_guard_scan_t scan;
+    options = options == NULL ? &defaults : options;
+    *result = (weir_guard_result_t){.hold = len};
+    if (len > WEIR_GUARD_MAX_TEXT) {
+        return weir_error_at(err, WEIR_ERR_LIMIT, "text", "text_too_long",
+                             "the text has %zu bytes; scan it in slices of at most %zu", len,
+                             WEIR_GUARD_MAX_TEXT);
+    }
+    weir_status_t status = prepare(scratch, rules, err);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    size_t whole = options->more ? whole_characters(text, len) : len;
+    result->hold = whole;
+    if (rules->streaming || options->no_decode) {
+        status = weir_guard_normalise(&scratch->fold, text, whole, 0, &views[0], err);
+    } else {
+        status = weir_guard_decoded_views(&scratch->fold, text, whole, 0, views, &count, err);
+    }
+    for (size_t v = 0; v < count && status == WEIR_OK; v++) {
+        status = scan_view(rules, scratch, &views[v], &scan, options, err);
+        result->timeouts += scan.timeouts;
+        result->truncated |= scan.truncated;
+        result->fold_flags |= views[v].flags;
+        if (v == 0 && options->more && status == WEIR_OK) {
+            result->hold = weir_guard_view_origin(&views[0], weir_guard_live(&scan), whole);
+        }
+    }
+    result->truncated |= (result->fold_flags & WEIR_GUARD_FOLD_TRUNCATED) != 0;
+    return status == WEIR_OK ? weir_guard_resolve(rules, scratch, result, err) : status;
+}
+
+size_t weir_guard_hold(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
+                       const char *text, size_t len)
+{
+    weir_guard_scan_options_t options = {.more = true};
+    weir_guard_result_t result;
+    weir_error_t err;
+    return weir_guard_scan(rules, scratch, text, len, &options, &result, &err) == WEIR_OK
+               ? result.hold
+               : 0;
+}

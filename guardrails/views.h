@@ -1,0 +1,41 @@
+/* Building views: text and its offset map, piece by piece. Inside the library only. */
+#ifndef WEIR_GUARDRAILS_VIEWS_H
+#define WEIR_GUARDRAILS_VIEWS_H
+
+#include "guardrails/normalise.h"
+
+/* A view under construction in one slot of the buffers. */
+typedef struct {
+    weir_guard_fold_t *fold;
+    unsigned slot;
+    size_t len;
+    size_t run_count;
+    bool failed; /* out of memory: later calls do nothing */
+} weir_guard_build_t;
+
+/* Begins a view; room for `expect` bytes is made at once. */
+void weir_guard_build_begin(weir_guard_build_t *build, weir_guard_fold_t *fold, unsigned slot,
+                            size_t expect);
+
+/* len bytes that came one for one from the original at origin. */
+void weir_guard_build_copy(weir_guard_build_t *build, const char *text, size_t len, size_t origin);
+
+/* len bytes that all came from [origin, origin_end). */
+void weir_guard_build_replace(weir_guard_build_t *build, const char *text, size_t len,
+                              size_t origin, size_t origin_end);
+
+/* The view; valid until the slot is used again. */
+void weir_guard_build_end(const weir_guard_build_t *build, uint32_t flags, weir_guard_view_t *view);
+
+/* Normalises into a slot of the caller's choice. */
+weir_status_t weir_guard_normalise_into(weir_guard_fold_t *fold, unsigned slot, const char *text,
+                                        size_t len, unsigned options, weir_guard_view_t *view,
+                                        weir_error_t *err);
+
+/* Lower-cases ASCII letters; out may be text. */
+void weir_guard_lower_ascii(char *out, const char *text, size_t len);
+
+/* True when no byte is above 0x7f. */
+bool weir_guard_is_ascii(const char *text, size_t len);
+
+#endif

@@ -57,6 +57,7 @@ $(BUILD)/obj/%.o: %.c
 include engine/rules.mk
 include policies/rules.mk
 include lua-free-filters/rules.mk
+include guardrails/rules.mk
 include modules/rules.mk
 include t/rules.mk
 include deploy/rules.mk

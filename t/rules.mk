@@ -1,8 +1,9 @@
 # t/: unit tests (C, one TAP program each), support programs, fuzz targets, end-to-end tests.
 
 # Every library, in link order, for tests and fuzzers.
-TEST_LIBS = $(BUILD)/lib/libweir-filters.a $(BUILD)/lib/libweir-policies.a $(ENGINE_LIBS)
-TEST_LDLIBS = $(POLICIES_LDLIBS) $(ENGINE_LDLIBS)
+TEST_LIBS = $(BUILD)/lib/libweir-filters.a $(BUILD)/lib/libweir-policies.a \
+	$(BUILD)/lib/libweir-guardrails.a $(ENGINE_LIBS)
+TEST_LDLIBS = $(POLICIES_LDLIBS) $(GUARDRAILS_LDLIBS) $(ENGINE_LDLIBS)
 
 T_SUPPORT_OBJS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard t/support/*.c))
 UNIT_TESTS = $(patsubst t/unit/%.c,$(BUILD)/t/%.t,$(wildcard t/unit/*.c))

@@ -365,6 +365,12 @@ static weir_status_t take_event(weir_pipeline_t *p, const weir_sse_event_t *even
     return settle(p, rc);
 }
 
+/* The body ended inside a comment: what follows must not become a part of it. */
+static weir_status_t take_torn_comment(weir_pipeline_t *p)
+{
+    return p->config.tap && !p->broken ? write_out(p, "\n", 1, false) : WEIR_OK;
+}
+
 static weir_status_t on_event(void *ctx, const weir_sse_event_t *event)
 {
     weir_pipeline_t *p = ctx;
@@ -377,8 +383,11 @@ static weir_status_t on_event(void *ctx, const weir_sse_event_t *event)
     case WEIR_SSE_EVENT:
         return take_event(p, event);
     case WEIR_SSE_COMMENT:
-        return settle(p, weir_sink_pass(&p->sinks[0], &item));
+        return event->unended ? take_torn_comment(p)
+                              : settle(p, weir_sink_pass(&p->sinks[0], &item));
     case WEIR_SSE_EMPTY:
+        /* Tapped, the start of an event has left; an ending would become a part of it. */
+        p->broken = p->broken || (event->unended && p->config.tap);
         break;
     case WEIR_SSE_LINE_FEED:
         return p->last == '\r' ? emit(p, event->raw.data, event->raw.len) : WEIR_OK;
@@ -549,6 +558,10 @@ weir_status_t weir_pipeline_finish(weir_pipeline_t *p, weir_end_t why)
     if (why == WEIR_END_ABORT) {
         p->closed = p->n + 1;
     } else if (p->config.in == WEIR_BODY_SSE) {
+        /* What has been tapped of an event has left already. */
+        if (p->config.tap && why == WEIR_END_CUT && !weir_sse_parser_between(&p->parser)) {
+            p->broken = true;
+        }
         rc = weir_sse_parser_finish(&p->parser);
     } else {
         rc = finish_document(p);

@@ -89,20 +89,27 @@ class Gateway(weirnginx.Nginx):
     """An Nginx with the gateway's modules, a tenants document and a usage log."""
 
     def __init__(self, upstream=None, http=HTTP, server=SERVER, more_server="", more_location="",
-                 tenants=None, vars=None, **more):
+                 tenants=None, vars=None, modules=("core", "auth", "metrics"), more_http="",
+                 documents=None, **more):
+        """documents: {"identity.json": value, ...}, written to the run folder before the start."""
         self.dir = weirnginx.run_dir()
         self.write_tenants(tenants or tenants_document())
+        for name, document in (documents or {}).items():
+            self.write_document(name, document)
         where = "127.0.0.1:1"
         if upstream is not None:
             where = "unix:" + upstream.unix if upstream.unix else "127.0.0.1:%d" % upstream.port
         server = server.replace("@more_server@", more_server) \
                        .replace("@more_location@", more_location)
-        super().__init__(http=http + server, modules=["core", "auth", "metrics"], dir=self.dir,
+        super().__init__(http=http + more_http + server, modules=modules, dir=self.dir,
                          vars={"upstream": where, "root": weirnginx.ROOT, **(vars or {})}, **more)
 
     def write_tenants(self, document):
+        self.write_document("tenants.json", document)
+
+    def write_document(self, name, document):
         text = document if isinstance(document, str) else json.dumps(document)
-        with open(os.path.join(self.dir, "tenants.json"), "w") as f:
+        with open(os.path.join(self.dir, name), "w") as f:
             f.write(text)
 
     def usage_text(self):

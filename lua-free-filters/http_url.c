@@ -70,10 +70,9 @@ static weir_status_t parse_unix(weir_str_t rest, weir_http_url_t *out, weir_erro
 {
     const char *colon = memchr(rest.data, ':', rest.len);
     size_t n = colon == NULL ? rest.len : (size_t)(colon - rest.data);
-    if (n == 0 || n > MAX_SOCKET || rest.data[0] != '/') {
+    if (n == 0 || n > MAX_SOCKET) {
         return weir_error(err, WEIR_ERR_INVALID,
-                          "the URL's Unix socket is not an absolute path of at most %d bytes",
-                          MAX_SOCKET);
+                          "the URL's Unix socket is not a path of 1 to %d bytes", MAX_SOCKET);
     }
     out->socket = weir_str(rest.data, n);
     out->port = 0;

@@ -34,6 +34,9 @@
 #define NGX_HTTP_WEIR_MAX_PATH_MODEL  512
 
 
+typedef struct ngx_http_weir_question_s  ngx_http_weir_question_t;
+
+
 typedef struct {
     const ngx_http_weir_api_t      *api;        /* must be first */
 
@@ -48,6 +51,11 @@ typedef struct {
     ngx_uint_t                      refusal_level;
 
     ngx_flag_t                      used;
+
+    /* of cancelled requests: ngx_http_weir_deferred.c */
+
+    ngx_uint_t                      asks;
+    ngx_uint_t                      questions;      /* of this worker */
 
     /* of this worker: empty in the master, so that no two get the same */
 
@@ -77,6 +85,7 @@ typedef struct {
     ngx_flag_t                      ask_usage;
     ngx_str_t                       prefix;
     ngx_uint_t                      pass_through;   /* 2 << group */
+    ngx_http_weir_question_t       *question;
     ngx_uint_t                      upstream_api;
 } ngx_http_weir_core_loc_conf_t;
 
@@ -185,6 +194,8 @@ typedef struct {
     unsigned                        ended:1;
     unsigned                        cut:1;
     unsigned                        broken:1;
+    unsigned                        asked:1;        /* for its usage */
+    unsigned                        told:1;         /* its usage */
 } ngx_http_weir_core_ctx_t;
 
 
@@ -208,6 +219,12 @@ ngx_int_t ngx_http_weir_tag(ngx_http_weir_ctx_t *public, ngx_str_t *name,
 ngx_msec_int_t ngx_http_weir_elapsed(ngx_http_request_t *r);
 void ngx_http_weir_read_usage(ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx);
+
+/* a client that left too early: ngx_http_weir_deferred.c */
+
+ngx_int_t ngx_http_weir_expect_cancel(ngx_http_weir_core_ctx_t *ctx);
+char *ngx_http_weir_cancelled_usage(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* ngx_http_weir_variable.c */
 

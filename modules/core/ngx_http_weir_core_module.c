@@ -114,6 +114,13 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       0,
       NULL },
 
+    { ngx_string("weir_cancelled_usage"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_cancelled_usage,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("weir_refusal_log_level"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
@@ -292,6 +299,7 @@ ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf)
      *     wlcf->pass_through = 0;
      */
 
+    wlcf->question = NGX_CONF_UNSET_PTR;
     wlcf->enable = NGX_CONF_UNSET;
     wlcf->ask_usage = NGX_CONF_UNSET;
     wlcf->upstream_api = NGX_CONF_UNSET_UINT;
@@ -306,6 +314,7 @@ ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_core_loc_conf_t *prev = parent;
     ngx_http_weir_core_loc_conf_t *conf = child;
 
+    ngx_conf_merge_ptr_value(conf->question, prev->question, NULL);
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_value(conf->ask_usage, prev->ask_usage, 1);
     ngx_conf_merge_uint_value(conf->upstream_api, prev->upstream_api,

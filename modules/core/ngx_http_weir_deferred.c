@@ -82,10 +82,12 @@ ngx_http_weir_cancelled(void *data)
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
     question = wlcf->question;
 
-    if (question == NULL
-        || ctx->wmcf->questions >= question->max
-        || !ngx_http_weir_is_worth_asking(ctx))
-    {
+    if (question == NULL || !ngx_http_weir_is_worth_asking(ctx)) {
+        return;
+    }
+
+    if (ctx->wmcf->questions >= question->max) {
+        ngx_http_weir_estimate(ctx);
         return;
     }
 

@@ -321,6 +321,10 @@ ngx_http_weir_govern(ngx_http_weir_core_ctx_t *ctx)
     ctx->public.governed = 1;
 
     ngx_queue_insert_tail(&ctx->wmcf->live, &ctx->queue);
+
+    if (ctx->wmcf->asks) {
+        (void) ngx_http_weir_expect_cancel(ctx);
+    }
 }
 
 

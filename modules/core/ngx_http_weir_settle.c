@@ -42,7 +42,7 @@ ngx_http_weir_read_usage(ngx_http_weir_core_ctx_t *ctx)
 
     public = &ctx->public;
 
-    if (ctx->usage == NULL) {
+    if (ctx->usage == NULL || ctx->told) {
         return;
     }
 
@@ -110,7 +110,10 @@ ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
     ngx_http_weir_release(ctx);
     ngx_http_weir_read_usage(ctx);
 
-    public->latency = ngx_http_weir_elapsed(r);
+    if (!ctx->asked) {
+        public->latency = ngx_http_weir_elapsed(r);
+    }
+
     public->status = ngx_http_weir_final_status(r);
 
     /* NGINX leaves the status at 200 when the client goes in mid-stream */

@@ -26,6 +26,7 @@ static void test_good(void)
         {"http://h/a@b:c", false, false, "h", "", "h", 80, "/a@b:c"},
         {"http://unix:/run/a.sock:/b?c", false, false, "", "/run/a.sock", "", 0, "/b?c"},
         {"http://unix:/run/a.sock", false, false, "", "/run/a.sock", "", 0, ""},
+        {"http://unix:a.sock:/b", false, false, "", "a.sock", "", 0, "/b"},
         {"https://unix:/run/a.sock:", true, false, "", "/run/a.sock", "", 0, ""},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -78,7 +79,7 @@ static void test_bad(void)
                                         "http://.a/",
                                         "http://::1/",
                                         "http://unix:",
-                                        "http://unix:relative",
+                                        "http://unix::/x",
                                         "http://unix:/a:b"};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         weir_http_url_t u;

@@ -111,9 +111,10 @@ static weir_status_t take_line(weir_sse_parser_t *p, const char *base, size_t st
         return dispatch(p, base, end, false);
     }
     if (first && (stop == at || base[at] == ':')) {
-        weir_str_t raw = weir_str(base + at, end - at);
+        weir_sse_event_t event = {
+            .kind = WEIR_SSE_COMMENT, .raw = weir_str(base + at, end - at), .unended = stop == end};
         reset(p);
-        return tell(p, WEIR_SSE_COMMENT, raw);
+        return p->handler(p->ctx, &event);
     }
     *done = false;
     take_field(p, base, at, stop);

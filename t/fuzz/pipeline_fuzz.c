@@ -118,26 +118,40 @@ static bool run(weir_arena_t *arena, weir_scratch_t *scratch, const setup_t *set
     return true;
 }
 
+typedef struct {
+    bool strict;
+    bool last_is_event;
+} check_t;
+
 static weir_status_t check_event(void *ctx, const weir_sse_event_t *event)
 {
-    const bool *strict = ctx;
+    check_t *check = ctx;
 
     if (event->kind == WEIR_SSE_EMPTY ||
-        (event->kind == WEIR_SSE_EVENT && *strict && (event->unended || !event->plain))) {
+        (event->kind == WEIR_SSE_EVENT && check->strict && (event->unended || !event->plain))) {
         abort();
+    }
+    if (event->kind != WEIR_SSE_LINE_FEED) {
+        check->last_is_event = event->kind == WEIR_SSE_EVENT;
     }
     return WEIR_OK;
 }
 
-/* Read again, the stream holds nothing but whole events. */
-static void check_stream(weir_arena_t *arena, const result_t *r)
+/* Read again, the stream holds nothing but whole events, and where the protocol has an end, one of
+ * them is the last. An error of the upstream may stand before the last one. */
+static void check_stream(weir_arena_t *arena, const result_t *r, weir_protocol_t protocol)
 {
     weir_sse_parser_t parser;
-    bool strict = r->ended;
+    check_t check = {.strict = r->ended};
+    bool ends = protocol != WEIR_PROTOCOL_OTHER && protocol != WEIR_PROTOCOL_DOCUMENT;
 
-    weir_sse_parser_init(&parser, arena, (size_t)1 << 20, check_event, &strict);
+    weir_sse_parser_init(&parser, arena, (size_t)1 << 20, check_event, &check);
     weir_sse_parser_feed(&parser, r->out.data, r->out.len);
     weir_sse_parser_finish(&parser);
+    bool error = r->out.len > 0 && memmem(r->out.data, r->out.len, "error", 5) != NULL;
+    if (r->ended && ends && !error && !check.last_is_event) {
+        abort();
+    }
 }
 
 static bool same(const result_t *a, const result_t *b)
@@ -193,7 +207,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             }
         }
         if (setup.config.out == WEIR_BODY_SSE && setup.config.max_event == 0) {
-            check_stream(&arena, &whole);
+            check_stream(&arena, &whole, protocol);
         }
     }
     weir_arena_free(&arena);

@@ -356,6 +356,20 @@ static void test_passing(weir_arena_t *arena)
     expect(arena, &chat, CHUNK(TEXT, "null") "data: {\"id\":\"c1\",\"choi",
            CHUNK(TEXT, "null") CUT_ERROR, "an end inside an event");
     expect(arena, &chat, "", CUT_ERROR, "an empty body");
+    expect(arena, &chat, CHUNK("", "\"stop\"") ": torn comm", CHUNK("", "\"stop\"") DONE,
+           "an end inside a comment");
+    expect(arena, &chat, CHUNK("", "\"stop\"") "event: x\n", CHUNK("", "\"stop\"") DONE,
+           "an end inside an event without data");
+    setup_t tap = chat;
+    tap.config.tap = true;
+    tap.filters = "u";
+    expect(arena, &tap, CHUNK("", "\"stop\"") ": torn comm",
+           CHUNK("", "\"stop\"") ": torn comm\n" DONE, "tapped, an end inside a comment");
+    expect(arena, &tap, CHUNK("", "\"stop\"") "data: [DONE]", CHUNK("", "\"stop\"") DONE,
+           "tapped, a missing last blank line");
+    expect(arena, &tap, CHUNK(TEXT, "null"), CHUNK(TEXT, "null") CUT_ERROR, "tapped, a cut");
+    result_t torn = invariant(arena, &tap, WEIR_STR("event: x\n"), "tapped, a torn event");
+    ok(torn.broken && !torn.ended, "it breaks the connection");
     expect(arena, &chat, CHUNK(TEXT, "null") "data: {\"error\":{\"message\":\"no\"}}\n\n",
            CHUNK(TEXT, "null") "data: {\"error\":{\"message\":\"no\"}}\n\n",
            "an error of the upstream is an end");

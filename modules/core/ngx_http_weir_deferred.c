@@ -86,8 +86,11 @@ ngx_http_weir_cancelled(void *data)
         return;
     }
 
+    /* what is written if there is no answer, for whatever reason */
+
+    ngx_http_weir_estimate(ctx);
+
     if (ctx->wmcf->questions >= question->max) {
-        ngx_http_weir_estimate(ctx);
         return;
     }
 
@@ -106,7 +109,6 @@ ngx_http_weir_cancelled(void *data)
     call = question->client->start(&rq, ngx_http_weir_told, ctx);
 
     if (call == NULL) {
-        ngx_http_weir_estimate(ctx);
         return;
     }
 
@@ -184,8 +186,6 @@ ngx_http_weir_told(const ngx_http_weir_client_answer_t *answer, void *data)
                       "the usage of the cancelled request \"%V\" is not "
                       "known: %V%s", &ctx->public.request_id, &answer->text,
                       answer->error ? "" : "the upstream did not tell it");
-
-        ngx_http_weir_estimate(ctx);
     }
 
     /* goes on with the end of the request: it may be gone then */

@@ -21,9 +21,12 @@ typedef struct {
     uint64_t cache_write_tokens; /* of these, written to a cache */
     uint64_t completion_tokens;
     uint64_t reasoning_tokens; /* of these */
-    /* As Anthropic tells it, for the sums. */
-    uint64_t uncached;
-    bool split; /* uncached, not prompt_tokens, was told */
+    /* As Anthropic tells them, for the sums. */
+    uint64_t uncached; /* input_tokens */
+    uint64_t told;     /* output_tokens */
+    uint64_t aside_prompt;
+    uint64_t aside_completion; /* iterations that are not in the totals */
+    bool split;                /* the cache is told beside the input, not as a part of it */
 } weir_tokens_t;
 
 /*

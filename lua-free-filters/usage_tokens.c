@@ -40,6 +40,40 @@ static void read_details(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t 
     }
 }
 
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    uint64_t result;
+    return __builtin_add_overflow(a, b, &result) ? UINT64_MAX : result;
+}
+
+/* Anthropic's iterations of the type compaction are not in the totals beside them. */
+static void read_iterations(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
+{
+    uint32_t list = weir_json_get(doc, usage, "iterations");
+
+    if (list == WEIR_JSON_NONE || weir_json_type(doc, list) != WEIR_JSON_ARRAY) {
+        return;
+    }
+    t->aside_prompt = 0;
+    t->aside_completion = 0;
+    for (uint32_t i = doc->nodes[list].size, at = list + 1; i > 0; i--) {
+        static const char *const prompt[] = {"input_tokens", "cache_read_input_tokens",
+                                             "cache_creation_input_tokens"};
+        uint64_t count;
+        if (weir_json_string_is(doc, weir_json_get(doc, at, "type"), "compaction")) {
+            for (size_t k = 0; k < ARRAY_LEN(prompt); k++) {
+                if (read_member(doc, at, prompt[k], &count)) {
+                    t->aside_prompt = sum(t->aside_prompt, count);
+                }
+            }
+            if (read_member(doc, at, "output_tokens", &count)) {
+                t->aside_completion = sum(t->aside_completion, count);
+            }
+        }
+        at = doc->nodes[at].next;
+    }
+}
+
 /* input_tokens: with these members beside it, or earlier in the same answer, Anthropic's. */
 static bool read_input(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
 {
@@ -48,20 +82,11 @@ static bool read_input(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t us
     bool split = read_member(doc, usage, "cache_read_input_tokens", &t->cached_tokens);
 
     split = read_member(doc, usage, "cache_creation_input_tokens", &t->cache_write_tokens) || split;
-    if (!told && !split) {
-        return false;
-    }
     if (told) {
         t->uncached = input;
     }
     t->split = t->split || split;
-    t->prompt_tokens = t->uncached;
-    if (t->split &&
-        (__builtin_add_overflow(t->prompt_tokens, t->cached_tokens, &t->prompt_tokens) ||
-         __builtin_add_overflow(t->prompt_tokens, t->cache_write_tokens, &t->prompt_tokens))) {
-        t->prompt_tokens = UINT64_MAX;
-    }
-    return true;
+    return told || split;
 }
 
 bool weir_tokens_read(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
@@ -74,11 +99,24 @@ bool weir_tokens_read(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usa
     bool prompt = read_member(doc, usage, "prompt_tokens", &t->prompt_tokens);
     bool completion = read_member(doc, usage, "completion_tokens", &t->completion_tokens);
     if (!prompt) {
-        prompt = read_input(t, doc, usage);
+        bool input = read_input(t, doc, usage);
+        bool output = read_member(doc, usage, "output_tokens", &t->told);
+        if (input || output) {
+            read_iterations(t, doc, usage);
+        }
+        /* The other half may have been told by an earlier event. */
+        if (input || (output && t->has_prompt)) {
+            uint64_t cache = t->split ? sum(t->cached_tokens, t->cache_write_tokens) : 0;
+            t->prompt_tokens = sum(sum(t->uncached, cache), t->aside_prompt);
+            prompt = true;
+        }
+        if (output) {
+            t->completion_tokens = sum(t->told, t->aside_completion);
+            completion = true;
+        }
     } else {
         read_member(doc, usage, "prompt_cache_hit_tokens", &t->cached_tokens);
     }
-    completion = read_member(doc, usage, "output_tokens", &t->completion_tokens) || completion;
     if (!prompt && read_member(doc, usage, "total_tokens", &total)) {
         /* Rerank and some embeddings tell nothing else. */
         t->prompt_tokens =

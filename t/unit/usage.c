@@ -116,6 +116,20 @@ static void test_streams(weir_arena_t *arena)
                    "data: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"input_tokens\":20,"
                    "\"output_tokens\":3}}\n\n");
     ok(counts(&u, 25, 5, 0, 3, 0), "messages: a later input replaces the first");
+    u = read_usage(arena, WEIR_BODY_SSE,
+                   "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,"
+                   "\"output_tokens\":1}}}\n\n"
+                   "data: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":3,"
+                   "\"iterations\":[{\"type\":\"message\",\"input_tokens\":10,\"output_tokens\":3},"
+                   "{\"type\":\"compaction\",\"input_tokens\":100,\"cache_read_input_tokens\":7,"
+                   "\"output_tokens\":20},7]}}\n\n"
+                   "data: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":4}}"
+                   "\n\n");
+    ok(counts(&u, 117, 0, 0, 24, 0), "messages: compactions are added to the totals, once");
+    u = read_usage(arena, WEIR_BODY_SSE,
+                   "data: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":4}}"
+                   "\n\n");
+    ok(u.tokens.has_completion && !u.tokens.has_prompt, "messages: half of the usage");
 
     u = read_usage(
         arena, WEIR_BODY_SSE,

@@ -87,11 +87,22 @@ static bool says_nothing(const weir_json_doc_t *doc, uint32_t node)
     return false;
 }
 
+/* The string is the row's name; a name that ends in '*' stands for all that begin so. */
+static bool is_named(const weir_json_doc_t *doc, uint32_t node, const char *name)
+{
+    size_t n = strlen(name);
+    if (n < 2 || name[n - 1] != '*') {
+        return weir_json_string_is(doc, node, name);
+    }
+    weir_str_t text = jo_inner(doc, node);
+    return text.len >= n - 1 && memcmp(text.data, name, n - 1) == 0;
+}
+
 static const weir_translate_row_t *find(const weir_json_doc_t *doc, uint32_t key,
                                         const weir_translate_object_t *object)
 {
     for (uint32_t i = 0; i < object->n; i++) {
-        if (weir_json_string_is(doc, key, object->rows[i].name)) {
+        if (is_named(doc, key, object->rows[i].name)) {
             return &object->rows[i];
         }
     }

@@ -100,6 +100,9 @@ void weir_guard_rules_free(weir_guard_rules_t *rules);
 const char *weir_guard_entity_name(size_t index);
 bool weir_guard_entity_needs_window(const char *type);
 
+/* The built-in rules of a type, NULL behind the last index. */
+const char *weir_guard_rule_name(const char *type, size_t index);
+
 /* A scratch serves any rule set, one scan at a time. NULL when out of memory. */
 weir_guard_scratch_t *weir_guard_scratch_create(void);
 void weir_guard_scratch_free(weir_guard_scratch_t *scratch);

@@ -49,21 +49,24 @@ static size_t secret_count(void)
     return n;
 }
 
-/* Type of the built-in rule at index i, NULL behind the last. */
-static const char *type_at(size_t i)
+/* Type of the built-in rule at index i and its id, NULL behind the last. */
+static const char *rule_at(size_t i, const char **id)
 {
     if (i < WEIR_RULE_PARSERS) {
+        *id = weir_guard_parser_rules[i].id;
         return weir_guard_parser_rules[i].type;
     }
     i -= WEIR_RULE_PARSERS;
     for (size_t t = 0; t < weir_guard_id_table_count; t++) {
         if (i < weir_guard_id_tables[t]->count) {
+            *id = weir_guard_id_tables[t]->ids[i].id;
             return weir_guard_id_tables[t]->ids[i].type;
         }
         i -= weir_guard_id_tables[t]->count;
     }
     for (size_t t = 0; t < weir_guard_secret_table_count; t++) {
         if (i < *weir_guard_secret_table_sizes[t]) {
+            *id = weir_guard_secret_tables[t][i].id;
             return weir_guard_secret_tables[t][i].type;
         }
         i -= *weir_guard_secret_table_sizes[t];
@@ -77,7 +80,8 @@ const char *weir_guard_entity_name(size_t index)
     for (size_t n = 0; n <= index; n++) {
         const char *next = NULL;
         const char *type = NULL;
-        for (size_t i = 0; (type = type_at(i)) != NULL; i++) {
+        const char *id = NULL;
+        for (size_t i = 0; (type = rule_at(i, &id)) != NULL; i++) {
             if (strcmp(type, last) > 0 && (next == NULL || strcmp(type, next) < 0)) {
                 next = type;
             }
@@ -88,6 +92,18 @@ const char *weir_guard_entity_name(size_t index)
         last = next;
     }
     return last;
+}
+
+const char *weir_guard_rule_name(const char *type, size_t index)
+{
+    const char *id = NULL;
+    const char *of = NULL;
+    for (size_t i = 0; (of = rule_at(i, &id)) != NULL; i++) {
+        if (strcmp(of, type) == 0 && index-- == 0) {
+            return id;
+        }
+    }
+    return NULL;
 }
 
 bool weir_guard_entity_needs_window(const char *type)

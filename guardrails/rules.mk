@@ -3,18 +3,19 @@
 GUARDRAILS_SOURCES := $(wildcard guardrails/*.c guardrails/pii/*.c guardrails/secrets/*.c \
 	guardrails/classifier/*.c)
 $(eval $(call static_lib,guardrails,$(GUARDRAILS_SOURCES)))
-# Without weights (they are being trained) there is no classifier to link.
-ifneq ($(wildcard guardrails/weights/tier1.bin),)
-include guardrails/training/rules.mk
-endif
 
 # OpenSSL gives SHA-256 for the checksums of wallets.
 GUARDRAILS_LDLIBS = -lpcre2-8 -lcrypto -lm
 
 GUARD_TOOL_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard guardrails/tools/*.c))
+DEPS += $(GUARD_TOOL_OBJS:.o=.d)
+
+# The weights are part of the library; without them there is no classifier to link.
+ifneq ($(wildcard guardrails/weights/tier1.bin),)
+include guardrails/training/rules.mk
 $(BUILD)/bin/weir-guard: $(GUARD_TOOL_OBJS) $(GUARD_TRAINING_OBJS) \
 	$(BUILD)/lib/libweir-guardrails.a $(BUILD)/lib/libweir-base.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(GUARDRAILS_LDLIBS) $(GUARD_TRAINING_LDLIBS) -o $@
 PROGRAMS += $(BUILD)/bin/weir-guard
-DEPS += $(GUARD_TOOL_OBJS:.o=.d)
+endif

@@ -59,6 +59,13 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_invalid_request =
                           "invalid_request");
 
 
+static const ngx_http_weir_refusal_t  ngx_http_weir_two_models =
+    ngx_http_weir_refusal(NGX_HTTP_BAD_REQUEST, "invalid_request_error",
+                          "conflicting_models",
+                          "The path names one model and the body another.",
+                          "invalid_request");
+
+
 static const ngx_http_weir_refusal_t  ngx_http_weir_unread =
     ngx_http_weir_refusal(NGX_HTTP_INTERNAL_SERVER_ERROR, "server_error",
                           "internal_error",
@@ -289,7 +296,15 @@ ngx_http_weir_read_view(ngx_http_weir_core_ctx_t *ctx)
                                       &err);
     }
 
-    if (view->model.len == 0 && public->endpoint.model.len) {
+    if (public->endpoint.model.len) {
+
+        if (view->model.len
+            && !weir_str_eq(view->model, public->endpoint.model))
+        {
+            public->refusal = &ngx_http_weir_two_models;
+            return NGX_ABORT;
+        }
+
         view->model = public->endpoint.model;
     }
 
@@ -594,10 +609,12 @@ ngx_http_weir_set_content_length(ngx_http_request_t *r, size_t len)
     r->headers_in.content_length_n = len;
     r->headers_in.chunked = 0;
 
-    if (r->headers_in.transfer_encoding) {
-        r->headers_in.transfer_encoding->hash = 0;
-        r->headers_in.transfer_encoding = NULL;
-    }
+    /*
+     * The header Transfer-Encoding stays in the list: the proxy knows by its
+     * hash that it is not to be passed on.
+     */
+
+    r->headers_in.transfer_encoding = NULL;
 
     p = ngx_pnalloc(r->pool, NGX_SIZE_T_LEN);
     if (p == NULL) {

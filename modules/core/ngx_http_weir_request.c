@@ -360,7 +360,15 @@ ngx_http_weir_classify(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
 
     request.content_encoding = weir_str((char *) s->data, s->len);
     request.anthropic_version = ctx->anthropic_version;
-    request.upgrade = (r->headers_in.upgrade != NULL);
+
+    /* an offer of HTTP/2 comes with ordinary requests, and is not taken */
+
+    request.upgrade = (r->headers_in.upgrade != NULL
+                       && (r->headers_in.upgrade->value.len != 3
+                           || ngx_strncasecmp(
+                                  r->headers_in.upgrade->value.data,
+                                  (u_char *) "h2c", 3)
+                              != 0));
 
     request.has_body = (r->headers_in.content_length_n > 0
                         || r->headers_in.chunked

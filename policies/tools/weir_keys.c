@@ -1,225 +1,76 @@
 #include "policies/tools/weir_tool.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <jansson.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "policies/tenants.h"
 #include "policies/timestamp.h"
+#include "policies/tools/weir_document.h"
 
 static const char help[] =
-    "Usage: weir keys create  --tenants FILE --tenant ID [--label TEXT] [--expires TIME]\n"
+    "Usage: weir keys create  --tenants FILE --tenant ID [--team ID] [--user ID] [--label TEXT]\n"
+    "                         [--expires TIME] [--policy TEXT]\n"
     "       weir keys list    --tenants FILE [--tenant ID] [--json]\n"
+    "       weir keys rotate  --tenants FILE [--until TIME] KEY_ID\n"
+    "       weir keys retire  --tenants FILE KEY_ID\n"
     "       weir keys disable --tenants FILE KEY_ID\n"
     "       weir keys enable  --tenants FILE KEY_ID\n"
     "       weir keys delete  --tenants FILE KEY_ID\n"
     "\n"
     "  --tenants FILE   the tenants document; create makes it when it is missing\n"
     "  --tenant ID      the tenant; create adds it when it is missing\n"
+    "  --team ID        the team in the tenant; create adds it when it is missing\n"
+    "  --user ID        the user in the team, or in the tenant without a team; likewise\n"
     "  --label TEXT     a note for people, kept with the key\n"
     "  --expires TIME   such as 2030-01-31 or 2030-01-31T12:00:00Z [never]\n"
+    "  --policy TEXT    the key's own policy: a policy's name, or a JSON object\n"
+    "  --until TIME     rotate: how long the secret in force stays good [seven days]\n"
     "  --json           one JSON object a line\n"
     "\n"
     "create prints the key once, on standard output; the document keeps only a salted hash.\n"
+    "rotate gives a key a new secret and prints it; the one before it stays good for a while.\n"
+    "retire ends that while now.\n"
     "A running gateway sees a change after its next reload (nginx -s reload).\n";
+
+#define ROTATION_SECONDS (7 * 86400)
 
 typedef struct {
     const char *path;
     const char *tenant;
+    const char *team;
+    const char *user;
     const char *label;
     const char *expires;
+    const char *policy;
+    const char *until;
     const char *key_id;
     bool json;
 } options_t;
-
-/* The document open for change: an exclusive lock on its folder makes concurrent runs wait, since
- * a lock on the file itself would not survive the rename. */
-typedef struct {
-    char path[PATH_MAX]; /* behind symbolic links, which the rename would else replace */
-    int folder;
-    json_t *root;
-    mode_t mode;
-    bool exists;
-    uid_t owner;
-    gid_t group;
-} document_t;
-
-static void close_document(document_t *doc)
-{
-    json_decref(doc->root);
-    if (doc->folder >= 0) {
-        close(doc->folder);
-    }
-}
-
-static int open_folder(const char *path)
-{
-    char copy[PATH_MAX];
-
-    snprintf(copy, sizeof(copy), "%s", path);
-    return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-/* The document's path without symbolic links; one that is not there yet as it was given. */
-static bool resolve_path(const char *path, char out[PATH_MAX])
-{
-    if (realpath(path, out) != NULL) {
-        return true;
-    }
-    if (errno != ENOENT) {
-        return false;
-    }
-    if (snprintf(out, PATH_MAX, "%s", path) >= PATH_MAX) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    return true;
-}
-
-static int open_document(document_t *doc, const char *path, bool may_create)
-{
-    weir_arena_t arena;
-    weir_tenants_t *tenants;
-    weir_error_t err;
-    struct stat st;
-    weir_status_t rc;
-
-    *doc = (document_t){.folder = -1, .mode = 0600};
-    if (!resolve_path(path, doc->path)) {
-        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: %s", path, strerror(errno));
-    }
-    doc->folder = open_folder(doc->path);
-    if (doc->folder < 0 || flock(doc->folder, LOCK_EX) != 0) {
-        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: its folder: %s", path, strerror(errno));
-    }
-    if (may_create && stat(doc->path, &st) != 0 && errno == ENOENT) {
-        doc->root = json_pack("{s:i,s:[]}", "version", 1, "tenants");
-        return doc->root != NULL ? WEIR_EXIT_OK : weir_tool_fail(WEIR_EXIT_FAILED, "out of memory");
-    }
-    weir_arena_init(&arena, 0, 0);
-    rc = weir_tenants_load(doc->path, &arena, &tenants, &err);
-    weir_arena_free(&arena);
-    if (rc != WEIR_OK) {
-        return weir_tool_fail(WEIR_EXIT_FAILED, "%s", err.message);
-    }
-    doc->root = json_load_file(doc->path, JSON_REJECT_DUPLICATES, NULL);
-    if (doc->root == NULL || stat(doc->path, &st) != 0) {
-        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: cannot be read", path);
-    }
-    doc->exists = true;
-    doc->mode = st.st_mode & 07777;
-    doc->owner = st.st_uid;
-    doc->group = st.st_gid;
-    return WEIR_EXIT_OK;
-}
-
-static bool write_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        data += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-/* Gives the new file the old one's owner and mode, or fails: who could read the document still
- * can, and nobody else. */
-static bool keep_access(const document_t *doc, int fd)
-{
-    struct stat st;
-    bool same =
-        !doc->exists || (fstat(fd, &st) == 0 && st.st_uid == doc->owner && st.st_gid == doc->group);
-    return (same || fchown(fd, doc->owner, doc->group) == 0) && fchmod(fd, doc->mode) == 0;
-}
-
-/* Replaces the file in one step: a reader, a crash or a full disk never sees half a document. */
-static int save_document(const document_t *doc)
-{
-    char temp[PATH_MAX];
-    char *text = json_dumps(doc->root, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    bool good = false;
-    int fd;
-
-    if (text == NULL) {
-        return weir_tool_fail(WEIR_EXIT_FAILED, "out of memory");
-    }
-    if (snprintf(temp, sizeof(temp), "%s.XXXXXX", doc->path) >= (int)sizeof(temp)) {
-        free(text);
-        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: path too long", doc->path);
-    }
-    fd = mkstemp(temp);
-    if (fd >= 0) {
-        good = keep_access(doc, fd) && write_all(fd, text, strlen(text)) &&
-               write_all(fd, "\n", 1) && fsync(fd) == 0;
-        close(fd);
-        good = good && rename(temp, doc->path) == 0 && fsync(doc->folder) == 0;
-    }
-    free(text);
-    if (!good) {
-        int why = errno;
-        if (fd >= 0) {
-            unlink(temp);
-        }
-        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: cannot be written: %s", doc->path,
-                              strerror(why));
-    }
-    return WEIR_EXIT_OK;
-}
-
-static json_t *find_by_id(json_t *array, const char *id, size_t *index)
-{
-    size_t i;
-    json_t *item;
-
-    json_array_foreach(array, i, item)
-    {
-        const char *text = json_string_value(json_object_get(item, "id"));
-        if (text != NULL && strcmp(text, id) == 0) {
-            *index = i;
-            return item;
-        }
-    }
-    return NULL;
-}
-
-static json_t *find_key(json_t *root, const char *id, json_t **keys, size_t *index)
-{
-    json_t *tenant;
-    size_t i;
-
-    json_array_foreach(json_object_get(root, "tenants"), i, tenant)
-    {
-        *keys = json_object_get(tenant, "keys");
-        json_t *key = find_by_id(*keys, id, index);
-        if (key != NULL) {
-            return key;
-        }
-    }
-    return NULL;
-}
 
 static void to_hex(const uint8_t *in, size_t n, char *out)
 {
     for (size_t i = 0; i < n; i++) {
         sprintf(out + 2 * i, "%02x", in[i]);
     }
+}
+
+static void from_hex(const char *in, size_t n, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned byte = 0;
+        sscanf(in + 2 * i, "%2x", &byte);
+        out[i] = (uint8_t)byte;
+    }
+}
+
+/* A name as it is, an object as JSON; NULL when it is neither. */
+static json_t *policy_value(const char *text)
+{
+    return text[0] == '{' ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : json_string(text);
 }
 
 /* NULL when a text is not valid UTF-8 or memory is short. */
@@ -239,6 +90,9 @@ static json_t *make_key_entry(const options_t *o, const char *id, const char *sa
     if (good && o->expires != NULL) {
         good = json_object_set_new(key, "expires", json_string(o->expires)) == 0;
     }
+    if (good && o->policy != NULL) {
+        good = json_object_set_new(key, "policy", policy_value(o->policy)) == 0;
+    }
     if (!good) {
         json_decref(key);
         return NULL;
@@ -246,41 +100,58 @@ static json_t *make_key_entry(const options_t *o, const char *id, const char *sa
     return key;
 }
 
-/* The tenant's key array, with the tenant or the array made when missing. */
-static json_t *tenant_keys(json_t *root, const char *tenant_id)
+/* The member's array, made when missing. */
+static json_t *array_of(json_t *object, const char *member)
 {
-    size_t index;
-    json_t *tenants = json_object_get(root, "tenants");
-    json_t *tenant = find_by_id(tenants, tenant_id, &index);
-
-    if (tenant == NULL) {
-        tenant = json_pack("{s:s,s:b,s:[]}", "id", tenant_id, "enabled", 1, "keys");
-        json_array_append_new(tenants, tenant);
+    if (json_object_get(object, member) == NULL) {
+        json_object_set_new(object, member, json_array());
     }
-    if (json_object_get(tenant, "keys") == NULL) {
-        json_object_set_new(tenant, "keys", json_array());
-    }
-    return json_object_get(tenant, "keys");
+    return json_object_get(object, member);
 }
 
-/* Proves the changed document before it replaces the old one, so that a bad tenant id or label
- * can never lock the gateway out of its next reload. */
-static int validate(const document_t *doc)
+/* The entry of that id in the member's array, made when missing. */
+static json_t *entry_of(json_t *object, const char *member, const char *id)
 {
-    weir_arena_t arena;
-    weir_tenants_t *tenants;
-    weir_error_t err;
-    weir_status_t rc;
-    char *text = json_dumps(doc->root, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    size_t index;
+    json_t *array = array_of(object, member);
+    json_t *entry = weir_tool_find(array, id, &index);
 
-    if (text == NULL) {
-        return weir_tool_fail(WEIR_EXIT_FAILED, "out of memory");
+    if (entry == NULL) {
+        entry = json_pack("{s:s,s:b}", "id", id, "enabled", 1);
+        json_array_append_new(array, entry);
     }
-    weir_arena_init(&arena, 0, 0);
-    rc = weir_tenants_parse(text, strlen(text), doc->path, &arena, &tenants, &err);
-    weir_arena_free(&arena);
-    free(text);
-    return rc == WEIR_OK ? WEIR_EXIT_OK : weir_tool_fail(WEIR_EXIT_FAILED, "%s", err.message);
+    return entry;
+}
+
+/* The array for a new key of this tenant, team and user, all made when missing. */
+static json_t *owner_keys(json_t *root, const options_t *o)
+{
+    json_t *owner = entry_of(root, "tenants", o->tenant);
+
+    if (o->team != NULL) {
+        owner = entry_of(owner, "teams", o->team);
+    }
+    if (o->user != NULL) {
+        owner = entry_of(owner, "users", o->user);
+    }
+    return array_of(owner, "keys");
+}
+
+static int check_and_save(const weir_tool_document_t *doc)
+{
+    int rc = weir_tool_document_check(doc);
+    return rc == WEIR_EXIT_OK ? weir_tool_document_save(doc) : rc;
+}
+
+static int show_key(const char *key, const char *id)
+{
+    if (printf("%s\n", key) >= 0 && fflush(stdout) == 0) {
+        return WEIR_EXIT_OK;
+    }
+    return weir_tool_fail(WEIR_EXIT_FAILED,
+                          "key %s is in the document but could not be shown: %s; delete it and "
+                          "create another (weir keys delete)",
+                          id, strerror(errno));
 }
 
 static int create_key(const options_t *o)
@@ -293,7 +164,7 @@ static int create_key(const options_t *o)
     char hash_hex[2 * WEIR_KEY_HASH_LEN + 1];
     weir_str_t id_view;
     weir_error_t err;
-    document_t doc;
+    weir_tool_document_t doc;
     int rc;
 
     if (weir_key_generate(key, salt, hash, &err) != WEIR_OK) {
@@ -304,26 +175,21 @@ static int create_key(const options_t *o)
     to_hex(salt, sizeof(salt), salt_hex);
     to_hex(hash, sizeof(hash), hash_hex);
 
-    rc = open_document(&doc, o->path, true);
+    rc = weir_tool_document_open(&doc, o->path, true);
     if (rc == WEIR_EXIT_OK) {
         json_t *entry = make_key_entry(o, id, salt_hex, hash_hex);
-        if (entry == NULL || json_array_append_new(tenant_keys(doc.root, o->tenant), entry) != 0) {
+        if (entry == NULL || json_array_append_new(owner_keys(doc.root, o), entry) != 0) {
             rc = weir_tool_fail(WEIR_EXIT_FAILED,
-                                "the tenant, label and expiry must be valid UTF-8");
+                                "tenant, team, user, label, expiry and policy must be valid UTF-8, "
+                                "and a policy a name or a JSON object");
         }
     }
     if (rc == WEIR_EXIT_OK) {
-        rc = validate(&doc);
+        rc = check_and_save(&doc);
     }
+    weir_tool_document_close(&doc);
     if (rc == WEIR_EXIT_OK) {
-        rc = save_document(&doc);
-    }
-    close_document(&doc);
-    if (rc == WEIR_EXIT_OK && (printf("%s\n", key) < 0 || fflush(stdout) != 0)) {
-        rc = weir_tool_fail(WEIR_EXIT_FAILED,
-                            "key %s is in the document but could not be shown: %s; delete it and "
-                            "create another (weir keys delete)",
-                            id, strerror(errno));
+        rc = show_key(key, id);
     }
     if (rc == WEIR_EXIT_OK) {
         fprintf(
@@ -335,29 +201,107 @@ static int create_key(const options_t *o)
     return rc;
 }
 
+/* The secret in force becomes the previous one, good until the time given. */
+static bool rotate_entry(json_t *entry, const char *hash_hex, const char *until)
+{
+    json_t *previous =
+        json_pack("{s:O,s:s}", "hash", json_object_get(entry, "hash"), "expires", until);
+    return previous != NULL && json_object_set_new(entry, "previous", previous) == 0 &&
+           json_object_set_new(entry, "hash", json_string(hash_hex)) == 0;
+}
+
+static int rotate_key(const options_t *o)
+{
+    char key[WEIR_KEY_LEN + 1];
+    uint8_t salt[WEIR_KEY_SALT_LEN];
+    uint8_t hash[WEIR_KEY_HASH_LEN];
+    char hash_hex[2 * WEIR_KEY_HASH_LEN + 1];
+    char until[WEIR_TIMESTAMP_MAX];
+    weir_error_t err;
+    weir_tool_document_t doc;
+    json_t *keys;
+    size_t index;
+    int rc = weir_tool_document_open(&doc, o->path, false);
+
+    weir_timestamp_format(((int64_t)time(NULL) + ROTATION_SECONDS) * 1000, until);
+    if (rc == WEIR_EXIT_OK) {
+        json_t *entry = weir_tool_find_key(doc.root, o->key_id, &keys, &index);
+        if (entry == NULL) {
+            rc = weir_tool_fail(WEIR_EXIT_FAILED, "%s: no key has the id %s (weir keys list)",
+                                o->path, o->key_id);
+        } else {
+            from_hex(json_string_value(json_object_get(entry, "salt")), sizeof(salt), salt);
+            if (weir_key_regenerate(o->key_id, salt, key, hash, &err) != WEIR_OK) {
+                rc = weir_tool_fail(WEIR_EXIT_FAILED, "%s", err.message);
+            } else {
+                to_hex(hash, sizeof(hash), hash_hex);
+                if (!rotate_entry(entry, hash_hex, o->until != NULL ? o->until : until)) {
+                    rc = weir_tool_fail(WEIR_EXIT_FAILED, "--until must be valid UTF-8");
+                }
+            }
+        }
+    }
+    if (rc == WEIR_EXIT_OK) {
+        rc = check_and_save(&doc);
+    }
+    weir_tool_document_close(&doc);
+    if (rc == WEIR_EXIT_OK) {
+        rc = show_key(key, o->key_id);
+    }
+    if (rc == WEIR_EXIT_OK) {
+        fprintf(stderr,
+                "weir: key %s has a new secret, shown only this once; after the gateway's next "
+                "reload it works beside the one before, which ends at %s\n",
+                o->key_id, o->until != NULL ? o->until : until);
+    }
+    return rc;
+}
+
+static const char *key_state(const weir_api_key_t *key, int64_t now)
+{
+    if (!key->tenant->enabled) {
+        return "tenant disabled";
+    }
+    if (key->team != NULL && !key->team->enabled) {
+        return "team disabled";
+    }
+    if (key->user != NULL && !key->user->enabled) {
+        return "user disabled";
+    }
+    if (!key->enabled) {
+        return "disabled";
+    }
+    return key->expires != 0 && key->expires <= now ? "expired" : "usable";
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? json_string(text) : json_null();
+}
+
 static void print_key(const weir_api_key_t *key, bool as_json, int64_t now)
 {
+    const char *team = key->team != NULL ? key->team->id.data : "";
+    const char *user = key->user != NULL ? key->user->id.data : "";
+    bool two = key->has_previous && (key->previous_expires == 0 || key->previous_expires > now);
     char expires[WEIR_TIMESTAMP_MAX] = "never";
-    const char *state = "usable";
 
     if (key->expires != 0) {
         weir_timestamp_format(key->expires * 1000, expires);
     }
-    if (!key->tenant->enabled) {
-        state = "tenant disabled";
-    } else if (!key->enabled) {
-        state = "disabled";
-    } else if (key->expires != 0 && key->expires <= now) {
-        state = "expired";
-    }
     if (!as_json) {
-        printf("%-12s  %-15s  %-24s  %-20s  %s\n", key->id, state, expires, key->tenant->id.data,
-               key->label.len > 0 ? key->label.data : "");
+        char owner[288];
+        snprintf(owner, sizeof(owner), "%s%s%s%s%s", key->tenant->id.data, team[0] ? "/" : "", team,
+                 user[0] ? "/" : "", user);
+        printf("%-12s  %-15s  %-24s  %-24s  %s%s\n", key->id, key_state(key, now), expires, owner,
+               key->label.len > 0 ? key->label.data : "", two ? " (two secrets)" : "");
         return;
     }
-    json_t *row = json_pack("{s:s,s:s,s:s,s:s,s:o}", "id", key->id, "tenant", key->tenant->id.data,
-                            "state", state, "label", key->label.len > 0 ? key->label.data : "",
-                            "expires", key->expires != 0 ? json_string(expires) : json_null());
+    json_t *row = json_pack(
+        "{s:s,s:s,s:o,s:o,s:s,s:s,s:o,s:i}", "id", key->id, "tenant", key->tenant->id.data, "team",
+        text_or_null(team), "user", text_or_null(user), "state", key_state(key, now), "label",
+        key->label.len > 0 ? key->label.data : "", "expires",
+        key->expires != 0 ? json_string(expires) : json_null(), "secrets", two ? 2 : 1);
     char *text = json_dumps(row, JSON_COMPACT | JSON_PRESERVE_ORDER);
     if (text != NULL) {
         puts(text);
@@ -379,7 +323,8 @@ static int list_keys(const options_t *o)
         return weir_tool_fail(WEIR_EXIT_FAILED, "%s", err.message);
     }
     if (!o->json) {
-        printf("%-12s  %-15s  %-24s  %-20s  %s\n", "KEY", "STATE", "EXPIRES", "TENANT", "LABEL");
+        printf("%-12s  %-15s  %-24s  %-24s  %s\n", "KEY", "STATE", "EXPIRES", "TENANT/TEAM/USER",
+               "LABEL");
     }
     for (size_t i = 0; i < weir_tenants_key_count(tenants); i++) {
         const weir_api_key_t *key = weir_tenants_key_at(tenants, i);
@@ -393,26 +338,30 @@ static int list_keys(const options_t *o)
 
 static int change_key(const options_t *o, const char *verb)
 {
-    document_t doc;
+    weir_tool_document_t doc;
     json_t *keys = NULL;
     size_t index = 0;
-    int rc = open_document(&doc, o->path, false);
+    int rc = weir_tool_document_open(&doc, o->path, false);
 
     if (rc == WEIR_EXIT_OK) {
-        json_t *key = find_key(doc.root, o->key_id, &keys, &index);
+        json_t *key = weir_tool_find_key(doc.root, o->key_id, &keys, &index);
         if (key == NULL) {
             rc = weir_tool_fail(WEIR_EXIT_FAILED, "%s: no key has the id %s (weir keys list)",
                                 o->path, o->key_id);
         } else if (strcmp(verb, "delete") == 0) {
             json_array_remove(keys, index);
+        } else if (strcmp(verb, "retire") == 0) {
+            if (json_object_del(key, "previous") != 0) {
+                rc = weir_tool_fail(WEIR_EXIT_FAILED, "key %s has only one secret", o->key_id);
+            }
         } else {
             json_object_set_new(key, "enabled", json_boolean(strcmp(verb, "enable") == 0));
         }
     }
     if (rc == WEIR_EXIT_OK) {
-        rc = save_document(&doc);
+        rc = weir_tool_document_save(&doc);
     }
-    close_document(&doc);
+    weir_tool_document_close(&doc);
     if (rc == WEIR_EXIT_OK) {
         fprintf(stderr, "weir: key %s: %sd; in force after the gateway's next reload\n", o->key_id,
                 verb);
@@ -425,35 +374,37 @@ static bool parse_options(int argc, char **argv, options_t *o, bool *want_help)
     static const struct option options[] = {
         {"tenants", required_argument, NULL, 'f'},
         {"tenant", required_argument, NULL, 't'},
+        {"team", required_argument, NULL, 'm'},
+        {"user", required_argument, NULL, 'u'},
         {"label", required_argument, NULL, 'l'},
         {"expires", required_argument, NULL, 'e'},
+        {"policy", required_argument, NULL, 'p'},
+        {"until", required_argument, NULL, 'n'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
+    const struct {
+        int c;
+        const char **value;
+    } values[] = {{'f', &o->path},  {'t', &o->tenant},  {'m', &o->team},   {'u', &o->user},
+                  {'l', &o->label}, {'e', &o->expires}, {'p', &o->policy}, {'n', &o->until}};
     int c;
 
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 'f':
-            o->path = optarg;
-            break;
-        case 't':
-            o->tenant = optarg;
-            break;
-        case 'l':
-            o->label = optarg;
-            break;
-        case 'e':
-            o->expires = optarg;
-            break;
-        case 'j':
-            o->json = true;
-            break;
-        case 'h':
+        bool known = false;
+        if (c == 'h') {
             *want_help = true;
             return true;
-        default:
+        }
+        for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+            if (values[i].c == c) {
+                *values[i].value = optarg;
+                known = true;
+            }
+        }
+        o->json = o->json || c == 'j';
+        if (!known && c != 'j') {
             return false;
         }
     }
@@ -461,6 +412,38 @@ static bool parse_options(int argc, char **argv, options_t *o, bool *want_help)
         o->key_id = argv[optind++];
     }
     return optind == argc;
+}
+
+/* No option of creation was given. */
+static bool bare(const options_t *o)
+{
+    return o->team == NULL && o->user == NULL && o->label == NULL && o->expires == NULL &&
+           o->policy == NULL;
+}
+
+static int run_verb(const char *verb, const options_t *o)
+{
+    bool of_key = o->key_id != NULL && o->tenant == NULL && bare(o) && !o->json;
+
+    if (strcmp(verb, "create") == 0 && o->key_id == NULL && !o->json && o->until == NULL) {
+        if (o->tenant == NULL) {
+            return weir_tool_fail(WEIR_EXIT_USAGE, "keys create needs --tenant ID");
+        }
+        return create_key(o);
+    }
+    if (strcmp(verb, "list") == 0 && o->key_id == NULL && bare(o) && o->until == NULL) {
+        return list_keys(o);
+    }
+    if (strcmp(verb, "rotate") == 0 && of_key) {
+        return rotate_key(o);
+    }
+    if ((strcmp(verb, "disable") == 0 || strcmp(verb, "enable") == 0 ||
+         strcmp(verb, "delete") == 0 || strcmp(verb, "retire") == 0) &&
+        of_key && o->until == NULL) {
+        return change_key(o, verb);
+    }
+    fputs(help, stderr);
+    return WEIR_EXIT_USAGE;
 }
 
 int weir_tool_keys(int argc, char **argv)
@@ -480,20 +463,5 @@ int weir_tool_keys(int argc, char **argv)
     if (o.path == NULL) {
         return weir_tool_fail(WEIR_EXIT_USAGE, "keys %s needs --tenants FILE", verb);
     }
-    if (strcmp(verb, "create") == 0 && o.key_id == NULL && !o.json) {
-        if (o.tenant == NULL) {
-            return weir_tool_fail(WEIR_EXIT_USAGE, "keys create needs --tenant ID");
-        }
-        return create_key(&o);
-    }
-    if (strcmp(verb, "list") == 0 && o.key_id == NULL && o.label == NULL && o.expires == NULL) {
-        return list_keys(&o);
-    }
-    if ((strcmp(verb, "disable") == 0 || strcmp(verb, "enable") == 0 ||
-         strcmp(verb, "delete") == 0) &&
-        o.key_id != NULL && o.tenant == NULL && o.label == NULL && o.expires == NULL && !o.json) {
-        return change_key(&o, verb);
-    }
-    fputs(help, stderr);
-    return WEIR_EXIT_USAGE;
+    return run_verb(verb, &o);
 }

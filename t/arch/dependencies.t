@@ -27,7 +27,7 @@ MAY_INCLUDE = [
     ("engine/api", ["engine/base", "engine/llm"]),
     ("engine/tools", ["engine"]),
     ("lua-free-filters/translate", ["lua-free-filters", "engine/base"]),
-    ("lua-free-filters", ["engine/base"]),
+    ("lua-free-filters", ["engine/base", "guardrails"]),
     ("guardrails", ["engine/base"]),
     ("policies/tools", ["policies", "engine/base"]),
     ("policies", ["engine/base"]),

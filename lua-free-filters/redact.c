@@ -1,0 +1,591 @@
+#include "lua-free-filters/redact.h"
+
+#include <stdlib.h>
+
+#include "lua-free-filters/edit.h"
+
+#define DEFAULT_MAX_QUEUED ((size_t)1 << 20)
+
+/* One text that goes on over several events. */
+typedef struct text_s {
+    struct text_s *next;
+    weir_text_kind_t kind;
+    uint32_t choice;
+    uint32_t part;
+    weir_str_t item_id; /* responses: JSON of item_id, for events that are inserted */
+    weir_redact_text_t text;
+} text_t;
+
+/* An item that waits for a verdict: what stands before field `at` is done. */
+typedef struct queued_s {
+    struct queued_s *next;
+    weir_item_kind_t kind;
+    bool fed; /* field `at` has been fed its text */
+    uint32_t at;
+    char *data; /* malloc: name, then data, then raw */
+    size_t name_len;
+    size_t data_len;
+    size_t raw_len;
+} queued_t;
+
+struct weir_redact {
+    weir_redact_options_t options;
+    weir_redact_stats_t stats;
+    weir_arena_t *arena;
+    text_t *texts;
+    queued_t *queue;
+    queued_t **queue_end;
+    size_t queued;
+    text_t *waiting; /* a whole text whose verdict is awaited */
+    weir_str_t id;   /* JSON of a chat chunk's head, for events that are inserted */
+    weir_str_t created;
+    weir_str_t model;
+    int64_t sequence; /* responses: next sequence_number */
+    bool changes;     /* not only observes */
+    bool closed;
+};
+
+weir_status_t weir_redact_open(weir_arena_t *arena, const weir_redact_options_t *options,
+                               weir_redact_t **out)
+{
+    weir_redact_t *r = weir_arena_calloc(arena, 1, sizeof *r);
+    if (r == NULL)
+        return WEIR_ERR_NOMEM;
+    r->options = *options;
+    r->arena = arena;
+    r->queue_end = &r->queue;
+    r->changes = options->text.mode != WEIR_REDACT_OBSERVE || options->text.restore != NULL;
+    if (r->options.max_queued == 0)
+        r->options.max_queued = DEFAULT_MAX_QUEUED;
+    *out = r;
+    return WEIR_OK;
+}
+
+const weir_redact_stats_t *weir_redact_stats(const weir_redact_t *r)
+{
+    return &r->stats;
+}
+
+/* --- texts --- */
+
+static text_t *new_text(weir_redact_t *r, weir_text_kind_t kind, uint32_t choice, uint32_t part)
+{
+    text_t *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return NULL;
+    t->kind = kind;
+    t->choice = choice;
+    t->part = part;
+    weir_redact_text_init(&t->text, &r->options.text, kind == WEIR_TEXT_ARGUMENTS,
+                          (r->options.restore_kinds >> kind & 1) != 0);
+    r->stats.texts++;
+    return t;
+}
+
+static void drop_text(weir_redact_t *r, text_t *t)
+{
+    r->stats.held_sum += t->text.held_sum;
+    r->stats.pieces += t->text.feeds;
+    r->stats.restored += t->text.restorer == NULL ? 0 : t->text.restorer->restored;
+    weir_redact_text_free(&t->text);
+    free(t);
+}
+
+static text_t *find_text(weir_redact_t *r, const weir_text_field_t *f)
+{
+    for (text_t *t = r->texts; t != NULL; t = t->next)
+        if (t->kind == f->kind && t->choice == f->choice && t->part == f->part)
+            return t;
+    text_t *t = new_text(r, f->kind, f->choice, f->part);
+    if (t == NULL)
+        return NULL;
+    /* At the end: texts end in the order in which they began. */
+    text_t **at = &r->texts;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = t;
+    return t;
+}
+
+static bool ends(const weir_text_list_t *list, weir_text_kind_t kind, uint32_t choice,
+                 uint32_t part)
+{
+    for (uint32_t i = 0; i < list->end_count; i++) {
+        const weir_text_end_t *e = &list->ends[i];
+        if ((e->choice == WEIR_TEXT_ALL || e->choice == choice) &&
+            (e->part == WEIR_TEXT_ALL || e->part == part) &&
+            (e->kind == WEIR_TEXT_ALL || e->kind == (uint32_t)kind))
+            return true;
+    }
+    return false;
+}
+
+void weir_redact_close(weir_redact_t *r)
+{
+    if (r->closed)
+        return;
+    r->closed = true;
+    while (r->texts != NULL) {
+        text_t *t = r->texts;
+        r->texts = t->next;
+        weir_redact_text_abandon(&t->text);
+        drop_text(r, t);
+    }
+    if (r->waiting != NULL)
+        drop_text(r, r->waiting);
+    r->waiting = NULL;
+    while (r->queue != NULL) {
+        queued_t *q = r->queue;
+        r->queue = q->next;
+        free(q->data);
+        free(q);
+    }
+    r->queue_end = &r->queue;
+    r->queued = 0;
+}
+
+/* --- events of our own --- */
+
+static weir_str_t keep(weir_redact_t *r, weir_str_t old, const weir_json_doc_t *doc, uint32_t node)
+{
+    if (node == WEIR_JSON_NONE)
+        return old;
+    weir_str_t raw = weir_json_raw(doc, node);
+    if (weir_str_eq(raw, old))
+        return old;
+    char *copy = weir_arena_strndup(r->arena, raw.data, raw.len);
+    return copy == NULL ? old : weir_str(copy, raw.len);
+}
+
+static void write_chat(const weir_redact_t *r, const text_t *t, weir_str_t text, weir_buf_t *out)
+{
+    bool chat = r->options.protocol == WEIR_PROTOCOL_CHAT;
+    weir_buf_append_char(out, '{');
+    if (r->id.len > 0)
+        weir_buf_printf(out, "\"id\":%.*s,", (int)r->id.len, r->id.data);
+    weir_buf_append_z(out, chat ? "\"object\":\"chat.completion.chunk\","
+                                : "\"object\":\"text_completion\",");
+    if (r->created.len > 0)
+        weir_buf_printf(out, "\"created\":%.*s,", (int)r->created.len, r->created.data);
+    if (r->model.len > 0)
+        weir_buf_printf(out, "\"model\":%.*s,", (int)r->model.len, r->model.data);
+    weir_buf_printf(out, "\"choices\":[{\"index\":%u,", t->choice);
+    if (!chat) {
+        weir_buf_append_z(out, "\"text\":");
+    } else if (t->kind == WEIR_TEXT_ARGUMENTS) {
+        weir_buf_printf(
+            out, "\"delta\":{\"tool_calls\":[{\"index\":%u,\"function\":{\"arguments\":", t->part);
+    } else {
+        weir_buf_printf(out, "\"delta\":{\"%s\":",
+                        t->kind == WEIR_TEXT_REFUSAL     ? "refusal"
+                        : t->kind != WEIR_TEXT_REASONING ? "content"
+                        : t->part == 0                   ? "reasoning_content"
+                                                         : "reasoning");
+    }
+    weir_json_write_string(out, text);
+    if (chat)
+        weir_buf_append_z(out, t->kind == WEIR_TEXT_ARGUMENTS ? "}}]}" : "}");
+    weir_buf_append_z(out, ",\"logprobs\":null,\"finish_reason\":null}]}");
+}
+
+static void write_block(const text_t *t, weir_str_t text, weir_buf_t *out)
+{
+    weir_buf_printf(out, "{\"type\":\"content_block_delta\",\"index\":%u,\"delta\":{\"type\":\"",
+                    t->choice);
+    weir_buf_append_z(out, t->kind == WEIR_TEXT_ARGUMENTS   ? "input_json_delta\",\"partial_json\":"
+                           : t->kind == WEIR_TEXT_REASONING ? "thinking_delta\",\"thinking\":"
+                                                            : "text_delta\",\"text\":");
+    weir_json_write_string(out, text);
+    weir_buf_append_z(out, "}}");
+}
+
+static const char *response_event(const text_t *t)
+{
+    return t->kind == WEIR_TEXT_ARGUMENTS   ? "response.function_call_arguments.delta"
+           : t->kind == WEIR_TEXT_REASONING ? "response.reasoning_text.delta"
+           : t->kind == WEIR_TEXT_REFUSAL   ? "response.refusal.delta"
+                                            : "response.output_text.delta";
+}
+
+static void write_response(weir_redact_t *r, const text_t *t, weir_str_t text, weir_buf_t *out)
+{
+    weir_buf_printf(out, "{\"type\":\"%s\",\"sequence_number\":%lld,", response_event(t),
+                    (long long)r->sequence++);
+    if (t->item_id.len > 0)
+        weir_buf_printf(out, "\"item_id\":%.*s,", (int)t->item_id.len, t->item_id.data);
+    weir_buf_printf(out, "\"output_index\":%u,", t->choice);
+    if (t->kind != WEIR_TEXT_ARGUMENTS)
+        weir_buf_printf(out, "\"content_index\":%u,", t->part);
+    if (t->kind == WEIR_TEXT_CONTENT)
+        weir_buf_append_z(out, "\"logprobs\":[],");
+    weir_buf_append_z(out, "\"delta\":");
+    weir_json_write_string(out, text);
+    weir_buf_append_char(out, '}');
+}
+
+/* Hands on a piece of text that no event of the upstream's carries. */
+static weir_status_t insert(weir_redact_t *r, const text_t *t, weir_str_t text, weir_sink_t *sink)
+{
+    weir_buf_t out;
+    weir_str_t name = weir_str("", 0);
+    if (text.len == 0 || !r->changes)
+        return WEIR_OK;
+    weir_buf_init(&out, weir_sink_arena(sink));
+    switch (r->options.protocol) {
+    case WEIR_PROTOCOL_MESSAGES:
+        name = WEIR_STR("content_block_delta");
+        write_block(t, text, &out);
+        break;
+    case WEIR_PROTOCOL_RESPONSES:
+        name = weir_str(response_event(t), strlen(response_event(t)));
+        write_response(r, t, text, &out);
+        break;
+    default:
+        write_chat(r, t, text, &out);
+    }
+    if (out.failed)
+        return WEIR_ERR_NOMEM;
+    return weir_sink_event(sink, name, weir_str(out.data, out.len));
+}
+
+static void block(weir_redact_t *r, weir_sink_t *sink)
+{
+    r->stats.stopped = true;
+    weir_sink_stop(sink, &r->options.on_block);
+}
+
+static void unlink_text(weir_redact_t *r, text_t *t)
+{
+    for (text_t **at = &r->texts; *at != NULL; at = &(*at)->next) {
+        if (*at == t) {
+            *at = t->next;
+            drop_text(r, t);
+            return;
+        }
+    }
+}
+
+/* The end of a text without a piece of its own. */
+static weir_status_t flush(weir_redact_t *r, text_t *t, weir_sink_t *sink)
+{
+    weir_buf_t out;
+    weir_buf_init(&out, weir_sink_arena(sink));
+    weir_status_t rc = weir_redact_text_feed(&t->text, "", 0, true, &out);
+    if (rc == WEIR_ERR_BUSY || rc == WEIR_ERR_NOMEM)
+        return rc;
+    weir_status_t sent = insert(r, t, weir_str(out.data, out.len), sink);
+    unlink_text(r, t);
+    return sent == WEIR_OK ? rc : sent;
+}
+
+/* --- items --- */
+
+/* Why an item could not be finished, and where to go on. */
+typedef struct {
+    uint32_t at;
+    bool fed;
+} pause_t;
+
+static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_json_doc_t *doc,
+                               const weir_text_list_t *list, uint32_t i, bool fed,
+                               weir_edit_t *edit, bool *silent, weir_sink_t *sink)
+{
+    const weir_text_field_t *f = &list->fields[i];
+    weir_str_t text;
+    weir_buf_t out;
+    weir_status_t rc = weir_json_string(doc, f->node, weir_sink_arena(sink), &text);
+    if (rc != WEIR_OK)
+        return rc;
+    text_t *t = f->delta             ? find_text(r, f)
+                : r->waiting != NULL ? r->waiting
+                                     : new_text(r, f->kind, i, 0);
+    if (t == NULL)
+        return WEIR_ERR_NOMEM;
+    if (!f->delta) {
+        r->waiting = t;
+        t->text.repeat =
+            item->kind == WEIR_ITEM_EVENT && r->options.protocol == WEIR_PROTOCOL_RESPONSES;
+    } else {
+        t->item_id = keep(r, t->item_id, doc, list->item_id);
+    }
+    bool last = !f->delta || ends(list, f->kind, f->choice, f->part);
+    weir_buf_init(&out, weir_sink_arena(sink));
+    rc = weir_redact_text_feed(&t->text, fed ? "" : text.data, fed ? 0 : text.len, last, &out);
+    if (rc == WEIR_ERR_BUSY || rc == WEIR_ERR_NOMEM || out.failed)
+        return rc == WEIR_ERR_BUSY ? rc : WEIR_ERR_NOMEM;
+    if (last) {
+        if (f->delta)
+            unlink_text(r, t);
+        else
+            drop_text(r, t);
+    }
+    if (!f->delta)
+        r->waiting = NULL;
+    if (out.len > 0)
+        *silent = false;
+    weir_str_t now = weir_str(out.data == NULL ? "" : out.data, out.len);
+    weir_status_t spliced = WEIR_OK;
+    if (!weir_str_eq(now, text))
+        spliced = weir_edit_string(edit, doc, f->node, now, NULL);
+    return spliced == WEIR_OK ? rc : spliced;
+}
+
+static weir_status_t apply(weir_item_t *item, const weir_edit_t *edit, weir_sink_t *sink)
+{
+    if (edit->count == 0)
+        return WEIR_OK;
+    size_t len = weir_edit_length(edit, item->data.len);
+    char *data = weir_arena_alloc(weir_sink_arena(sink), len);
+    if (data == NULL)
+        return WEIR_ERR_NOMEM;
+    weir_edit_apply(edit, item->data.data, item->data.len, data);
+    weir_item_replace(item, weir_str(data, len));
+    return WEIR_OK;
+}
+
+static weir_status_t flush_ended(weir_redact_t *r, const weir_text_list_t *list, weir_sink_t *sink)
+{
+    for (text_t *t = r->texts; t != NULL;) {
+        text_t *next = t->next;
+        if (ends(list, t->kind, t->choice, t->part)) {
+            weir_status_t rc = flush(r, t, sink);
+            if (rc != WEIR_OK)
+                return rc;
+        }
+        t = next;
+    }
+    return WEIR_OK;
+}
+
+static weir_status_t number(weir_redact_t *r, const weir_json_doc_t *doc,
+                            const weir_text_list_t *list, weir_edit_t *edit, weir_sink_t *sink)
+{
+    int64_t came;
+    if (list->sequence == WEIR_JSON_NONE || !weir_json_int64(doc, list->sequence, &came))
+        return WEIR_OK;
+    if (r->stats.texts <= 1 && r->sequence == 0)
+        r->sequence = came; /* begins as the upstream's */
+    int64_t own = r->sequence++;
+    if (own == came)
+        return WEIR_OK;
+    weir_buf_t out;
+    weir_buf_init(&out, weir_sink_arena(sink));
+    weir_json_write_int64(&out, own);
+    if (out.failed)
+        return WEIR_ERR_NOMEM;
+    return weir_edit_value(edit, doc, list->sequence, weir_str(out.data, out.len), NULL);
+}
+
+/* Redacts an item from field `at` on and passes it. BUSY: *pause says where it stopped, and the
+ * item holds what is done. */
+static weir_status_t process(weir_redact_t *r, weir_item_t *item, pause_t *pause, weir_sink_t *sink)
+{
+    const weir_json_doc_t *doc = weir_item_json(sink, item);
+    if (doc == NULL) {
+        if (!r->changes)
+            return weir_sink_pass(sink, item);
+        block(r, sink); /* what cannot be read cannot be let out */
+        return WEIR_OK;
+    }
+    weir_text_list_t list;
+    weir_arena_t *arena = weir_sink_arena(sink);
+    weir_status_t rc = weir_text_fields(r->options.protocol, item, doc, arena, &list);
+    if (rc != WEIR_OK)
+        return rc;
+    r->id = keep(r, r->id, doc, list.id);
+    r->created = keep(r, r->created, doc, list.created);
+    r->model = keep(r, r->model, doc, list.model);
+    weir_edit_t edit;
+    weir_edit_init(&edit, arena);
+    bool silent = list.bare;
+    weir_str_t none = WEIR_STR("null");
+    for (uint32_t i = 0; r->changes && rc == WEIR_OK && i < list.logprob_count; i++)
+        rc = weir_edit_value(
+            &edit, doc, list.logprobs[i],
+            weir_json_type(doc, list.logprobs[i]) == WEIR_JSON_ARRAY ? WEIR_STR("[]") : none, NULL);
+    uint32_t i = pause->at;
+    for (; rc == WEIR_OK && i < list.count; i++) {
+        rc = one_field(r, item, doc, &list, i, pause->fed && i == pause->at, &edit, &silent, sink);
+        if (rc != WEIR_OK)
+            break;
+    }
+    bool blocked = rc == WEIR_ERR_STATE;
+    if (blocked) {
+        /* Texts behind the one that was blocked do not leave at all. */
+        for (uint32_t k = i + 1; k < list.count; k++)
+            if (weir_edit_string(&edit, doc, list.fields[k].node, weir_str("", 0), NULL) != WEIR_OK)
+                return WEIR_ERR_NOMEM;
+        rc = WEIR_OK;
+    }
+    if (rc == WEIR_OK && !blocked) {
+        rc = flush_ended(r, &list, sink);
+        blocked = rc == WEIR_ERR_STATE;
+        rc = blocked ? WEIR_OK : rc;
+        if (rc == WEIR_ERR_BUSY)
+            i = list.count;
+    }
+    if (rc == WEIR_ERR_BUSY) {
+        pause->at = i;
+        pause->fed = true;
+        rc = apply(item, &edit, sink);
+        return rc == WEIR_OK ? WEIR_ERR_BUSY : rc;
+    }
+    bool passes = !(silent && list.count == 1 && r->changes) &&
+                  !(blocked && item->kind == WEIR_ITEM_DOCUMENT);
+    if (rc == WEIR_OK && passes && r->changes)
+        rc = number(r, doc, &list, &edit, sink);
+    if (rc == WEIR_OK && passes)
+        rc = r->changes ? apply(item, &edit, sink) : WEIR_OK;
+    if (rc == WEIR_OK && passes)
+        rc = weir_sink_pass(sink, item);
+    if (rc == WEIR_OK && blocked)
+        block(r, sink);
+    return rc;
+}
+
+/* --- waiting --- */
+
+static weir_status_t enqueue(weir_redact_t *r, const weir_item_t *item, const pause_t *pause,
+                             weir_sink_t *sink)
+{
+    size_t len = item->name.len + item->data.len + item->raw.len;
+    if (r->queued + len > r->options.max_queued) {
+        block(r, sink);
+        return WEIR_OK;
+    }
+    queued_t *q = calloc(1, sizeof *q);
+    char *data = malloc(len + 1);
+    if (q == NULL || data == NULL) {
+        free(q);
+        free(data);
+        return WEIR_ERR_NOMEM;
+    }
+    q->kind = item->kind;
+    q->at = pause->at;
+    q->fed = pause->fed;
+    q->data = data;
+    q->name_len = item->name.len;
+    q->data_len = item->data.len;
+    q->raw_len = item->raw.len;
+    weir_str_t parts[] = {item->name, item->data, item->raw};
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i].len > 0)
+            memcpy(data, parts[i].data, parts[i].len);
+        data += parts[i].len;
+    }
+    *r->queue_end = q;
+    r->queue_end = &q->next;
+    r->queued += len;
+    return WEIR_OK;
+}
+
+static weir_status_t take(weir_redact_t *r, weir_item_t *item, pause_t *pause, weir_sink_t *sink)
+{
+    weir_text_end_t all = {WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL};
+    weir_text_list_t everything = {.ends = &all, .end_count = 1};
+    weir_status_t rc;
+    switch (item->kind) {
+    case WEIR_ITEM_EVENT:
+    case WEIR_ITEM_DOCUMENT:
+        return process(r, item, pause, sink);
+    case WEIR_ITEM_DONE:
+        rc = flush_ended(r, &everything, sink);
+        if (rc == WEIR_ERR_STATE) {
+            block(r, sink);
+            return WEIR_OK;
+        }
+        return rc == WEIR_OK ? weir_sink_pass(sink, item) : rc;
+    default:
+        return weir_sink_pass(sink, item);
+    }
+}
+
+static weir_status_t feed(void *self, weir_item_t *item, weir_sink_t *sink)
+{
+    weir_redact_t *r = self;
+    pause_t pause = {0, false};
+    if (r->stats.stopped)
+        return WEIR_OK;
+    if (r->queue != NULL && item->kind != WEIR_ITEM_COMMENT)
+        return enqueue(r, item, &pause, sink);
+    weir_status_t rc = take(r, item, &pause, sink);
+    return rc == WEIR_ERR_BUSY ? enqueue(r, item, &pause, sink) : rc;
+}
+
+/* Goes on with the queue; BUSY when it is stuck again. */
+static weir_status_t drain(weir_redact_t *r, weir_sink_t *sink)
+{
+    while (r->queue != NULL && !r->stats.stopped) {
+        queued_t *q = r->queue;
+        weir_item_t item = {.kind = q->kind};
+        pause_t pause = {q->at, q->fed};
+        item.name = weir_str(q->data, q->name_len);
+        item.data = weir_str(q->data + q->name_len, q->data_len);
+        item.raw = weir_str(q->data + q->name_len + q->data_len, q->raw_len);
+        weir_status_t rc = take(r, &item, &pause, sink);
+        if (rc == WEIR_ERR_BUSY) {
+            /* What is done now stays done: the item as it is goes back to the front. */
+            queued_t *rest = q->next;
+            weir_status_t again;
+            r->queue = NULL;
+            r->queue_end = &r->queue;
+            again = enqueue(r, &item, &pause, sink);
+            if (r->queue == NULL)
+                return again;
+            r->queue->next = rest;
+            while (*r->queue_end != NULL)
+                r->queue_end = &(*r->queue_end)->next;
+        }
+        r->queued -= q->name_len + q->data_len + q->raw_len;
+        if (rc != WEIR_ERR_BUSY) {
+            r->queue = q->next;
+            if (r->queue == NULL)
+                r->queue_end = &r->queue;
+        }
+        free(q->data);
+        free(q);
+        if (rc != WEIR_OK)
+            return rc;
+    }
+    return WEIR_OK;
+}
+
+static weir_status_t wake(void *self, weir_sink_t *sink)
+{
+    weir_redact_t *r = self;
+    if (r->queue == NULL)
+        return WEIR_OK;
+    weir_status_t rc = drain(r, sink);
+    return rc == WEIR_ERR_BUSY ? WEIR_OK : rc;
+}
+
+static weir_status_t end(void *self, weir_end_t why, weir_sink_t *sink)
+{
+    weir_redact_t *r = self;
+    weir_text_end_t all = {WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL};
+    weir_text_list_t everything = {.ends = &all, .end_count = 1};
+    weir_status_t rc = WEIR_OK;
+    if (why == WEIR_END_COMPLETE && !r->stats.stopped) {
+        rc = drain(r, sink);
+        if (rc == WEIR_OK)
+            rc = flush_ended(r, &everything, sink);
+        if (rc == WEIR_ERR_BUSY)
+            return rc;
+        if (rc == WEIR_ERR_STATE) {
+            block(r, sink);
+            rc = WEIR_OK;
+        }
+    }
+    /* Cut, stopped or left: what is held is no part of an answer, but its verdicts count. */
+    weir_redact_close(r);
+    return rc;
+}
+
+weir_filter_t weir_redact_filter(weir_redact_t *r)
+{
+    static const weir_filter_table_t table = {
+        .name = "redact", .flags = WEIR_FILTER_MUST_SEE, .feed = feed, .end = end, .wake = wake};
+    static const weir_filter_table_t observer = {
+        .name = "redact", .feed = feed, .end = end, .wake = wake};
+    return (weir_filter_t){r->changes ? &table : &observer, r};
+}

@@ -1,0 +1,386 @@
+#include "lua-free-filters/text_fields.h"
+
+typedef struct {
+    const weir_json_doc_t *doc;
+    weir_arena_t *arena;
+    weir_text_list_t *out;
+    uint8_t *seen; /* per node: it is accounted for */
+    uint32_t field_cap;
+    uint32_t end_cap;
+    uint32_t logprob_cap;
+    uint32_t whole; /* counts whole texts, for distinct keys */
+    bool failed;
+} walk_t;
+
+static bool room(walk_t *w, void **items, uint32_t count, uint32_t *cap, size_t size)
+{
+    if (count < *cap)
+        return true;
+    uint32_t wide = *cap == 0 ? 8 : *cap * 2;
+    void *more = weir_arena_alloc(w->arena, wide * size);
+    if (more == NULL) {
+        w->failed = true;
+        return false;
+    }
+    if (count > 0)
+        memcpy(more, *items, count * size);
+    *items = more;
+    *cap = wide;
+    return true;
+}
+
+static bool is_string(const walk_t *w, uint32_t node)
+{
+    return node != WEIR_JSON_NONE && weir_json_type(w->doc, node) == WEIR_JSON_STRING;
+}
+
+/* The node and all in it need no second look. */
+static void account(walk_t *w, uint32_t node)
+{
+    if (node == WEIR_JSON_NONE)
+        return;
+    memset(w->seen + node, 1, w->doc->nodes[node].next - node);
+}
+
+static void add(walk_t *w, uint32_t node, weir_text_kind_t kind, uint32_t choice, uint32_t part,
+                bool delta)
+{
+    if (!is_string(w, node) || w->seen[node] != 0)
+        return;
+    void *items = w->out->fields;
+    if (!room(w, &items, w->out->count, &w->field_cap, sizeof *w->out->fields))
+        return;
+    w->out->fields = items;
+    w->out->fields[w->out->count++] = (weir_text_field_t){node, kind, choice, part, delta};
+    account(w, node);
+}
+
+static void add_end(walk_t *w, uint32_t choice, uint32_t part, uint32_t kind)
+{
+    void *items = w->out->ends;
+    if (!room(w, &items, w->out->end_count, &w->end_cap, sizeof *w->out->ends))
+        return;
+    w->out->ends = items;
+    w->out->ends[w->out->end_count++] = (weir_text_end_t){choice, part, kind};
+}
+
+static void add_logprobs(walk_t *w, uint32_t node)
+{
+    if (node == WEIR_JSON_NONE || w->seen[node] != 0)
+        return;
+    account(w, node);
+    if (weir_json_type(w->doc, node) == WEIR_JSON_NULL)
+        return;
+    void *items = w->out->logprobs;
+    if (!room(w, &items, w->out->logprob_count, &w->logprob_cap, sizeof *w->out->logprobs))
+        return;
+    w->out->logprobs = items;
+    w->out->logprobs[w->out->logprob_count++] = node;
+}
+
+static uint32_t index_of(const walk_t *w, uint32_t object, const char *key, uint32_t otherwise)
+{
+    int64_t value;
+    uint32_t node = weir_json_get(w->doc, object, key);
+    if (node == WEIR_JSON_NONE || !weir_json_int64(w->doc, node, &value) || value < 0 ||
+        value >= UINT32_MAX)
+        return otherwise;
+    return (uint32_t)value;
+}
+
+#define each(w, array, i, node)                                                            \
+    for (uint32_t i = 0, node = (array) == WEIR_JSON_NONE ||                               \
+                                        weir_json_type((w)->doc, array) != WEIR_JSON_ARRAY \
+                                    ? 0                                                    \
+                                    : (array) + 1;                                         \
+         node != 0 && i < (w)->doc->nodes[array].size; i++, node = (w)->doc->nodes[node].next)
+
+/* --- chat and completions --- */
+
+static void chat_tools(walk_t *w, uint32_t message, uint32_t choice, bool delta)
+{
+    each(w, weir_json_get(w->doc, message, "tool_calls"), i, call)
+    {
+        uint32_t part = index_of(w, call, "index", i);
+        uint32_t function = weir_json_get(w->doc, call, "function");
+        uint32_t custom = weir_json_get(w->doc, call, "custom");
+        add(w, weir_json_get(w->doc, function, "arguments"), WEIR_TEXT_ARGUMENTS, choice, part,
+            delta);
+        add(w, weir_json_get(w->doc, custom, "input"), WEIR_TEXT_CONTENT, choice, part + 1, delta);
+        w->out->bare = w->out->bare && weir_json_get(w->doc, call, "id") == WEIR_JSON_NONE &&
+                       weir_json_get(w->doc, function, "name") == WEIR_JSON_NONE &&
+                       weir_json_get(w->doc, custom, "name") == WEIR_JSON_NONE;
+    }
+    uint32_t old = weir_json_get(w->doc, message, "function_call");
+    add(w, weir_json_get(w->doc, old, "arguments"), WEIR_TEXT_ARGUMENTS, choice, 0, delta);
+    if (weir_json_get(w->doc, old, "name") != WEIR_JSON_NONE)
+        w->out->bare = false;
+}
+
+static void chat_choice(walk_t *w, uint32_t node, uint32_t number)
+{
+    uint32_t choice = index_of(w, node, "index", number);
+    uint32_t delta = weir_json_get(w->doc, node, "delta");
+    bool goes_on = delta != WEIR_JSON_NONE;
+    uint32_t message = goes_on ? delta : weir_json_get(w->doc, node, "message");
+    add(w, weir_json_get(w->doc, message, "content"), WEIR_TEXT_CONTENT, choice, 0, goes_on);
+    add(w, weir_json_get(w->doc, message, "reasoning_content"), WEIR_TEXT_REASONING, choice, 0,
+        goes_on);
+    add(w, weir_json_get(w->doc, message, "reasoning"), WEIR_TEXT_REASONING, choice, 1, goes_on);
+    add(w, weir_json_get(w->doc, message, "refusal"), WEIR_TEXT_REFUSAL, choice, 0, goes_on);
+    if (message != WEIR_JSON_NONE)
+        chat_tools(w, message, choice, goes_on);
+    /* Completions' text belongs to a stream where the document is a chunk of one. */
+    add(w, weir_json_get(w->doc, node, "text"), WEIR_TEXT_CONTENT, choice, 0, true);
+    add_logprobs(w, weir_json_get(w->doc, node, "logprobs"));
+
+    uint32_t reason = weir_json_get(w->doc, node, "finish_reason");
+    bool finished = reason != WEIR_JSON_NONE && weir_json_type(w->doc, reason) != WEIR_JSON_NULL;
+    if (finished)
+        add_end(w, choice, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
+    uint32_t members = message == WEIR_JSON_NONE ? 0 : w->doc->nodes[message].size;
+    if (finished || members > 1 || w->out->count != 1)
+        w->out->bare = false;
+}
+
+static void chat(walk_t *w)
+{
+    uint32_t choices = weir_json_get(w->doc, 0, "choices");
+    w->out->id = weir_json_get(w->doc, 0, "id");
+    w->out->created = weir_json_get(w->doc, 0, "created");
+    w->out->model = weir_json_get(w->doc, 0, "model");
+    uint32_t usage = weir_json_get(w->doc, 0, "usage");
+    w->out->bare = choices != WEIR_JSON_NONE && w->doc->nodes[choices].size == 1 &&
+                   (usage == WEIR_JSON_NONE || weir_json_type(w->doc, usage) == WEIR_JSON_NULL);
+    each(w, choices, i, node) chat_choice(w, node, i);
+}
+
+/* --- messages --- */
+
+static void message_blocks(walk_t *w, uint32_t content)
+{
+    each(w, content, i, block)
+    {
+        add(w, weir_json_get(w->doc, block, "text"), WEIR_TEXT_CONTENT, i, 0, false);
+        add(w, weir_json_get(w->doc, block, "thinking"), WEIR_TEXT_REASONING, i, 0, false);
+    }
+}
+
+static void messages(walk_t *w)
+{
+    uint32_t type = weir_json_get(w->doc, 0, "type");
+    uint32_t block = index_of(w, 0, "index", 0);
+    if (type == WEIR_JSON_NONE)
+        return;
+    if (weir_json_string_is(w->doc, type, "message")) {
+        message_blocks(w, weir_json_get(w->doc, 0, "content"));
+    } else if (weir_json_string_is(w->doc, type, "content_block_delta")) {
+        uint32_t delta = weir_json_get(w->doc, 0, "delta");
+        add(w, weir_json_get(w->doc, delta, "text"), WEIR_TEXT_CONTENT, block, 0, true);
+        add(w, weir_json_get(w->doc, delta, "thinking"), WEIR_TEXT_REASONING, block, 0, true);
+        add(w, weir_json_get(w->doc, delta, "partial_json"), WEIR_TEXT_ARGUMENTS, block, 0, true);
+        w->out->bare = w->out->count == 1;
+    } else if (weir_json_string_is(w->doc, type, "content_block_start")) {
+        uint32_t start = weir_json_get(w->doc, 0, "content_block");
+        add(w, weir_json_get(w->doc, start, "text"), WEIR_TEXT_CONTENT, block, 0, true);
+        add(w, weir_json_get(w->doc, start, "thinking"), WEIR_TEXT_REASONING, block, 0, true);
+    } else if (weir_json_string_is(w->doc, type, "content_block_stop")) {
+        add_end(w, block, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
+    } else if (weir_json_string_is(w->doc, type, "message_delta") ||
+               weir_json_string_is(w->doc, type, "message_stop")) {
+        add_end(w, WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
+    }
+}
+
+/* --- responses --- */
+
+static const struct {
+    const char *event; /* without ".delta" or ".done" */
+    weir_text_kind_t kind;
+    const char *whole; /* member of the .done event */
+} response_texts[] = {
+    {"response.output_text", WEIR_TEXT_CONTENT, "text"},
+    {"response.refusal", WEIR_TEXT_REFUSAL, "refusal"},
+    {"response.reasoning_text", WEIR_TEXT_REASONING, "text"},
+    {"response.reasoning_summary_text", WEIR_TEXT_REASONING, "text"},
+    {"response.function_call_arguments", WEIR_TEXT_ARGUMENTS, "arguments"},
+    {"response.mcp_call_arguments", WEIR_TEXT_ARGUMENTS, "arguments"},
+    {"response.custom_tool_call_input", WEIR_TEXT_CONTENT, "input"},
+    {"response.code_interpreter_call_code", WEIR_TEXT_CONTENT, "code"},
+};
+
+static bool begins(weir_str_t s, const char *z, weir_str_t *rest)
+{
+    size_t n = strlen(z);
+    if (s.len < n || memcmp(s.data, z, n) != 0)
+        return false;
+    *rest = weir_str(s.data + n, s.len - n);
+    return true;
+}
+
+static void responses(walk_t *w)
+{
+    weir_str_t type;
+    weir_str_t rest;
+    uint32_t node = weir_json_get(w->doc, 0, "type");
+    w->out->sequence = weir_json_get(w->doc, 0, "sequence_number");
+    w->out->item_id = weir_json_get(w->doc, 0, "item_id");
+    if (!is_string(w, node) || weir_json_string(w->doc, node, w->arena, &type) != WEIR_OK)
+        return;
+    uint32_t item = index_of(w, 0, "output_index", 0);
+    uint32_t part = index_of(w, 0, "content_index", index_of(w, 0, "summary_index", 0));
+    for (size_t i = 0; i < sizeof response_texts / sizeof *response_texts; i++) {
+        if (!begins(type, response_texts[i].event, &rest))
+            continue;
+        weir_text_kind_t kind = response_texts[i].kind;
+        if (weir_str_is(rest, ".delta")) {
+            add(w, weir_json_get(w->doc, 0, "delta"), kind, item, part, true);
+            add_logprobs(w, weir_json_get(w->doc, 0, "logprobs"));
+            w->out->bare = w->out->count == 1;
+            return;
+        }
+        if (weir_str_is(rest, ".done")) {
+            add_end(w, item, part, kind);
+            add(w, weir_json_get(w->doc, 0, response_texts[i].whole), kind, item, part, false);
+            add_logprobs(w, weir_json_get(w->doc, 0, "logprobs"));
+            return;
+        }
+    }
+    if (weir_str_is(type, "response.output_item.done"))
+        add_end(w, item, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
+    if (weir_str_is(type, "response.completed") || weir_str_is(type, "response.incomplete") ||
+        weir_str_is(type, "response.failed"))
+        add_end(w, WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
+}
+
+/* --- the rest --- */
+
+/* Names whose strings are the protocol's own. */
+static bool is_structure(weir_str_t key)
+{
+    static const char *const names[] = {"id",
+                                        "object",
+                                        "type",
+                                        "role",
+                                        "model",
+                                        "name",
+                                        "finish_reason",
+                                        "stop_reason",
+                                        "stop_sequence",
+                                        "status",
+                                        "item_id",
+                                        "call_id",
+                                        "tool_use_id",
+                                        "response_id",
+                                        "system_fingerprint",
+                                        "service_tier",
+                                        "obfuscation",
+                                        "signature",
+                                        "encrypted_content",
+                                        "format",
+                                        "effort",
+                                        "previous_response_id",
+                                        "truncation",
+                                        "tool_choice",
+                                        "verbosity",
+                                        "b64_json",
+                                        "mime_type",
+                                        "media_type",
+                                        "phase",
+                                        "created_at",
+                                        "parallel_tool_calls",
+                                        "code",
+                                        "param",
+                                        "index",
+                                        "matched_stop",
+                                        "request_id",
+                                        "namespace",
+                                        "strict",
+                                        "event_id",
+                                        "safety_identifier",
+                                        "prompt_cache_key",
+                                        "user",
+                                        "description",
+                                        "instructions",
+                                        "caller"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (weir_str_is(key, names[i]))
+            return true;
+    return false;
+}
+
+/* What a response says of its request is not of the model's making. */
+static bool is_request_echo(weir_str_t key)
+{
+    return weir_str_is(key, "tools") || weir_str_is(key, "metadata") || weir_str_is(key, "usage");
+}
+
+static void remaining(walk_t *w)
+{
+    const weir_json_doc_t *doc = w->doc;
+    uint32_t i = 0;
+    while (i < doc->count) {
+        if (weir_json_type(doc, i) != WEIR_JSON_OBJECT) {
+            if (weir_json_type(doc, i) == WEIR_JSON_STRING && w->seen[i] == 0)
+                add(w, i, WEIR_TEXT_OTHER, w->whole++, 0, false);
+            i++;
+            continue;
+        }
+        uint32_t key = i + 1;
+        for (uint32_t m = 0; m < doc->nodes[i].size; m++) {
+            uint32_t value = key + 1;
+            weir_str_t name;
+            w->seen[key] = 1;
+            if (weir_json_string(doc, key, w->arena, &name) != WEIR_OK)
+                w->failed = true;
+            else if (is_request_echo(name) ||
+                     (weir_json_type(doc, value) == WEIR_JSON_STRING && is_structure(name)))
+                account(w, value);
+            else if (weir_str_is(name, "logprobs"))
+                add_logprobs(w, value);
+            else if (weir_str_is(name, "arguments"))
+                add(w, value, WEIR_TEXT_ARGUMENTS, w->whole++, 0, false);
+            key = doc->nodes[value].next;
+        }
+        i++;
+    }
+}
+
+weir_status_t weir_text_fields(weir_protocol_t protocol, const weir_item_t *item,
+                               const weir_json_doc_t *doc, weir_arena_t *arena,
+                               weir_text_list_t *out)
+{
+    walk_t w = {.doc = doc, .arena = arena, .out = out};
+    memset(out, 0, sizeof *out);
+    out->sequence = out->item_id = WEIR_JSON_NONE;
+    out->id = out->created = out->model = WEIR_JSON_NONE;
+    if (doc->count == 0 || weir_json_type(doc, 0) == WEIR_JSON_NULL)
+        return WEIR_OK;
+    w.seen = weir_arena_calloc(arena, doc->count, 1);
+    if (w.seen == NULL)
+        return WEIR_ERR_NOMEM;
+    if (weir_json_type(doc, 0) == WEIR_JSON_OBJECT) {
+        switch (protocol) {
+        case WEIR_PROTOCOL_CHAT:
+        case WEIR_PROTOCOL_COMPLETIONS:
+            chat(&w);
+            break;
+        case WEIR_PROTOCOL_MESSAGES:
+            messages(&w);
+            break;
+        case WEIR_PROTOCOL_RESPONSES:
+            responses(&w);
+            break;
+        default:
+            break;
+        }
+    }
+    uint32_t known = out->count;
+    remaining(&w);
+    if (out->count > known)
+        out->bare = false;
+    /* A whole answer's texts are whole. */
+    for (uint32_t i = 0; item->kind == WEIR_ITEM_DOCUMENT && i < out->count; i++)
+        out->fields[i].delta = false;
+    return w.failed ? WEIR_ERR_NOMEM : WEIR_OK;
+}

@@ -1,0 +1,56 @@
+/*
+ * Where text stands in answers: which strings of an event or a document were written by the model,
+ * to which text each piece belongs, and which texts end. What is not known to be a name, an id or
+ * another part of the protocol counts as text, so that nothing passes under a name that this code
+ * has never heard of.
+ */
+#ifndef WEIR_FILTERS_TEXT_FIELDS_H
+#define WEIR_FILTERS_TEXT_FIELDS_H
+
+#include "lua-free-filters/filter.h"
+
+typedef enum {
+    WEIR_TEXT_CONTENT,
+    WEIR_TEXT_REASONING,
+    WEIR_TEXT_REFUSAL,
+    WEIR_TEXT_ARGUMENTS, /* of a tool call: JSON in pieces */
+    WEIR_TEXT_OTHER,     /* a whole string of unknown meaning */
+    WEIR_TEXT_KINDS
+} weir_text_kind_t;
+
+#define WEIR_TEXT_ALL UINT32_MAX
+
+typedef struct {
+    uint32_t node; /* a string, or a whole value that cannot be cut: see json */
+    weir_text_kind_t kind;
+    uint32_t choice; /* choice, content block or output item */
+    uint32_t part;   /* tool call or content part in it; 0 */
+    bool delta;      /* a piece of a text that goes on; otherwise a whole text */
+} weir_text_field_t;
+
+/* A text, or with WEIR_TEXT_ALL several, that gets no more pieces after this item. */
+typedef struct {
+    uint32_t choice;
+    uint32_t part;
+    uint32_t kind; /* weir_text_kind_t or WEIR_TEXT_ALL */
+} weir_text_end_t;
+
+typedef struct {
+    weir_text_field_t *fields;
+    uint32_t count;
+    weir_text_end_t *ends;
+    uint32_t end_count;
+    uint32_t *logprobs; /* nodes whose tokens repeat the text */
+    uint32_t logprob_count;
+    bool bare;         /* the event has one delta and nothing else: without text it may go */
+    uint32_t sequence; /* node of sequence_number, or WEIR_JSON_NONE */
+    uint32_t item_id;  /* responses: node of item_id, or WEIR_JSON_NONE */
+    uint32_t id, created, model; /* nodes of a chat chunk's head, or WEIR_JSON_NONE */
+} weir_text_list_t;
+
+/* Lists the texts of a scanned item. Everything in *out lies in arena. Errors: NOMEM. */
+weir_status_t weir_text_fields(weir_protocol_t protocol, const weir_item_t *item,
+                               const weir_json_doc_t *doc, weir_arena_t *arena,
+                               weir_text_list_t *out);
+
+#endif

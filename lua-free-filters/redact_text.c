@@ -407,17 +407,19 @@ static bool too_early(const weir_redact_text_t *t, bool last)
     return t->rules->mode == WEIR_REDACT_WINDOW && t->len - t->from < window + window / 4;
 }
 
-static weir_status_t scan(weir_redact_text_t *t, bool more, weir_guard_result_t *found)
+/* whole: what stands behind it is an escape that is cut. */
+static weir_status_t scan(weir_redact_text_t *t, bool more, size_t whole,
+                          weir_guard_result_t *found)
 {
     memset(found, 0, sizeof *found);
-    found->hold = t->len;
+    found->hold = whole;
     if (t->rules->rules == NULL)
         return WEIR_OK;
     const char *view = scan_view(t);
     if (view == NULL && t->len > 0)
         return WEIR_ERR_NOMEM;
     weir_guard_scan_options_t options = {.from = t->from, .more = more};
-    return weir_guard_scan(t->rules->rules, t->rules->scratch, view == NULL ? "" : view, t->len,
+    return weir_guard_scan(t->rules->rules, t->rules->scratch, view == NULL ? "" : view, whole,
                            &options, found, NULL);
 }
 
@@ -471,7 +473,7 @@ weir_status_t weir_redact_text_feed(weir_redact_text_t *t, const char *piece, si
     if (too_early(t, last))
         return WEIR_OK;
     weir_guard_result_t found;
-    weir_status_t rc = scan(t, !last, &found);
+    weir_status_t rc = scan(t, !last, last ? t->len : whole, &found);
     if (rc != WEIR_OK)
         return rc == WEIR_ERR_NOMEM ? rc : stop(t);
     size_t limit = limit_of(t, &found, whole, last);
@@ -492,7 +494,8 @@ weir_status_t weir_redact_text_feed(weir_redact_text_t *t, const char *piece, si
 void weir_redact_text_abandon(weir_redact_text_t *t)
 {
     weir_guard_result_t found;
-    if (t->stopped || t->swallowing || t->rules->rules == NULL || scan(t, false, &found) != WEIR_OK)
+    if (t->stopped || t->swallowing || t->rules->rules == NULL ||
+        scan(t, false, t->len, &found) != WEIR_OK)
         return;
     for (size_t i = 0; i < found.count; i++)
         if (found.findings[i].start >= t->from)

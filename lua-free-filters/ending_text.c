@@ -52,7 +52,7 @@ void weir_ending_usage(const weir_tokens_t *t, uint64_t completion, weir_buf_t *
                     "\"prompt_tokens_details\":{\"cached_tokens\":%llu},"
                     "\"completion_tokens_details\":{\"reasoning_tokens\":%llu}}",
                     (unsigned long long)t->prompt_tokens, (unsigned long long)completion,
-                    (unsigned long long)(t->prompt_tokens + completion),
+                    (unsigned long long)t->prompt_tokens + completion,
                     (unsigned long long)t->cached_tokens, (unsigned long long)t->reasoning_tokens);
 }
 

@@ -29,6 +29,15 @@ typedef struct {
     bool split;                /* the cache is told beside the input, not as a part of it */
 } weir_tokens_t;
 
+static inline bool weir_tokens_eq(const weir_tokens_t *a, const weir_tokens_t *b)
+{
+    return a->has_prompt == b->has_prompt && a->has_completion == b->has_completion &&
+           a->prompt_tokens == b->prompt_tokens && a->cached_tokens == b->cached_tokens &&
+           a->cache_write_tokens == b->cache_write_tokens &&
+           a->completion_tokens == b->completion_tokens &&
+           a->reasoning_tokens == b->reasoning_tokens;
+}
+
 /*
  * Reads a usage object of any of these APIs over what *tokens holds. Returns whether it held a
  * count; a node that is no object holds none.

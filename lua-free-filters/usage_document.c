@@ -221,17 +221,19 @@ static weir_status_t feed_string(weir_usage_reader_t *r, const char *data, size_
     weir_usage_document_t *d = &r->document;
     size_t at = 0;
 
-    const char *quote = data; /* the next one at or behind at, when it is not before it */
+    size_t stop = 0; /* the next quote, unless at is behind it */
+    bool sought = false;
     while (at < len) {
         if (d->escape) {
             d->escape = false;
             at++;
             continue;
         }
-        if (quote != NULL && (quote < data + at || *quote != '"')) {
-            quote = memchr(data + at, '"', len - at);
+        if (!sought || stop < at) {
+            const char *quote = memchr(data + at, '"', len - at);
+            stop = quote == NULL ? len : (size_t)(quote - data);
+            sought = true;
         }
-        size_t stop = quote == NULL ? len : (size_t)(quote - data);
         const char *slash = memchr(data + at, '\\', stop - at);
         if (slash == NULL) {
             at = stop;

@@ -162,12 +162,11 @@ static bool same(const result_t *a, const result_t *b)
     return weir_str_eq(weir_str(a->out.data, a->out.len), weir_str(b->out.data, b->out.len)) &&
            a->ended == b->ended && a->broken == b->broken && a->stopped == b->stopped &&
            (a->stopped ||
-            (memcmp(&u->tokens, &v->tokens, sizeof(u->tokens)) == 0 &&
-             u->text.ascii == v->text.ascii && u->text.other == v->text.other &&
-             u->content_deltas == v->content_deltas && u->finish_mask == v->finish_mask &&
-             u->done == v->done && u->error == v->error && u->skipped == v->skipped &&
-             u->tool_uses == v->tool_uses && weir_str_eq(u->model, v->model) &&
-             weir_str_eq(u->id, v->id)));
+            (weir_tokens_eq(&u->tokens, &v->tokens) && u->text.ascii == v->text.ascii &&
+             u->text.other == v->text.other && u->content_deltas == v->content_deltas &&
+             u->finish_mask == v->finish_mask && u->done == v->done && u->error == v->error &&
+             u->skipped == v->skipped && u->tool_uses == v->tool_uses &&
+             weir_str_eq(u->model, v->model) && weir_str_eq(u->id, v->id)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

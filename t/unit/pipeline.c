@@ -241,11 +241,10 @@ static result_t run(weir_arena_t *arena, weir_scratch_t *scratch, const setup_t 
 
 static bool same_usage(const weir_usage_t *a, const weir_usage_t *b)
 {
-    return memcmp(&a->tokens, &b->tokens, sizeof(a->tokens)) == 0 &&
-           a->text.ascii == b->text.ascii && a->text.other == b->text.other &&
-           a->content_deltas == b->content_deltas && a->finish == b->finish &&
-           a->finish_mask == b->finish_mask && a->done == b->done && a->error == b->error &&
-           a->skipped == b->skipped && a->has_usage == b->has_usage &&
+    return weir_tokens_eq(&a->tokens, &b->tokens) && a->text.ascii == b->text.ascii &&
+           a->text.other == b->text.other && a->content_deltas == b->content_deltas &&
+           a->finish == b->finish && a->finish_mask == b->finish_mask && a->done == b->done &&
+           a->error == b->error && a->skipped == b->skipped && a->has_usage == b->has_usage &&
            weir_str_eq(a->model, b->model) && weir_str_eq(a->id, b->id);
 }
 

@@ -36,10 +36,10 @@ static weir_usage_t read_cut(weir_arena_t *arena, weir_scratch_t *scratch, weir_
 
 static bool same(const weir_usage_t *a, const weir_usage_t *b)
 {
-    return memcmp(&a->tokens, &b->tokens, sizeof(a->tokens)) == 0 &&
-           a->text.ascii == b->text.ascii && a->text.other == b->text.other &&
-           a->content_deltas == b->content_deltas && a->tool_uses == b->tool_uses &&
-           weir_str_eq(a->model, b->model) && weir_str_eq(a->id, b->id) && a->finish == b->finish &&
+    return weir_tokens_eq(&a->tokens, &b->tokens) && a->text.ascii == b->text.ascii &&
+           a->text.other == b->text.other && a->content_deltas == b->content_deltas &&
+           a->tool_uses == b->tool_uses && weir_str_eq(a->model, b->model) &&
+           weir_str_eq(a->id, b->id) && a->finish == b->finish &&
            a->finish_mask == b->finish_mask && a->has_usage == b->has_usage &&
            a->first_content == b->first_content && a->done == b->done && a->error == b->error &&
            a->background == b->background && a->skipped == b->skipped;

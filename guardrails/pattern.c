@@ -144,7 +144,9 @@ static void match_window(weir_guard_scan_t *scan, const weir_guard_compiled_t *c
 {
     weir_guard_scratch_t *s = scan->scratch;
     uint32_t flags = c->custom ? PCRE2_NO_UTF_CHECK : 0;
-    uint32_t partial = c->custom && scan->more ? PCRE2_PARTIAL_HARD : 0;
+    /* A key block's first line may be cut behind its keyword. */
+    bool spans_text = c->custom || c->source->span == WEIR_GUARD_SPAN_BLOCK;
+    uint32_t partial = spans_text && scan->more && end == scan->len ? PCRE2_PARTIAL_HARD : 0;
     while (start < end) {
         int rc = pcre2_match(c->code, (PCRE2_SPTR)scan->text, end, start, flags | partial, s->match,
                              s->context);

@@ -107,9 +107,15 @@ static size_t plain_run(const char *p, size_t len)
         memcpy(&w, p + i, 8);
         uint64_t quote = w ^ ones * '"';
         uint64_t slash = w ^ ones * '\\';
-        /* Per byte: non-ASCII, below 0x20, or zero after the XOR (false alarms only slow). */
-        if (((w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) & high) != 0) {
+        /* Per byte: non-ASCII, below 0x20, or zero after the XOR. A subtraction borrows from the
+         * next byte only where it has found one: false alarms are all behind the first find. */
+        uint64_t found = (w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) & high;
+        if (found != 0) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            return i + (size_t)__builtin_ctzll(found) / 8;
+#else
             break;
+#endif
         }
     }
     while (i < len && (uint8_t)p[i] >= 0x20 && (uint8_t)p[i] < 0x80 && p[i] != '"' &&

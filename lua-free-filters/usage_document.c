@@ -39,32 +39,34 @@ static uint8_t known_key(const char *key, size_t len)
 {
     static const struct {
         const char *name;
+        uint8_t len;
         uint8_t key;
     } known[] = {
-        {"id", KEY_ID},
-        {"model", KEY_MODEL},
-        {"usage", KEY_USAGE},
-        {"error", KEY_ERROR},
-        {"status", KEY_STATUS},
-        {"background", KEY_BACKGROUND},
-        {"stop_reason", KEY_STOP_REASON},
-        {"tool_usage", KEY_TOOL_USAGE},
-        {"incomplete_details", KEY_INCOMPLETE},
-        {"meta", KEY_META},
-        {"choices", KEY_CHOICES},
-        {"content", KEY_CONTENT},
-        {"output", KEY_OUTPUT},
-        {"finish_reason", KEY_FINISH_REASON},
-        {"text", KEY_TEXT},
-        {"refusal", KEY_TEXT},
-        {"reasoning", KEY_TEXT},
-        {"reasoning_content", KEY_TEXT},
-        {"thinking", KEY_TEXT},
-        {"arguments", KEY_TEXT},
+        {"id", 2, KEY_ID},
+        {"model", 5, KEY_MODEL},
+        {"usage", 5, KEY_USAGE},
+        {"error", 5, KEY_ERROR},
+        {"status", 6, KEY_STATUS},
+        {"background", 10, KEY_BACKGROUND},
+        {"stop_reason", 11, KEY_STOP_REASON},
+        {"tool_usage", 10, KEY_TOOL_USAGE},
+        {"incomplete_details", 18, KEY_INCOMPLETE},
+        {"meta", 4, KEY_META},
+        {"choices", 7, KEY_CHOICES},
+        {"content", 7, KEY_CONTENT},
+        {"output", 6, KEY_OUTPUT},
+        {"finish_reason", 13, KEY_FINISH_REASON},
+        {"text", 4, KEY_TEXT},
+        {"refusal", 7, KEY_TEXT},
+        {"reasoning", 9, KEY_TEXT},
+        {"reasoning_content", 17, KEY_TEXT},
+        {"thinking", 8, KEY_TEXT},
+        {"arguments", 9, KEY_TEXT},
     };
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strlen(known[i].name) == len && memcmp(known[i].name, key, len) == 0) {
+        if (known[i].len == len && known[i].name[0] == key[0] &&
+            memcmp(known[i].name, key, len) == 0) {
             return known[i].key;
         }
     }
@@ -208,7 +210,10 @@ static weir_status_t end_string(weir_usage_reader_t *r)
         }
         return WEIR_OK;
     }
-    d->last = d->key_len > sizeof(d->key) ? KEY_NONE : known_key(d->key, d->key_len);
+    /* Within what is copied, names mean nothing here. */
+    d->last = d->capturing != KEY_NONE || d->key_len == 0 || d->key_len > sizeof(d->key)
+                  ? KEY_NONE
+                  : known_key(d->key, d->key_len);
     if (d->depth == 1) {
         d->top = d->last;
     }

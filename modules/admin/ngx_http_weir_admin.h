@@ -98,7 +98,7 @@ extern ngx_module_t  ngx_http_weir_admin_module;
 /* what is asked for, and reading: ngx_http_weir_admin_verb.c */
 
 ngx_int_t ngx_http_weir_admin_find_verb(ngx_http_request_t *r,
-    ngx_http_weir_admin_ctx_t *actx);
+    ngx_http_weir_admin_ctx_t *actx, ngx_int_t *rc);
 
 /* changes: ngx_http_weir_admin_change.c */
 

@@ -265,7 +265,7 @@ ngx_http_weir_admin_switch(ngx_http_weir_admin_ctx_t *actx)
 }
 
 
-/* NGX_AGAIN: goes on by itself, and holds the request until then */
+/* NGX_DONE: goes on by itself, and holds the request until then */
 
 static ngx_int_t
 ngx_http_weir_admin_change(ngx_http_weir_admin_ctx_t *actx)
@@ -353,7 +353,7 @@ ngx_http_weir_admin_change(ngx_http_weir_admin_ctx_t *actx)
 
         ngx_add_timer(&actx->retry, NGX_HTTP_WEIR_ADMIN_PAUSE);
 
-        return NGX_AGAIN;
+        return NGX_DONE;
     }
 
     if (rc != WEIR_OK) {
@@ -394,7 +394,7 @@ ngx_http_weir_admin_again(ngx_event_t *ev)
 
     rc = ngx_http_weir_admin_change(actx);
 
-    if (rc != NGX_AGAIN) {
+    if (rc != NGX_DONE) {
         ngx_http_finalize_request(actx->request, rc);
     }
 
@@ -425,7 +425,7 @@ ngx_http_weir_admin_append(ngx_http_weir_admin_ctx_t *actx)
             task->event.data = actx;
 
             if (ngx_thread_task_post(actx->wamcf->threads, task) == NGX_OK) {
-                return NGX_AGAIN;
+                return NGX_DONE;
             }
         }
     }

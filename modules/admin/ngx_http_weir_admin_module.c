@@ -17,7 +17,7 @@ static const weir_admin_t *ngx_http_weir_admin_who(ngx_http_request_t *r,
     ngx_http_weir_admin_loc_conf_t *walcf);
 static void ngx_http_weir_admin_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_admin_read_body(
-    ngx_http_weir_admin_ctx_t *actx);
+    ngx_http_weir_admin_ctx_t *actx, ngx_int_t *rc);
 static void *ngx_http_weir_admin_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_admin_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_weir_admin_create_loc_conf(ngx_conf_t *cf);
@@ -146,9 +146,7 @@ ngx_http_weir_admin_handler(ngx_http_request_t *r)
                                          "bytes.", NULL);
     }
 
-    rc = ngx_http_weir_admin_find_verb(r, actx);
-
-    if (rc != NGX_OK) {
+    if (ngx_http_weir_admin_find_verb(r, actx, &rc) != NGX_OK) {
         return rc;
     }
 
@@ -260,30 +258,31 @@ ngx_http_weir_admin_body(ngx_http_request_t *r)
 
     actx = ngx_http_get_module_ctx(r, ngx_http_weir_admin_module);
 
-    rc = ngx_http_weir_admin_read_body(actx);
-
-    if (rc == NGX_OK) {
+    if (ngx_http_weir_admin_read_body(actx, &rc) == NGX_OK) {
         rc = actx->verb->handler(actx);
     }
 
-    /* NGX_AGAIN: a change is under way and finalizes the request itself */
+    /* NGX_DONE: a change is under way and finalizes the request itself */
 
-    if (rc != NGX_AGAIN) {
+    if (rc != NGX_DONE) {
         ngx_http_finalize_request(r, rc);
     }
 }
 
 
-/* NGX_OK: actx->body is an object; otherwise what to finalize with */
+/*
+ * NGX_OK: actx->body is an object.  NGX_DECLINED: answered, *rc is what to
+ * finalize with.
+ */
 
 static ngx_int_t
-ngx_http_weir_admin_read_body(ngx_http_weir_admin_ctx_t *actx)
+ngx_http_weir_admin_read_body(ngx_http_weir_admin_ctx_t *actx, ngx_int_t *rc)
 {
     char                *text;
     size_t               len;
     u_char              *p;
     weir_error_t         err;
-    weir_status_t        rc;
+    weir_status_t        status;
     ngx_chain_t         *cl;
     ngx_http_request_t  *r;
     weir_json_limits_t   limits;
@@ -304,18 +303,20 @@ ngx_http_weir_admin_read_body(ngx_http_weir_admin_ctx_t *actx)
     }
 
     if (len > NGX_HTTP_WEIR_ADMIN_BODY) {
-        return ngx_http_weir_admin_error(actx,
-                                         NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                         "request_too_large",
-                                         "The body is longer than 16384 "
-                                         "bytes or \"client_body_buffer_"
-                                         "size\".", NULL);
+        *rc = ngx_http_weir_admin_error(actx,
+                                        NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                        "request_too_large",
+                                        "The body is longer than 16384 "
+                                        "bytes or \"client_body_buffer_"
+                                        "size\".", NULL);
+        return NGX_DECLINED;
     }
 
     if (len && !actx->verb->body) {
-        return ngx_http_weir_admin_error(actx, NGX_HTTP_BAD_REQUEST,
-                                         "unexpected_body",
-                                         "This call takes no body.", NULL);
+        *rc = ngx_http_weir_admin_error(actx, NGX_HTTP_BAD_REQUEST,
+                                        "unexpected_body",
+                                        "This call takes no body.", NULL);
+        return NGX_DECLINED;
     }
 
     if (len == 0) {
@@ -332,24 +333,28 @@ ngx_http_weir_admin_read_body(ngx_http_weir_admin_ctx_t *actx)
     }
 
     if (text == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        *rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_DECLINED;
     }
 
     ngx_memzero(&limits, sizeof(weir_json_limits_t));
     limits.max_depth = 16;
 
-    rc = weir_json_parse(text, len, &limits, &actx->arena, &actx->body, &err);
+    status = weir_json_parse(text, len, &limits, &actx->arena, &actx->body,
+                             &err);
 
-    if (rc != WEIR_OK) {
-        return ngx_http_weir_admin_error(actx, NGX_HTTP_BAD_REQUEST,
-                                         "invalid_json", err.message, NULL);
+    if (status != WEIR_OK) {
+        *rc = ngx_http_weir_admin_error(actx, NGX_HTTP_BAD_REQUEST,
+                                        "invalid_json", err.message, NULL);
+        return NGX_DECLINED;
     }
 
     if (weir_json_type(&actx->body, 0) != WEIR_JSON_OBJECT) {
-        return ngx_http_weir_admin_error(actx, NGX_HTTP_BAD_REQUEST,
-                                         "invalid_json",
-                                         "The body must be a JSON object.",
-                                         NULL);
+        *rc = ngx_http_weir_admin_error(actx, NGX_HTTP_BAD_REQUEST,
+                                        "invalid_json",
+                                        "The body must be a JSON object.",
+                                        NULL);
+        return NGX_DECLINED;
     }
 
     return NGX_OK;

@@ -83,11 +83,11 @@ static const ngx_http_weir_admin_verb_t  ngx_http_weir_admin_verbs[] = {
 };
 
 
-/* NGX_OK, or what a content handler returns */
+/* NGX_DECLINED: answered, *rc is what a content handler returns */
 
 ngx_int_t
 ngx_http_weir_admin_find_verb(ngx_http_request_t *r,
-    ngx_http_weir_admin_ctx_t *actx)
+    ngx_http_weir_admin_ctx_t *actx, ngx_int_t *rc)
 {
     ngx_str_t                          path;
     ngx_uint_t                         known;
@@ -97,7 +97,8 @@ ngx_http_weir_admin_find_verb(ngx_http_request_t *r,
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     if (r->uri.len < clcf->name.len) {
-        return NGX_HTTP_NOT_FOUND;
+        *rc = NGX_HTTP_NOT_FOUND;
+        return NGX_DECLINED;
     }
 
     path.data = r->uri.data + clcf->name.len;
@@ -120,15 +121,19 @@ ngx_http_weir_admin_find_verb(ngx_http_request_t *r,
     }
 
     if (known) {
-        return ngx_http_weir_admin_error(actx, NGX_HTTP_NOT_ALLOWED,
-                                         "method_not_allowed",
-                                         "This path does not take this "
-                                         "method.", NULL);
+        *rc = ngx_http_weir_admin_error(actx, NGX_HTTP_NOT_ALLOWED,
+                                        "method_not_allowed",
+                                        "This path does not take this "
+                                        "method.", NULL);
+    } else {
+        *rc = ngx_http_weir_admin_error(actx, NGX_HTTP_NOT_FOUND,
+                                        "unknown_path",
+                                        "There is nothing here; "
+                                        "docs/admin.md lists all paths.",
+                                        NULL);
     }
 
-    return ngx_http_weir_admin_error(actx, NGX_HTTP_NOT_FOUND, "unknown_path",
-                                     "There is nothing here; docs/admin.md "
-                                     "lists all paths.", NULL);
+    return NGX_DECLINED;
 }
 
 

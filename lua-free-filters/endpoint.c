@@ -449,8 +449,10 @@ void weir_endpoint_classify(const weir_endpoint_request_t *request, char *room, 
         return;
     }
     for (int i = at; i < n; i++) {
+        weir_str_t decoded;
         if (i != at + id && memchr(segments[i].data, '%', segments[i].len) != NULL &&
-            row->endpoint != WEIR_ENDPOINT_OTHER) {
+            (row->endpoint != WEIR_ENDPOINT_OTHER ||
+             !decode(segments[i], room, room_size, &decoded))) {
             refuse(WEIR_NOT_PLAIN, out);
             return;
         }

@@ -254,7 +254,7 @@ weir_status_t weir_sse_parser_feed(weir_sse_parser_t *p, const char *data, size_
     const char *start = data; /* of the event at hand, as far as it is not in held */
     const char *end = data + len;
     const char *lf = NULL;
-    bool line_begun = p->held.len > p->line;
+    bool line_begun = false; /* the piece ends inside a line */
     weir_status_t rc = WEIR_OK;
 
     while (at < end && rc == WEIR_OK) {

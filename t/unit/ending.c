@@ -96,6 +96,9 @@ static void test_chat(weir_arena_t *arena)
 
     expect(arena, t, whole, DONE, "chat: a clean end without [DONE] gets it");
     expect(arena, t, half, CUT_FRAME, "chat: one open choice is a cut");
+    expect(arena, t,
+           CHUNK(CHOICE("0", "\"content\":\"a\"", "null")) CHUNK(CHOICE("0", "", "\"stop\"")), DONE,
+           "chat: a choice that was open and is finished");
     t.why = WEIR_END_CUT;
     expect(arena, t, whole, CUT_FRAME, "chat: broken off behind the finish reason");
     t.stop = &filtered;

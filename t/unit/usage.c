@@ -264,7 +264,8 @@ static void test_documents(weir_arena_t *arena)
     ok(!u.error && !u.has_usage, "a null error is none");
     u = read_usage(arena, WEIR_BODY_JSON,
                    "{\"a\":{\"usage\":{\"prompt_tokens\":1},\"model\":\"x\"},\"usage\":null,"
-                   "\"choices\":[{\"message\":{\"model\":\"y\",\"finish_reason\":\"stop\"}}]}");
+                   "\"choices\":[{\"message\":{\"model\":\"y\",\"finish_reason\":\"stop\"}}],"
+                   "\"data\":[{\"finish_reason\":\"length\"}]}");
     ok(!u.has_usage && u.model.len == 0 && u.finish == WEIR_FINISH_NONE,
        "only members in their place count");
     u = read_usage(arena, WEIR_BODY_JSON,

@@ -61,8 +61,14 @@ static weir_guard_context_slot_t *slot_of(weir_guard_context_slot_t *slots, uint
     return &slots[at];
 }
 
-bool weir_guard_context_add(weir_guard_context_slot_t *slots, unsigned set, const char *words)
+static size_t bit_of(uint64_t hash)
 {
+    return (hash ^ hash >> 31) % WEIR_CONTEXT_BITS;
+}
+
+bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char *words)
+{
+    weir_guard_context_slot_t *slots = rules->context;
     uint64_t hash = HASH_START;
     bool any = false;
     bool gap = false;
@@ -89,6 +95,8 @@ bool weir_guard_context_add(weir_guard_context_slot_t *slots, unsigned set, cons
             }
             slot->hash = hash == 0 ? 1 : hash;
             slot->sets.bits[set / 64] |= 1ull << set % 64;
+            size_t bit = bit_of(hash);
+            rules->context_bits[bit / 64] |= 1ull << bit % 64;
         }
         if (*c == '\0') {
             return true;
@@ -107,7 +115,8 @@ static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
     unsigned words = 0;
     size_t i = start;
     while (i < end) {
-        if (!word_byte(scan->text[i])) {
+        /* A word begins with a letter: numbers only part words. */
+        if (!word_byte(scan->text[i]) || weir_is(scan->text[i], WEIR_C_DIGIT)) {
             i++;
             continue;
         }
@@ -121,6 +130,10 @@ static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
         }
         words++;
         for (unsigned n = 0; n < 3 && n < words; n++) {
+            size_t bit = bit_of(hash[n]);
+            if ((scan->rules->context_bits[bit / 64] >> bit % 64 & 1) == 0) {
+                continue;
+            }
             const weir_guard_context_slot_t *slot = slot_of(scan->rules->context, hash[n]);
             for (size_t b = 0; b < WEIR_CONTEXT_SETS / 64; b++) {
                 found->bits[b] |= slot->sets.bits[b];

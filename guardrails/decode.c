@@ -168,16 +168,16 @@ static void find_base64(layer_t *layer)
 {
     const char *text = layer->from->text;
     size_t len = layer->from->len;
-    for (size_t at = 0; at + 8 <= len; at += 8) {
-        /* Two neighbouring eights: every run of 24 has them. */
-        if (!all64(text + at) || at + 16 > len || !all64(text + at + 8)) {
+    for (size_t at = 0; at + 8 <= len; at += 16) {
+        /* Every run of 24 covers an eight that begins at a multiple of sixteen. */
+        if (!all64(text + at)) {
             continue;
         }
         size_t start = at;
-        while (start > 0 && at - start < 8 && value64(text[start - 1]) >= 0) {
+        while (start > 0 && at - start < 16 && value64(text[start - 1]) >= 0) {
             start--;
         }
-        size_t end = at + 16;
+        size_t end = at + 8;
         while (end < len && value64(text[end]) >= 0) {
             end++;
         }
@@ -185,7 +185,7 @@ static void find_base64(layer_t *layer)
         if (end - start >= WEIR_GUARD_MIN_BASE64) {
             base64_run(layer, start, end);
         }
-        at = end / 8 * 8;
+        at = end / 16 * 16;
     }
 }
 

@@ -168,6 +168,7 @@ typedef struct {
 typedef struct {
     const char *text; /* lower-case */
     uint32_t len;
+    uint32_t lead; /* where in it the trigram of the bitmap is */
     uint32_t rule;
     uint32_t pattern;  /* or UINT32_MAX for a list */
     uint32_t next;     /* with the same hash */
@@ -178,6 +179,16 @@ typedef struct {
 #define WEIR_BITMAP_BITS   65536
 #define WEIR_LITERAL_HEADS 4096
 #define WEIR_NO_LITERAL    UINT32_MAX
+
+/* A word of the name and address heuristics. */
+typedef struct {
+    uint64_t hash; /* 0: free */
+    unsigned kind;
+} weir_guard_word_slot_t;
+
+#define WEIR_WORD_SLOTS   2048
+#define WEIR_WORD_BITS    16384
+#define WEIR_CONTEXT_BITS 32768
 
 struct weir_guard_rules {
     weir_arena_t arena;
@@ -192,8 +203,12 @@ struct weir_guard_rules {
     size_t layout_count;
     uint16_t buckets[WEIR_MAX_GROUP + 1][WEIR_MAX_LAYOUT + 1]; /* [first][second], 0: only one */
     weir_guard_context_slot_t *context;
+    uint64_t context_bits[WEIR_CONTEXT_BITS / 64]; /* by hash: may be in the table */
+    weir_guard_word_slot_t *word_slots;
+    uint64_t word_bits[WEIR_WORD_BITS / 64];
     weir_guard_compiled_t *patterns;
     size_t pattern_count;
+    size_t custom_from; /* patterns from here on are custom expressions */
     weir_guard_literal_t *literals;
     size_t literal_count;
     uint32_t literal_heads[WEIR_LITERAL_HEADS]; /* by the bitmap's hash */
@@ -217,6 +232,8 @@ typedef struct {
     uint32_t end;
 } weir_guard_window_t;
 
+#define WEIR_MAX_PATTERNS 16384
+
 /* Kept between scans. */
 struct weir_guard_scratch {
     weir_guard_fold_t fold;
@@ -232,6 +249,7 @@ struct weir_guard_scratch {
     pcre2_match_context *context;
     weir_guard_window_t *windows; /* per pattern, what is still to be tried */
     size_t window_cap;
+    uint64_t pending[WEIR_MAX_PATTERNS / 64]; /* patterns whose window is not empty */
 };
 
 #define WEIR_MAX_CANDIDATES 65536
@@ -275,7 +293,7 @@ void weir_guard_emit(weir_guard_scan_t *scan, unsigned rule, size_t start, size_
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set);
 
 /* Adds the words of a '|'-separated list to a set of the table. False: the table is full. */
-bool weir_guard_context_add(weir_guard_context_slot_t *slots, unsigned set, const char *words);
+bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char *words);
 
 /*
  * Parsers: called at what draws attention to their entities; they emit candidates.

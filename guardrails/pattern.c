@@ -186,6 +186,7 @@ static void want(weir_guard_scan_t *scan, uint32_t pattern, size_t at, size_t le
     }
     if (w->end == 0) {
         w->start = (uint32_t)start;
+        scan->scratch->pending[pattern / 64] |= 1ull << pattern % 64;
     }
     w->end = (uint32_t)end;
 }
@@ -221,11 +222,13 @@ void weir_guard_try_literal(weir_guard_scan_t *scan, size_t at)
                      (uint32_t)(unsigned char)scan->text[at + 1] << 8 |
                      (uint32_t)(unsigned char)scan->text[at + 2] << 16;
     uint32_t head = rules->literal_heads[weir_guard_trigram(three) % WEIR_LITERAL_HEADS];
+    size_t hit = at;
     for (uint32_t i = head; i != WEIR_NO_LITERAL; i = rules->literals[i].next) {
         const weir_guard_literal_t *l = &rules->literals[i];
-        if (l->len > scan->len - at) {
+        if (l->lead > hit || l->len > scan->len - (hit - l->lead)) {
             continue;
         }
+        at = hit - l->lead;
         size_t k = 0;
         for (; k < l->len; k++) {
             char c = scan->text[at + k];
@@ -246,13 +249,21 @@ void weir_guard_try_literal(weir_guard_scan_t *scan, size_t at)
 
 void weir_guard_try_patterns(weir_guard_scan_t *scan)
 {
-    for (uint32_t i = 0; i < scan->rules->pattern_count; i++) {
-        const weir_guard_compiled_t *c = &scan->rules->patterns[i];
-        if (c->custom || scan->rules->no_prefilter) {
-            match_window(scan, c, scan->begin, scan->len);
-            scan->scratch->windows[i].end = 0;
-        } else {
-            flush(scan, i);
+    const weir_guard_rules_t *rules = scan->rules;
+    size_t first = rules->no_prefilter ? 0 : rules->custom_from;
+    for (size_t word = 0; word * 64 < rules->custom_from; word++) {
+        uint64_t bits = scan->scratch->pending[word];
+        scan->scratch->pending[word] = 0;
+        for (; bits != 0; bits &= bits - 1) {
+            uint32_t pattern = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits);
+            if (rules->no_prefilter) {
+                scan->scratch->windows[pattern].end = 0;
+            } else {
+                flush(scan, pattern);
+            }
         }
+    }
+    for (size_t i = first; i < rules->pattern_count; i++) {
+        match_window(scan, &rules->patterns[i], scan->begin, scan->len);
     }
 }

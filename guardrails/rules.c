@@ -3,6 +3,7 @@
  * the table of context words; the patterns are pattern.c's.
  */
 #include "guardrails/matcher.h"
+#include "guardrails/pii/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,13 +246,13 @@ static weir_status_t add_context(weir_guard_rules_t *rules, weir_error_t *err)
     }
     bool fits = true;
     for (unsigned s = 0; s < WEIR_CONTEXT_PARSERS; s++) {
-        fits = fits && weir_guard_context_add(rules->context, s, weir_guard_parser_context[s]);
+        fits = fits && weir_guard_context_add(rules, s, weir_guard_parser_context[s]);
     }
     for (size_t i = rules->number_base; i < rules->rule_count; i++) {
         const weir_guard_rule_t *rule = &rules->rule[i];
         if (rule->number != NULL && rule->on) {
             fits = fits && rule->context < WEIR_CONTEXT_SETS &&
-                   weir_guard_context_add(rules->context, rule->context, rule->number->context);
+                   weir_guard_context_add(rules, rule->context, rule->number->context);
         }
     }
     return fits ? WEIR_OK
@@ -283,6 +284,9 @@ static weir_status_t fill(weir_guard_rules_t *rules, const weir_guard_options_t 
     }
     if (status == WEIR_OK) {
         status = weir_guard_compile_patterns(rules, options, err);
+    }
+    if (status == WEIR_OK && !weir_guard_words_build(rules)) {
+        status = weir_error(err, WEIR_ERR_NOMEM, "no memory for the lists of words");
     }
     for (size_t i = 0; i < rules->rule_count; i++) {
         const weir_guard_rule_t *rule = &rules->rule[i];

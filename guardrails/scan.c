@@ -246,7 +246,6 @@ void weir_guard_pass(weir_guard_scan_t *scan)
 {
     scan->words_at = SIZE_MAX;
     scan->live = scan->len;
-    memset(scan->scratch->windows, 0, scan->rules->pattern_count * sizeof(weir_guard_window_t));
     find_marks(scan);
     if (scan->rules->literal_count > 0) {
         find_literals(scan);
@@ -279,6 +278,8 @@ static weir_status_t prepare(weir_guard_scratch_t *scratch, const weir_guard_rul
         if (grown == NULL) {
             return weir_error(err, WEIR_ERR_NOMEM, "no memory for a scan's windows");
         }
+        /* Empty now, and again at the end of every pass. */
+        memset(grown, 0, rules->pattern_count * sizeof(*grown));
         scratch->windows = grown;
         scratch->window_cap = rules->pattern_count;
     }

@@ -11,26 +11,10 @@
 #define MAX_WORD  24
 #define MAX_WORDS 5
 
-static const char kinds[] =
-    "|st|street|ave|avenue|av|rd|road|dr|drive|blvd|boulevard|ln|lane|ct|court|pl|place|sq|square|"
-    "way|ter|terrace|pkwy|parkway|cir|circle|hwy|highway|trail|trl|loop|aly|alley|plaza|crescent|"
-    "cres|close|gardens|grove|mews|row|walk|crossing|xing|run|path|point|ridge|hill|hills|park|"
-    "view|island|islands|creek|fork|forks|forge|forges|ferry|ford|mill|mills|springs|spring|square|"
-    "station|stravenue|throughway|track|trafficway|tunnel|turnpike|underpass|union|unions|valley|"
-    "viaduct|village|ville|vista|wells|branch|bridge|brook|burg|bypass|camp|canyon|cape|causeway|"
-    "center|cliff|club|common|corner|corners|course|cove|dale|dam|divide|estate|estates|"
-    "expressway|extension|fall|falls|field|fields|flat|flats|forest|fort|freeway|garden|gateway|"
-    "glen|green|harbor|haven|heights|hollow|inlet|junction|key|keys|knoll|knolls|lake|lakes|"
-    "landing|lodge|mall|manor|meadow|meadows|mission|motorway|mount|mountain|neck|orchard|oval|"
-    "overpass|pass|passage|pike|pine|pines|plain|plains|port|prairie|radial|ramp|ranch|rapid|"
-    "rapids|rest|river|route|shoal|shoals|shore|shores|skyway|spur|stream|summit|trace|";
-static const char street_ends[] =
-    "|strasse|straße|str|gasse|platz|allee|weg|gata|gatan|gate|vej|veien|vei|straat|laan|plein|"
-    "utca|tie|katu|väg|vägen|stræde|stien|backe|";
-static const char street_starts[] =
-    "|rue|avenue|boulevard|calle|carrer|avenida|av|rua|via|viale|piazza|plaza|ul|ulica|rúa|praça|"
-    "travessa|largo|corso|paseo|camino|trg|ulice|strada|chemin|allée|place|quai|";
-static const char units[] = "|apt|suite|ste|unit|room|floor|fl|flat|apartment|bldg|building|";
+static unsigned kind_of(const weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    return weir_guard_word_kind(scan->rules, scan->text + start, end - start);
+}
 
 /* Behind a street: ", Apt. 971", " Suite 282", "#12". Returns the end with it, or at. */
 static size_t unit_end(const weir_guard_scan_t *scan, size_t at)
@@ -40,7 +24,7 @@ static size_t unit_end(const weir_guard_scan_t *scan, size_t at)
         i++;
     }
     size_t word = weir_guard_word_end(scan, i, MAX_WORD);
-    if (!weir_guard_word_in(scan->text + i, word - i, units)) {
+    if ((kind_of(scan, i, word) & WEIR_WORD_UNIT) == 0) {
         return at;
     }
     i = word;
@@ -68,14 +52,14 @@ static void number_first(weir_guard_scan_t *scan, size_t start, size_t end)
             break;
         }
         bool capital = weir_guard_capital(scan, i);
-        bool kind = weir_guard_word_in(scan->text + i, word - i, kinds);
-        if (w == 0 && capital && weir_guard_word_in(scan->text + i, word - i, street_starts) &&
-            word + 1 < scan->len && weir_guard_capital(scan, word + 1)) {
+        unsigned kind = kind_of(scan, i, word);
+        if (w == 0 && capital && (kind & WEIR_WORD_STREET_START) != 0 && word + 1 < scan->len &&
+            weir_guard_capital(scan, word + 1)) {
             stop = weir_guard_word_end(scan, word + 1, MAX_WORD);
-        } else if (w > 0 && kind && capital && proper) {
+        } else if (w > 0 && (kind & WEIR_WORD_STREET_KIND) != 0 && capital && proper) {
             stop = word;
         }
-        if (!capital && !weir_guard_word_in(scan->text + i, word - i, "|de|la|le|du|of|the|des|")) {
+        if (!capital && (kind & WEIR_WORD_JOINER) == 0) {
             break;
         }
         proper |= capital;
@@ -88,16 +72,19 @@ static void number_first(weir_guard_scan_t *scan, size_t start, size_t end)
 }
 
 /* Does the word end like a street of one word ("Hauptstrasse")? */
-static bool ends_like_street(const char *text, size_t len)
+static bool ends_like_street(const weir_guard_scan_t *scan, size_t start, size_t end)
 {
-    for (const char *s = street_ends + 1; *s != '\0';) {
-        size_t n = (size_t)(strchr(s, '|') - s);
-        if (len >= n + 3 && memcmp(text + len - n, s, n) == 0 && n >= 3) {
+    const char *text = scan->text + start;
+    size_t len = end - start;
+    for (const char *s = weir_guard_street_ends; *s != '\0';) {
+        size_t n = strcspn(s, "|");
+        if (n >= 3 && len >= n + 3 && text[len - 1] == s[n - 1] &&
+            memcmp(text + len - n, s, n) == 0) {
             return true;
         }
-        s += n + 1;
+        s += n + (s[n] == '|');
     }
-    return weir_guard_word_in(text, len, street_ends);
+    return (kind_of(scan, start, end) & WEIR_WORD_STREET_END) != 0;
 }
 
 /* The number last: "Hauptstrasse 12", "Rua Igreja 25", "ul. Długa 7". */
@@ -118,14 +105,14 @@ static void number_last(weir_guard_scan_t *scan, size_t start, size_t end)
         if (word == behind) {
             return;
         }
-        const char *text = scan->text + word;
+        unsigned kind = kind_of(scan, word, behind);
         bool capital = weir_guard_capital(scan, word);
-        bool starts = w > 0 && weir_guard_word_in(text, behind - word, street_starts);
-        if (starts || (w == 0 && capital && ends_like_street(text, behind - word))) {
+        bool starts = w > 0 && (kind & WEIR_WORD_STREET_START) != 0;
+        if (starts || (w == 0 && capital && ends_like_street(scan, word, behind))) {
             weir_guard_emit(scan, WEIR_RULE_ADDRESS, word, unit_end(scan, stop), 0.6f);
             return;
         }
-        if (!capital && !weir_guard_word_in(text, behind - word, "|de|da|do|la|le|du|des|del|")) {
+        if (!capital && (kind & WEIR_WORD_JOINER) == 0) {
             return;
         }
         at = word;

@@ -75,15 +75,14 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
     }
     const weir_guard_rule_t *rule = &scan->rules->rule[layout->rule];
     const weir_guard_id_t *id = rule->number;
-    if (!rule->on || !shape_fits(id->shape, text, n) ||
-        (id->check != NULL && !id->check(text, n)) || !weir_guard_free_right(scan, at)) {
+    if (!shape_fits(id->shape, text, n) || !weir_guard_free_right(scan, at)) {
         return;
     }
-    float score = id->bare;
-    if (weir_guard_near(scan, start, at, rule->context)) {
-        score = id->known;
+    float score = weir_guard_near(scan, start, at, rule->context) ? id->known : id->bare;
+    /* The checksum last: most numbers have not the score to be worth it. */
+    if (score >= rule->min_score && (id->check == NULL || id->check(text, n))) {
+        weir_guard_emit(scan, layout->rule, start, at, score);
     }
-    weir_guard_emit(scan, layout->rule, start, at, score);
 }
 
 static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)

@@ -9,31 +9,29 @@
 
 #define MAX_NAME 24
 
-static const char titles[] = "|mr|mrs|ms|miss|dr|prof|professor|sir|madam|lord|lady|herr|frau|mme|"
-                             "monsieur|madame|señor|señora|sr|sra|rev|father|sister|capt|captain|"
-                             "sgt|col|gen|judge|senator|";
-static const char particles[] = "|de|da|di|van|von|der|den|la|le|el|bin|al|dos|del|af|";
-static const char not_names[] =
-    "|i|the|a|an|it|this|that|there|here|what|who|how|why|when|where|if|and|but|or|so|no|yes|not|"
-    "my|your|his|her|our|their|he|she|we|you|they|monday|tuesday|wednesday|thursday|friday|"
-    "saturday|sunday|january|february|march|april|may|june|july|august|september|october|november|"
-    "december|english|french|german|spanish|american|street|road|avenue|university|college|"
-    "school|hospital|company|inc|ltd|llc|please|thanks|thank|hello|hi|dear|best|regards|";
-
 /* Words that introduce a name, as they end before it. */
 static bool introduced(const weir_guard_scan_t *scan, size_t at)
 {
-    static const char *const leads[] = {
-        "name is ",  "name: ",   "name's ",   "named ",   "called ",   "i am ",       "i'm ",
-        "dear ",     "name:",    "contact: ", "mother ",  "father ",   "wife ",       "husband ",
-        "customer ", "patient ", "employee ", "signed, ", "regards, ", "sincerely, ", "from: "};
-    if (at < 5 || memchr(" :", scan->text[at - 1], 2) == NULL) {
+    static const weir_str_t leads[] = {
+        {"name is ", 8},     {"name: ", 6},    {"name's ", 7},  {"named ", 6},    {"called ", 7},
+        {"i am ", 5},        {"i'm ", 4},      {"dear ", 5},    {"name:", 5},     {"contact: ", 9},
+        {"mother ", 7},      {"father ", 7},   {"wife ", 5},    {"husband ", 8},  {"customer ", 9},
+        {"patient ", 8},     {"employee ", 9}, {"signed, ", 8}, {"regards, ", 9}, {"from: ", 6},
+        {"sincerely, ", 11},
+    };
+    if (at < 5) {
+        return false;
+    }
+    const char *behind = scan->text + at;
+    if (behind[-1] != ' ' && behind[-1] != ':') {
         return false;
     }
     for (size_t i = 0; i < sizeof(leads) / sizeof(leads[0]); i++) {
-        size_t n = strlen(leads[i]);
-        if (at >= n && strncasecmp(scan->text + at - n, leads[i], n) == 0 &&
-            (at == n || !weir_guard_letter(scan->text[at - n - 1]))) {
+        size_t n = leads[i].len;
+        const char *lead = leads[i].data;
+        if (behind[-2] == lead[n - 2] && (behind[-3] | 0x20) == (lead[n - 3] | 0x20) && at >= n &&
+            strncasecmp(behind - n, lead, n) == 0 &&
+            (at == n || !weir_guard_letter(behind[-(ptrdiff_t)n - 1]))) {
             return true;
         }
     }
@@ -56,13 +54,12 @@ static size_t rest_of_name(const weir_guard_scan_t *scan, size_t end, unsigned *
         if (stop == start) {
             break;
         }
-        if (weir_guard_word_in(scan->text + start, stop - start, particles) &&
-            !weir_guard_capital(scan, start)) {
+        unsigned kind = weir_guard_word_kind(scan->rules, scan->text + start, stop - start);
+        if ((kind & WEIR_WORD_PARTICLE) != 0 && !weir_guard_capital(scan, start)) {
             i = stop;
             continue;
         }
-        if (!weir_guard_capital(scan, start) ||
-            weir_guard_word_in(scan->text + start, stop - start, not_names)) {
+        if (!weir_guard_capital(scan, start) || (kind & WEIR_WORD_NO_NAME) != 0) {
             break;
         }
         (*words)++;
@@ -82,7 +79,8 @@ void weir_guard_at_capital(weir_guard_scan_t *scan, size_t at)
     if (len < 2 || (end < scan->len && weir_is(scan->text[end], WEIR_C_ALNUM))) {
         return;
     }
-    if (weir_guard_word_in(scan->text + at, len, titles)) {
+    unsigned kind = weir_guard_word_kind(scan->rules, scan->text + at, len);
+    if ((kind & WEIR_WORD_TITLE) != 0) {
         size_t name = end;
         name += name < scan->len && scan->text[name] == '.';
         name += name < scan->len && scan->text[name] == ' ';
@@ -95,11 +93,9 @@ void weir_guard_at_capital(weir_guard_scan_t *scan, size_t at)
         }
         return;
     }
-    bool given = weir_guard_given_name(scan->text + at, len);
-    if (!given && !introduced(scan, at)) {
-        return;
-    }
-    if (weir_guard_word_in(scan->text + at, len, not_names)) {
+    bool given = (kind & WEIR_WORD_GIVEN) != 0;
+    bool lead = introduced(scan, at);
+    if ((!given && !lead) || (kind & WEIR_WORD_NO_NAME) != 0) {
         return;
     }
     unsigned words = 1;
@@ -107,7 +103,7 @@ void weir_guard_at_capital(weir_guard_scan_t *scan, size_t at)
     if (given && words >= 2) {
         scan->name_cursor = stop;
         weir_guard_emit(scan, WEIR_RULE_PERSON, at, stop, 0.65f);
-    } else if (introduced(scan, at)) {
+    } else if (lead) {
         scan->name_cursor = stop;
         weir_guard_emit(scan, WEIR_RULE_PERSON, at, stop, given || words >= 2 ? 0.7f : 0.5f);
     } else {

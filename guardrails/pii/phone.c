@@ -169,6 +169,14 @@ static bool other_number(const phone_t *p)
     if (dots > 0 && dots + 1 < p->parts && p->separators[p->parts - 1] == '.') {
         return true;
     }
+    /* Counting: "1 2 3 4 5 6 7", "12 12 12 12". */
+    unsigned small = 0;
+    for (unsigned i = 0; i < p->parts; i++) {
+        small += g[i] == 1;
+    }
+    if (small > 2 || p->parts > 6) {
+        return true;
+    }
     /* Thousands: "1 200 000". */
     bool thousands = p->parts >= 2 && g[0] <= 3 && p->digits[0] != '0' && !p->brackets;
     bool round = p->count >= 7;

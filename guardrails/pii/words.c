@@ -1,5 +1,47 @@
-/* Words of the name and address heuristics. */
+/* Words of the name and address heuristics: one hash table for all lists, a bitmap before it. */
 #include "guardrails/pii/words.h"
+
+#define MAX_WORD 26
+
+static const struct {
+    unsigned kind;
+    const char *words;
+} lists[] = {
+    {WEIR_WORD_TITLE, "mr|mrs|ms|miss|dr|prof|professor|sir|madam|lord|lady|herr|frau|mme|monsieur|"
+                      "madame|señor|señora|sr|sra|rev|father|sister|capt|captain|sgt|col|gen|judge|"
+                      "senator"},
+    {WEIR_WORD_PARTICLE, "de|da|di|van|von|der|den|la|le|el|bin|al|dos|del|af"},
+    {WEIR_WORD_NO_NAME,
+     "i|the|a|an|it|this|that|there|here|what|who|how|why|when|where|if|and|but|or|so|no|yes|not|"
+     "my|your|his|her|our|their|he|she|we|you|they|monday|tuesday|wednesday|thursday|friday|"
+     "saturday|sunday|january|february|march|april|may|june|july|august|september|october|november|"
+     "december|english|french|german|spanish|american|street|road|avenue|university|college|"
+     "school|hospital|company|inc|ltd|llc|please|thanks|thank|hello|hi|dear|best|regards"},
+    {WEIR_WORD_STREET_KIND,
+     "st|street|ave|avenue|av|rd|road|dr|drive|blvd|boulevard|ln|lane|ct|court|pl|place|sq|square|"
+     "way|ter|terrace|pkwy|parkway|cir|circle|hwy|highway|trail|trl|loop|aly|alley|plaza|crescent|"
+     "cres|close|gardens|grove|mews|row|walk|crossing|xing|run|path|point|ridge|hill|hills|park|"
+     "view|island|islands|creek|fork|forks|forge|forges|ferry|ford|mill|mills|springs|spring|"
+     "station|stravenue|throughway|track|trafficway|tunnel|turnpike|underpass|union|unions|valley|"
+     "viaduct|village|ville|vista|wells|branch|bridge|brook|burg|bypass|camp|canyon|cape|causeway|"
+     "center|cliff|club|common|corner|corners|course|cove|dale|dam|divide|estate|estates|"
+     "expressway|extension|fall|falls|field|fields|flat|flats|forest|fort|freeway|garden|gateway|"
+     "glen|green|harbor|haven|heights|hollow|inlet|junction|key|keys|knoll|knolls|lake|lakes|"
+     "landing|lodge|mall|manor|meadow|meadows|mission|motorway|mount|mountain|neck|orchard|oval|"
+     "overpass|pass|passage|pike|pine|pines|plain|plains|port|prairie|radial|ramp|ranch|rapid|"
+     "rapids|rest|river|route|shoal|shoals|shore|shores|skyway|spur|stream|summit|trace"},
+    {WEIR_WORD_STREET_START,
+     "rue|avenue|boulevard|calle|carrer|avenida|av|rua|via|viale|piazza|plaza|ul|ulica|rúa|praça|"
+     "travessa|largo|corso|paseo|camino|trg|ulice|strada|chemin|allée|place|quai"},
+    {WEIR_WORD_UNIT, "apt|suite|ste|unit|room|floor|fl|flat|apartment|bldg|building"},
+    {WEIR_WORD_JOINER, "de|da|do|la|le|du|of|the|des|del"},
+    {WEIR_WORD_STREET_END, weir_guard_street_ends},
+    {WEIR_WORD_GIVEN, weir_guard_given_names},
+};
+
+const char weir_guard_street_ends[] =
+    "strasse|straße|str|gasse|platz|allee|weg|gata|gatan|gate|vej|veien|vei|straat|laan|plein|"
+    "utca|tie|katu|väg|vägen|stræde|stien|backe";
 
 size_t weir_guard_word_end(const weir_guard_scan_t *scan, size_t start, size_t limit)
 {
@@ -17,20 +59,57 @@ size_t weir_guard_word_end(const weir_guard_scan_t *scan, size_t start, size_t l
     return end;
 }
 
-bool weir_guard_word_in(const char *text, size_t len, const char *list)
+static uint64_t hash_of(const char *text, size_t len)
 {
-    char word[26];
-    if (len == 0 || len > sizeof(word) - 3) {
+    uint64_t hash = 0xcbf29ce484222325ull;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        c |= c >= 'A' && c <= 'Z' ? 0x20 : 0;
+        hash = (hash ^ c) * 0x100000001b3ull;
+    }
+    return hash ^ hash >> 29;
+}
+
+unsigned weir_guard_word_kind(const weir_guard_rules_t *rules, const char *text, size_t len)
+{
+    if (len == 0 || len > MAX_WORD) {
+        return 0;
+    }
+    uint64_t hash = hash_of(text, len);
+    size_t bit = hash % WEIR_WORD_BITS;
+    if ((rules->word_bits[bit / 64] >> bit % 64 & 1) == 0) {
+        return 0;
+    }
+    size_t at = hash % WEIR_WORD_SLOTS;
+    while (rules->word_slots[at].hash != 0) {
+        if (rules->word_slots[at].hash == hash) {
+            return rules->word_slots[at].kind;
+        }
+        at = (at + 1) % WEIR_WORD_SLOTS;
+    }
+    return 0;
+}
+
+bool weir_guard_words_build(weir_guard_rules_t *rules)
+{
+    rules->word_slots =
+        weir_arena_calloc(&rules->arena, WEIR_WORD_SLOTS, sizeof(*rules->word_slots));
+    if (rules->word_slots == NULL) {
         return false;
     }
-    word[0] = '|';
-    for (size_t i = 0; i < len; i++) {
-        word[i + 1] = weir_is(text[i], WEIR_C_UPPER) ? (char)(text[i] | 0x20) : text[i];
-        if (text[i] == '|') {
-            return false;
+    for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {
+        for (const char *w = lists[l].words; *w != '\0';) {
+            size_t len = strcspn(w, "|");
+            uint64_t hash = hash_of(w, len);
+            size_t at = hash % WEIR_WORD_SLOTS;
+            while (rules->word_slots[at].hash != 0 && rules->word_slots[at].hash != hash) {
+                at = (at + 1) % WEIR_WORD_SLOTS;
+            }
+            rules->word_slots[at].hash = hash;
+            rules->word_slots[at].kind |= lists[l].kind;
+            rules->word_bits[hash % WEIR_WORD_BITS / 64] |= 1ull << hash % WEIR_WORD_BITS % 64;
+            w += len + (w[len] == '|');
         }
     }
-    word[len + 1] = '|';
-    word[len + 2] = '\0';
-    return strstr(list, word) != NULL;
+    return true;
 }

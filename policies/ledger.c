@@ -38,7 +38,7 @@ static const char *source_name(weir_usage_source_t source)
     return "none";
 }
 
-void weir_ledger_write(weir_buf_t *out, const weir_ledger_row_t *row)
+static void write_any(weir_buf_t *out, const weir_ledger_row_t *row)
 {
     char ts[WEIR_TIMESTAMP_MAX];
     size_t ts_len = weir_timestamp_format(row->ts_ms, ts);
@@ -66,4 +66,95 @@ void weir_ledger_write(weir_buf_t *out, const weir_ledger_row_t *row)
         write_number(out, "ttft_ms", row->ttft_ms);
     }
     weir_buf_append_z(out, "}\n");
+}
+
+/* --- the line as it is as a rule: short names without anything to escape --- */
+
+#define FAST_TEXT 256
+#define FAST_LINE 2560 /* six texts, eleven numbers, the names */
+
+static bool is_plain(weir_str_t s)
+{
+    size_t i = 0;
+    while (i < s.len && s.data[i] >= 0x20 && s.data[i] < 0x7F && s.data[i] != '"' &&
+           s.data[i] != '\\') {
+        i++;
+    }
+    return i == s.len && s.len <= FAST_TEXT;
+}
+
+#define PUT(p, literal) (memcpy((p), (literal), sizeof(literal) - 1), (p) + sizeof(literal) - 1)
+
+static char *put_text(char *p, weir_str_t s)
+{
+    if (s.len == 0) {
+        return PUT(p, "null");
+    }
+    *p++ = '"';
+    memcpy(p, s.data, s.len);
+    p[s.len] = '"';
+    return p + s.len + 1;
+}
+
+static char *put_number(char *p, uint64_t value)
+{
+    char digits[20];
+    size_t n = sizeof(digits);
+    do {
+        digits[--n] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    memcpy(p, digits + n, sizeof(digits) - n);
+    return p + sizeof(digits) - n;
+}
+
+static void write_plain(weir_buf_t *out, const weir_ledger_row_t *row)
+{
+    char line[FAST_LINE];
+    const char *source = source_name(row->source);
+    char *p = PUT(line, "{\"ts\":\"");
+    p += weir_timestamp_format(row->ts_ms, p);
+    p = PUT(p, "\",\"request_id\":");
+    p = put_text(p, row->request_id);
+    p = PUT(p, ",\"tenant\":");
+    p = put_text(p, row->tenant);
+    p = PUT(p, ",\"key_id\":");
+    p = put_text(p, row->key_id);
+    p = PUT(p, ",\"model\":");
+    p = put_text(p, row->model);
+    p = PUT(p, ",\"path\":");
+    p = put_text(p, row->path);
+    p = PUT(p, ",\"stream\":");
+    p = row->stream ? PUT(p, "true") : PUT(p, "false");
+    p = PUT(p, ",\"aborted\":");
+    p = row->aborted ? PUT(p, "true") : PUT(p, "false");
+    p = PUT(p, ",\"prompt_tokens\":");
+    p = put_number(p, row->prompt_tokens);
+    p = PUT(p, ",\"cached_tokens\":");
+    p = put_number(p, row->cached_tokens);
+    p = PUT(p, ",\"completion_tokens\":");
+    p = put_number(p, row->completion_tokens);
+    p = PUT(p, ",\"usage_source\":");
+    p = put_text(p, weir_str(source, strlen(source)));
+    p = PUT(p, ",\"status\":");
+    p = put_number(p, row->status);
+    p = PUT(p, ",\"latency_ms\":");
+    p = put_number(p, (uint64_t)row->latency_ms);
+    p = PUT(p, ",\"ttft_ms\":");
+    p = row->ttft_ms < 0 ? PUT(p, "null") : put_number(p, (uint64_t)row->ttft_ms);
+    p = PUT(p, "}\n");
+    weir_buf_append(out, line, (size_t)(p - line));
+}
+
+void weir_ledger_write(weir_buf_t *out, const weir_ledger_row_t *row)
+{
+    bool counts = row->prompt_tokens <= INT64_MAX && row->cached_tokens <= INT64_MAX &&
+                  row->completion_tokens <= INT64_MAX && row->latency_ms >= 0;
+
+    if (counts && is_plain(row->request_id) && is_plain(row->tenant) && is_plain(row->key_id) &&
+        is_plain(row->model) && is_plain(row->path)) {
+        write_plain(out, row);
+    } else {
+        write_any(out, row);
+    }
 }

@@ -1,26 +1,60 @@
 #include "policies/timestamp.h"
 
-#include <stdio.h>
 #include <time.h>
+
+static char *put_digits(char *out, unsigned value, int n)
+{
+    for (int i = n; i-- > 0; value /= 10) {
+        out[i] = (char)('0' + value % 10);
+    }
+    return out + n;
+}
+
+/* The date of a day since 1970-01-01 in the proleptic Gregorian calendar, by eras of 400 years that
+ * begin on 1 March, so that the leap day is a year's last. */
+static void civil_date(int64_t day, int64_t *year, unsigned *month, unsigned *mday)
+{
+    day += 719468; /* from 0000-03-01 */
+    int64_t era = (day >= 0 ? day : day - 146096) / 146097;
+    unsigned of_era = (unsigned)(day - era * 146097);
+    unsigned years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    unsigned of_year = of_era - (365 * years + years / 4 - years / 100);
+    unsigned from_march = (5 * of_year + 2) / 153;
+    *mday = of_year - (153 * from_march + 2) / 5 + 1;
+    *month = from_march < 10 ? from_march + 3 : from_march - 9;
+    *year = era * 400 + years + (*month <= 2);
+}
 
 size_t weir_timestamp_format(int64_t ms, char out[WEIR_TIMESTAMP_MAX])
 {
-    struct tm tm;
-    time_t seconds = (time_t)(ms / 1000);
-    int rest = (int)(ms % 1000);
+    int64_t seconds = ms / 1000 - (ms % 1000 < 0);
+    int64_t day = seconds / 86400 - (seconds % 86400 < 0);
+    unsigned rest = (unsigned)(seconds - day * 86400);
+    int64_t year;
+    unsigned month;
+    unsigned mday;
 
-    if (rest < 0) {
-        rest += 1000;
-        seconds--;
-    }
-    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year < -1900 || tm.tm_year > 8099) {
+    civil_date(day, &year, &month, &mday);
+    if (year < 0 || year > 9999) {
         out[0] = '\0';
         return 0;
     }
-    /* strftime's %Y writes years below 1000 with fewer than four digits. */
-    size_t n = (size_t)snprintf(out, WEIR_TIMESTAMP_MAX, "%04d", tm.tm_year + 1900);
-    n += strftime(out + n, WEIR_TIMESTAMP_MAX - n, "-%m-%dT%H:%M:%S", &tm);
-    return n + (size_t)snprintf(out + n, WEIR_TIMESTAMP_MAX - n, ".%03dZ", rest);
+    char *p = put_digits(out, (unsigned)year, 4);
+    *p++ = '-';
+    p = put_digits(p, month, 2);
+    *p++ = '-';
+    p = put_digits(p, mday, 2);
+    *p++ = 'T';
+    p = put_digits(p, rest / 3600, 2);
+    *p++ = ':';
+    p = put_digits(p, rest / 60 % 60, 2);
+    *p++ = ':';
+    p = put_digits(p, rest % 60, 2);
+    *p++ = '.';
+    p = put_digits(p, (unsigned)(ms - seconds * 1000), 3);
+    *p++ = 'Z';
+    *p = '\0';
+    return (size_t)(p - out);
 }
 
 /* Reads exactly n digits. */

@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_weir.h"
+#include "ngx_http_weir_registry.h"
 
 
 #define NGX_HTTP_WEIR_METRICS_TENANT    64
@@ -100,8 +101,11 @@ ngx_int_t ngx_http_weir_metrics_init_zone(ngx_shm_zone_t *shm_zone,
 void ngx_http_weir_metrics_count(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
 
+/* documents: NULL when no module has any */
+
 ngx_chain_t *ngx_http_weir_metrics_text(ngx_pool_t *pool,
-    ngx_http_weir_metrics_shm_t *sh, off_t *size);
+    ngx_http_weir_metrics_shm_t *sh,
+    const ngx_http_weir_documents_t *documents, off_t *size);
 
 
 #endif /* _NGX_HTTP_WEIR_METRICS_H_INCLUDED_ */

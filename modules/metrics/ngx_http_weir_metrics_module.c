@@ -16,10 +16,11 @@
 
 
 typedef struct {
-    const ngx_http_weir_api_t  *weir;
-    ngx_http_weir_plugin_t      plugin;
-    size_t                      size;
-    ngx_shm_zone_t             *shm_zone;
+    const ngx_http_weir_api_t          *weir;
+    const ngx_http_weir_registry_api_t *registry;
+    ngx_http_weir_plugin_t              plugin;
+    size_t                              size;
+    ngx_shm_zone_t                     *shm_zone;
 } ngx_http_weir_metrics_main_conf_t;
 
 
@@ -123,6 +124,7 @@ ngx_http_weir_metrics_handler(ngx_http_request_t *r)
 {
     off_t                               size;
     ngx_chain_t                        *out;
+    ngx_http_weir_documents_t           documents;
     const ngx_http_weir_refusal_t      *why;
     ngx_http_weir_metrics_main_conf_t  *wmmcf;
 
@@ -133,7 +135,15 @@ ngx_http_weir_metrics_handler(ngx_http_request_t *r)
         return wmmcf->weir->refuse(r, why);
     }
 
-    out = ngx_http_weir_metrics_text(r->pool, wmmcf->shm_zone->data, &size);
+    documents.loads = 0;
+
+    if (wmmcf->registry) {
+        wmmcf->registry->documents(&documents);
+    }
+
+    out = ngx_http_weir_metrics_text(r->pool, wmmcf->shm_zone->data,
+                                     documents.loads ? &documents : NULL,
+                                     &size);
     if (out == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -304,6 +314,8 @@ static char *
 ngx_http_weir_metrics_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_weir_metrics_main_conf_t *wmmcf = conf;
+
+    wmmcf->registry = ngx_http_weir_find_registry(cf);
 
     ngx_conf_init_size_value(wmmcf->size, 512 * 1024);
 

@@ -58,13 +58,15 @@ static void ngx_http_weir_metrics_aborted(ngx_http_weir_metrics_out_t *out,
 static void ngx_http_weir_metrics_histogram(ngx_http_weir_metrics_out_t *out,
     ngx_http_weir_metrics_histogram_t *h, const ngx_msec_t *bounds,
     const char *name, const char *help);
+static void ngx_http_weir_metrics_documents(ngx_http_weir_metrics_out_t *out,
+    const ngx_http_weir_documents_t *documents);
 static size_t ngx_http_weir_metrics_escape(u_char *dst, u_char *src,
     size_t len);
 
 
 ngx_chain_t *
 ngx_http_weir_metrics_text(ngx_pool_t *pool, ngx_http_weir_metrics_shm_t *sh,
-    off_t *size)
+    const ngx_http_weir_documents_t *documents, off_t *size)
 {
     ngx_str_t                        name;
     ngx_uint_t                       i;
@@ -83,6 +85,10 @@ ngx_http_weir_metrics_text(ngx_pool_t *pool, ngx_http_weir_metrics_shm_t *sh,
     ngx_http_weir_metrics_line(&out,
                                "weir_build_info{version=\"%s\",nginx=\"%s\"} 1",
                                NGX_HTTP_WEIR_VERSION, NGINX_VERSION);
+
+    if (documents) {
+        ngx_http_weir_metrics_documents(&out, documents);
+    }
 
     ngx_http_weir_metrics_family(&out, "weir_requests_total", "counter",
                                  "Requests that have ended.");
@@ -377,6 +383,34 @@ ngx_http_weir_metrics_histogram(ngx_http_weir_metrics_out_t *out,
     ngx_http_weir_metrics_line(out, "%s_sum %uA.%03uA", name, sum / 1000,
                                sum % 1000);
     ngx_http_weir_metrics_line(out, "%s_count %uA", name, count);
+}
+
+
+/* older documents stay in force when newer ones are bad: an alert's input */
+
+static void
+ngx_http_weir_metrics_documents(ngx_http_weir_metrics_out_t *out,
+    const ngx_http_weir_documents_t *documents)
+{
+    ngx_http_weir_metrics_family(out, "weir_documents_ok", "gauge",
+                                 "Whether documents and journal could be read "
+                                 "when it was last tried.");
+    ngx_http_weir_metrics_line(out, "weir_documents_ok %ui", documents->ok);
+
+    ngx_http_weir_metrics_family(out,
+                                 "weir_documents_loaded_timestamp_seconds",
+                                 "gauge",
+                                 "When the documents in force were read.");
+    ngx_http_weir_metrics_line(out,
+                               "weir_documents_loaded_timestamp_seconds %T",
+                               documents->loaded);
+
+    ngx_http_weir_metrics_family(out, "weir_documents_failures_total",
+                                 "counter",
+                                 "Attempts to read documents or journal that "
+                                 "failed.");
+    ngx_http_weir_metrics_line(out, "weir_documents_failures_total %ui",
+                               documents->failures);
 }
 
 

@@ -301,6 +301,7 @@ is_((status("unknown"), status("good")), (200, 200), "the last good ones stay in
 state = admin("viewer", "GET", "documents").json()
 is_((state["ok"], state["hash"], state["failures"] > 0), (False, after["hash"], True), "and it shows")
 like(state["error"], "Nonsense|tenants", "with the reason")
+is_(gw.metrics()["weir_documents_ok"], 0, "in the metrics, too")
 gw.allow(r"\[emerg\].*tenants\.json")
 try:
     gw.reload()
@@ -308,9 +309,12 @@ try:
 except RuntimeError as error:
     like(str(error), r"tenants\.json:1", "a HUP with a bad document is refused")
 is_(status("unknown"), 200, "and changes nothing")
+ok(admin("viewer", "GET", "documents").json()["failures"] > state["failures"],
+   "but shows in the state that went on")
 gw.write_tenants(more)
 gw.reload()
 is_(admin("viewer", "GET", "documents").json()["ok"], True, "a good one again: all is well")
+is_(gw.metrics()["weir_documents_ok"], 1, "in the metrics, too")
 gw.write_tenants(TENANTS)
 admin("operator", "POST", "reload")
 is_(status("unknown"), 401, "a tenant that is gone takes its keys along")

@@ -335,6 +335,63 @@ is_([r.status for r in made], [201] * 12, "twelve at once: all are made")
 is_(len({r.json()["seq"] for r in made}), 12, "one after the other")
 is_([status(r.json()["secret"]) for r in made], [200] * 12, "and all open")
 
+# -- the wait for the disk in threads
+
+threaded = Gateway(up, tenants=TENANTS, more_http=HTTP + "weir_admin_threads admin;",
+                   more_server=MORE, modules=MODULES, workers=2, name="threaded",
+                   main="thread_pool admin threads=2;", documents={"admins.json": ADMINS})
+made2 = []
+threads = [threading.Thread(target=lambda: made2.append(
+    admin("admin", "POST", "keys", {"tenant": "beta"}, where=threaded.ports["port2"])))
+           for _ in range(12)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+is_([r.status for r in made2], [201] * 12, "in threads: twelve keys at once")
+is_(sorted(r.json()["seq"] for r in made2), list(range(1, 13)), "one after the other")
+is_({threaded.request("POST", "/v1/chat/completions", json={"model": "m", "messages": []},
+                      headers={"Authorization": "Bearer " + r.json()["secret"]}).status
+     for r in made2 for _ in range(4)}, {200}, "all open, on both workers")
+threaded.reload()
+is_(threaded.request("POST", "/v1/chat/completions", json={"model": "m", "messages": []},
+                     headers={"Authorization": "Bearer " + made2[0].json()["secret"]}).status, 200,
+    "and after a reload")
+
+# -- without a journal, and configurations that are refused
+
+plain = Gateway(up, tenants=TENANTS, more_server=MORE, modules=MODULES, name="plain",
+                documents={"admins.json": ADMINS})
+r = admin("admin", "POST", "keys", {"tenant": "beta"}, where=plain.ports["port2"])
+is_((r.status, r.json()["error"]["code"]), (409, "no_journal"), "without a journal: no changes")
+like(r.json()["error"]["message"], "weir_journal", "and how there would be")
+is_(admin("viewer", "GET", "keys", where=plain.ports["port2"]).status, 200, "only questions")
+
+SITE = "weir_tenants @dir@/tenants.json; server { listen 127.0.0.1:@port@; %s }"
+for name, modules, location, message in (
+        ("without the auth module", ["core", "admin"],
+         "location /admin/ { weir_admin @dir@/admins.json; }", "ngx_http_weir_auth_module"),
+        ("no slash at the end", MODULES, "location /admin { weir_admin @dir@/admins.json; }",
+         'ends in "/"'),
+        ("an exact location", MODULES, "location = /admin/ { weir_admin @dir@/admins.json; }",
+         'ends in "/"'),
+        ("an expression", MODULES, "location ~ /admin/ { weir_admin @dir@/admins.json; }",
+         'ends in "/"'),
+        ("no document", MODULES, "location /admin/ { weir_admin @dir@/none.json; }", "none.json"),
+        ("tenants for admins", MODULES, "location /admin/ { weir_admin @dir@/tenants.json; }",
+         "tenants.json"),
+        ("an unknown pool", MODULES,
+         "location /admin/ { weir_admin @dir@/admins.json; } } weir_admin_threads none; server { ",
+         'unknown thread pool "none"')):
+    http = SITE % location
+    if "auth" not in modules:
+        http = http.replace("weir_tenants @dir@/tenants.json;", "")
+    bad = Gateway(up, tenants=TENANTS, http=http, server="", start=False, modules=modules,
+                  documents={"admins.json": ADMINS})
+    accepted, said = bad.test()
+    is_(accepted, False, "refused: " + name)
+    like(said, message, "with a message that helps")
+
 # -- what is written down
 
 lines = [json.loads(line) for line in open(os.path.join(gw.dir, "admin.jsonl"))]

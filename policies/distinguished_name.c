@@ -93,7 +93,7 @@ bool weir_dn_attribute(weir_str_t name, weir_str_t type, char value[WEIR_DN_VALU
                        size_t *len)
 {
     cursor_t c = {name.data, name.data + name.len};
-    char other[WEIR_DN_VALUE_MAX + 1];
+    char other[WEIR_DN_VALUE_MAX + 1] = "";
     size_t other_len;
     bool found = false;
 

@@ -40,7 +40,7 @@ static key_changes_t *find_key(fold_t *fold, const char *id)
     }
     if (fold->n == fold->cap) {
         size_t cap = fold->cap == 0 ? 64 : 2 * fold->cap;
-        key_changes_t **grown = realloc(fold->keys, cap * sizeof(*grown));
+        key_changes_t **grown = realloc(fold->keys, cap * sizeof(key_changes_t *));
         if (grown == NULL) {
             return NULL;
         }
@@ -108,7 +108,8 @@ static int compare_seq(const void *a, const void *b)
 static weir_status_t write_lines(const fold_t *fold, uint64_t seq, weir_buf_t *out,
                                  weir_error_t *err)
 {
-    const weir_change_t **sorted = calloc(fold->n * WEIR_CHANGE_OPS + 1, sizeof(*sorted));
+    const weir_change_t **sorted =
+        calloc(fold->n * WEIR_CHANGE_OPS + 1, sizeof(const weir_change_t *));
     weir_journal_sum_t sum;
     size_t n = 0;
     weir_status_t rc;
@@ -124,7 +125,7 @@ static weir_status_t write_lines(const fold_t *fold, uint64_t seq, weir_buf_t *o
         }
     }
     if (n > 0) {
-        qsort(sorted, n, sizeof(*sorted), compare_seq);
+        qsort(sorted, n, sizeof(const weir_change_t *), compare_seq);
     }
     rc = weir_journal_write_header(out, seq, &sum, err);
     for (size_t i = 0; rc == WEIR_OK && i < n; i++) {

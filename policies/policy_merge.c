@@ -397,7 +397,7 @@ static bool table_grow(weir_policy_table_t *table)
     weir_policy_table_t bigger = *table;
 
     bigger.n_slots = table->n_slots == 0 ? 64 : 2 * table->n_slots;
-    bigger.slots = weir_arena_calloc(table->arena, bigger.n_slots, sizeof(*bigger.slots));
+    bigger.slots = weir_arena_calloc(table->arena, bigger.n_slots, sizeof(const weir_policy_t *));
     if (bigger.slots == NULL) {
         return false;
     }

@@ -19,9 +19,9 @@ struct weir_routes {
 static bool host_ok(weir_str_t host)
 {
     for (size_t i = 0; i < host.len; i++) {
-        uint8_t c = (uint8_t)host.data[i];
+        char c = host.data[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!plain && memchr("._-:[]", c, 6) == NULL) {
+        if (!plain && (c == '\0' || strchr("._-:[]", c) == NULL)) {
             return false;
         }
     }
@@ -38,9 +38,9 @@ static bool prefix_ok(weir_str_t prefix)
         return false;
     }
     for (size_t i = 0; i < prefix.len; i++) {
-        uint8_t c = (uint8_t)prefix.data[i];
+        char c = prefix.data[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!plain && memchr("/._~-", c, 5) == NULL) {
+        if (!plain && (c == '\0' || strchr("/._~-", c) == NULL)) {
             return false;
         }
         if (c == '/' && i + 1 < prefix.len &&

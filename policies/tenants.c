@@ -272,13 +272,13 @@ static weir_status_t allocate(const loader_t *l, json_t *tenants)
     t->teams = weir_arena_calloc(arena, n.teams, sizeof(*t->teams));
     t->users = weir_arena_calloc(arena, n.users, sizeof(*t->users));
     t->keys = weir_arena_calloc(arena, n.keys, sizeof(*t->keys));
-    t->tenant_layers = weir_arena_calloc(arena, n_tenants, sizeof(*t->tenant_layers));
-    t->team_layers = weir_arena_calloc(arena, n.teams, sizeof(*t->team_layers));
-    t->user_layers = weir_arena_calloc(arena, n.users, sizeof(*t->user_layers));
-    t->key_layers = weir_arena_calloc(arena, n.keys, sizeof(*t->key_layers));
-    t->tenant_merges = weir_arena_calloc(arena, n_tenants, sizeof(*t->tenant_merges));
-    t->team_merges = weir_arena_calloc(arena, n.teams, sizeof(*t->team_merges));
-    t->user_merges = weir_arena_calloc(arena, n.users, sizeof(*t->user_merges));
+    t->tenant_layers = weir_arena_calloc(arena, n_tenants, sizeof(weir_policy_layer_t *));
+    t->team_layers = weir_arena_calloc(arena, n.teams, sizeof(weir_policy_layer_t *));
+    t->user_layers = weir_arena_calloc(arena, n.users, sizeof(weir_policy_layer_t *));
+    t->key_layers = weir_arena_calloc(arena, n.keys, sizeof(weir_policy_layer_t *));
+    t->tenant_merges = weir_arena_calloc(arena, n_tenants, sizeof(const weir_policy_merge_t *));
+    t->team_merges = weir_arena_calloc(arena, n.teams, sizeof(const weir_policy_merge_t *));
+    t->user_merges = weir_arena_calloc(arena, n.users, sizeof(const weir_policy_merge_t *));
     if (t->tenants == NULL || t->teams == NULL || t->users == NULL || t->keys == NULL ||
         t->tenant_layers == NULL || t->team_layers == NULL || t->user_layers == NULL ||
         t->key_layers == NULL || t->tenant_merges == NULL || t->team_merges == NULL ||

@@ -44,7 +44,9 @@ static void test_models(void)
              "'aliases':{'fast':'tiny','worse':'llama-bad'}}",
              "{}", &r, &err);
 
-    ok(p != NULL, "models load: %s", err.message);
+    if (!ok(p != NULL, "models load: %s", err.message)) {
+        return;
+    }
     ok(p->limits_models && p->needs_body, "an allow-list needs the body");
     ok(model(p, "tiny", "tiny") && model(p, "llama-3", "llama-3") && model(p, "abc", "abc"),
        "names and patterns allow");
@@ -80,7 +82,9 @@ static void test_caps(void)
         "{'model_caps':[{'models':['big-*'],'max_tokens':10},{'models':['big-1','mid'],'n':null}]}",
         &r, &err);
 
-    ok(p != NULL, "caps load: %s", err.message);
+    if (!ok(p != NULL, "caps load: %s", err.message)) {
+        return;
+    }
     is_int(p->caps.max_tokens, 100, "max_tokens");
     is_int(p->caps.default_max_tokens, 100, "the default is not above the cap");
     is_int(p->caps.context_tokens, -1, "an absent cap is none");
@@ -133,7 +137,9 @@ static void test_tools_and_endpoints(void)
              "'endpoints':['chat','apply-template','model'],'pass_through':['files']}",
              "{'unknown_price':'assume_max'}", &r, &err);
 
-    ok(p != NULL, "tools load: %s", err.message);
+    if (!ok(p != NULL, "tools load: %s", err.message)) {
+        return;
+    }
     ok(weir_policy_tool_allowed(p, WEIR_STR("get_weather")) &&
            !weir_policy_tool_allowed(p, WEIR_STR("GET_SECRETS")) &&
            !weir_policy_tool_allowed(p, WEIR_STR("get_secrets")) &&

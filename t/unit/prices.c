@@ -72,7 +72,11 @@ static weir_price_t only(const char *members)
     weir_error_t err;
     snprintf(text, sizeof(text), "{'version':1,'prices':[{'models':['m'],%s}]}", members);
     const weir_prices_t *p = load(text, &err);
-    return p == NULL ? (weir_price_t){0} : *weir_prices_find(p, WEIR_STR(""), WEIR_STR("m"), 0);
+    if (p == NULL) {
+        diag("message: %s", err.message);
+        return (weir_price_t){0};
+    }
+    return *weir_prices_find(p, WEIR_STR(""), WEIR_STR("m"), 0);
 }
 
 static void test_cost(void)

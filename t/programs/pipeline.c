@@ -223,7 +223,7 @@ static int bench(long events, long piece, options_t *o)
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
     double ns = (double)(to.tv_sec - from.tv_sec) * 1e9 + (double)to.tv_nsec - (double)from.tv_nsec;
     printf("%.0f ns per event of %zu bytes in pieces of %zu, %zu bytes of memory per stream\n",
-           ns / (double)(events / COPIES * COPIES), sizeof(event) - 1, step, arena.total);
+           ns / (double)(events - events % COPIES), sizeof(event) - 1, step, arena.total);
     weir_scratch_free(o->scratch);
     weir_arena_free(&arena);
     return 0;

@@ -314,11 +314,26 @@ def test_document_responses():
        "responses document: with deltas on the way") or diag(str(types))
 
 
+def check_older_client():
+    """The same with the openai client that many programs still use."""
+    python = os.path.join(ROOT, "build", "venv-openai2", "bin", "python3")
+    if not os.path.exists(python):
+        skip("the environment openai2 is not there")
+        return
+    older = subprocess.run([python, os.path.abspath(__file__)], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, check=False)
+    if not ok(older.returncode == 0, "the same holds for openai 2"):
+        diag(older.stdout.decode())
+
+
 def main():
     for name, test in sorted(globals().items()):
         if name.startswith("test_"):
             test()
+    if anthropic is not None:
+        check_older_client()
     done_testing()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -119,7 +119,8 @@ typedef struct {
     ngx_http_weir_auth_main_conf_t *wamcf;
 
     ngx_str_t                      issuer;
-    ngx_str_t                      file;
+    ngx_str_t                      file;        /* as in the document */
+    char                          *path;
     ngx_str_t                      url;
     ngx_uint_t                     algorithms;
 

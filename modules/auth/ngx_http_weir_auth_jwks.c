@@ -148,10 +148,26 @@ ngx_http_weir_auth_add_source(ngx_http_weir_auth_main_conf_t *wamcf,
     const weir_identity_issuer_t *issuer)
 {
     u_char                  *p;
+    size_t                   folder;
+    ngx_str_t               *document;
     ngx_http_weir_source_t  *source;
 
+    /* a relative name begins in the document's folder */
+
+    folder = 0;
+    document = &wamcf->files[NGX_HTTP_WEIR_IDENTITY];
+
+    if (issuer->jwks_file.len && issuer->jwks_file.data[0] != '/') {
+        folder = document->len;
+
+        while (folder && document->data[folder - 1] != '/') {
+            folder--;
+        }
+    }
+
     source = ngx_calloc(sizeof(ngx_http_weir_source_t) + issuer->issuer.len
-                        + issuer->jwks_file.len + 1 + issuer->jwks_url.len,
+                        + issuer->jwks_url.len + folder
+                        + issuer->jwks_file.len + 1,
                         ngx_cycle->log);
     if (source == NULL) {
         return NULL;
@@ -170,6 +186,9 @@ ngx_http_weir_auth_add_source(ngx_http_weir_auth_main_conf_t *wamcf,
     }
 
     if (issuer->jwks_file.len) {
+        source->path = (char *) p;
+        p = ngx_cpymem(p, document->data, folder);
+
         source->file.data = p;
         source->file.len = issuer->jwks_file.len;
         p = ngx_cpymem(p, issuer->jwks_file.data, issuer->jwks_file.len);
@@ -263,7 +282,7 @@ ngx_http_weir_auth_fetch(ngx_http_weir_source_t *source)
 
     ngx_http_weir_auth_options(source, &options);
 
-    if (weir_jwks_load((char *) source->file.data, &options, &keys, &err)
+    if (weir_jwks_load(source->path, &options, &keys, &err)
         != WEIR_OK)
     {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,

@@ -34,7 +34,9 @@
 #define NGX_HTTP_WEIR_MAX_PATH_MODEL  512
 
 
-typedef struct ngx_http_weir_question_s  ngx_http_weir_question_t;
+typedef struct ngx_http_weir_question_s        ngx_http_weir_question_t;
+typedef struct ngx_http_weir_foreign_s         ngx_http_weir_foreign_t;
+typedef struct ngx_http_weir_foreign_worker_s  ngx_http_weir_foreign_worker_t;
 
 
 typedef struct {
@@ -56,6 +58,11 @@ typedef struct {
 
     ngx_uint_t                      asks;
     ngx_uint_t                      questions;      /* of this worker */
+
+    /* of pointers to those of weir_plugin.h: ngx_http_weir_plugin.h */
+
+    ngx_array_t                    *foreign;
+    ngx_http_weir_foreign_worker_t *foreign_worker;
 
     /* of this worker: empty in the master, so that no two get the same */
 
@@ -225,6 +232,13 @@ void ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_expect_cancel(ngx_http_weir_core_ctx_t *ctx);
 char *ngx_http_weir_cancelled_usage(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* foreign plugins: ngx_http_weir_plugin.c */
+
+char *ngx_http_weir_foreign_plugin(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_weir_foreign_start(ngx_cycle_t *cycle);
+void ngx_http_weir_foreign_stop(ngx_http_weir_core_main_conf_t *wmcf);
 
 /* ngx_http_weir_variable.c */
 

@@ -114,6 +114,13 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       0,
       NULL },
 
+    { ngx_string("weir_plugin"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_foreign_plugin,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("weir_cancelled_usage"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_weir_cancelled_usage,
@@ -168,7 +175,7 @@ ngx_module_t  ngx_http_weir_core_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_weir_foreign_start,           /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     ngx_http_weir_core_exit_process,       /* exit process */
@@ -535,6 +542,8 @@ ngx_http_weir_core_exit_process(ngx_cycle_t *cycle)
 
         ngx_http_weir_settle(ctx);
     }
+
+    ngx_http_weir_foreign_stop(wmcf);
 
     if (wmcf->scratch) {
         weir_scratch_free(wmcf->scratch);

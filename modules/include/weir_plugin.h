@@ -130,8 +130,8 @@ typedef enum {
 /*
  * What a plugin may ask of the gateway. The table lives as long as the plugin.
  * Functions that get a request may only be called from within a function that
- * got that request; resume() and log() (without a request) from any thread,
- * between start() and the end of stop().
+ * got that request; resume() from any thread, between start() and the end of
+ * stop(); log() only on the event loop.
  */
 struct weir_plugin_host {
     uint32_t abi;  /* WEIR_PLUGIN_ABI of the gateway */
@@ -187,8 +187,7 @@ struct weir_plugin_host {
                    weir_plugin_verdict_t verdict,
                    const weir_plugin_decision_t *decision);
 
-    /* A line in NGINX's error log. request may be NULL, and must be outside the
-     * event loop. */
+    /* A line in NGINX's error log. request may be NULL. */
     void (*log)(const weir_plugin_host_t *host, weir_plugin_request_t *request,
                 weir_plugin_level_t level, const char *text);
 };

@@ -85,7 +85,8 @@ static weir_status_t compile_secret(weir_guard_rules_t *rules, const weir_guard_
                                     uint32_t rule, weir_error_t *err)
 {
     weir_guard_compiled_t *c = &rules->patterns[rules->pattern_count];
-    weir_status_t status = compile_expression(p->expression, 0, false, p->id, &c->code, err);
+    bool block = p->span == WEIR_GUARD_SPAN_BLOCK;
+    weir_status_t status = compile_expression(p->expression, 0, block, p->id, &c->code, err);
     if (status != WEIR_OK) {
         return status;
     }

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Personal data is found in the forms that issuers' documents show, and refused with one wrong
+digit. The examples come from pii_examples.py, which has checks of its own."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+sys.path.insert(0, HERE)
+
+import pii_examples as ex  # noqa: E402
+from weirtap import diag, done_testing, is_, note, ok  # noqa: E402
+
+WEIR_GUARD = os.path.join(os.environ.get("WEIR_BIN", os.path.join(ROOT, "build", "bin")),
+                          "weir-guard")
+EACH = 12
+
+seed = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+note("seed %d (WEIR_SEED repeats it)" % seed)
+rng = random.Random(seed)
+
+
+def scan(texts, *options):
+    rows = "".join(json.dumps({"text": t}) + "\n" for t in texts)
+    run = subprocess.run([WEIR_GUARD, "scan", "--jsonl", "--no-scores", *options],
+                         input=rows.encode(), stdout=subprocess.PIPE, check=True)
+    return [json.loads(line)["findings"] for line in run.stdout.decode().splitlines()]
+
+
+def covers(findings, kind, text, value):
+    start = len(text[:text.index(value)].encode())
+    end = start + len(value.encode())
+    return any(f["type"] == kind and f["start"] < end and start < f["end"] for f in findings)
+
+
+cases = []  # kind, text, value, is it valid
+
+
+def add(kind, words, good, bad):
+    for value in good:
+        cases.append((kind, "My %s is %s, thank you." % (words, value), value, True))
+    for value in bad:
+        cases.append((kind, "My %s is %s, thank you." % (words, value), value, False))
+
+
+for kind, words, shape, check, forms in ex.NUMBERS:
+    for _ in range(EACH):
+        text = ex.valid(rng, shape, check)
+        form = rng.choice(forms)
+        add(kind, words, [ex.write(text, form)],
+            [ex.write(t, form) for t in ex.neighbours(rng, text, check, 2)])
+
+for prefix, length in ex.CARDS:
+    for _ in range(EACH):
+        number = ex.card(rng, prefix, length)
+        form = rng.choice(ex.CARD_FORMS.get(length, ["#" * length]))
+        add("CREDIT_CARD", "card number", [ex.write(number, form)],
+            [ex.write(t, form) for t in ex.neighbours(rng, number, ex.luhn, 2)])
+
+for country in ex.IBANS:
+    for _ in range(3):
+        account = ex.iban(rng, country)
+        grouped = " ".join(account[i:i + 4] for i in range(0, len(account), 4))
+        form = rng.choice([account, grouped])
+        bad = ex.neighbours(rng, account, ex.iban_check, 2)
+        add("IBAN_CODE", "account", [form], bad)
+
+for version in (0x00, 0x05, 0x30, 0x1E, 0x4C, 0x41):
+    for _ in range(EACH):
+        wallet = ex.base58check(rng, version)
+        i = rng.randrange(5, len(wallet))
+        bad = wallet[:i] + rng.choice([c for c in ex.B58 if c != wallet[i]]) + wallet[i + 1:]
+        if any(c.isdigit() for c in wallet):
+            add("CRYPTO", "wallet", [wallet], [bad] if len(bad) < 43 else [])
+for prefix in ("bc", "ltc"):
+    for _ in range(EACH):
+        wallet = ex.bech32(rng, prefix)
+        i = rng.randrange(8, len(wallet))
+        bad = wallet[:i] + rng.choice([c for c in "qpzry9x8gf" if c != wallet[i]]) + wallet[i + 1:]
+        add("CRYPTO", "wallet", [wallet], [bad])
+
+for _ in range(EACH):
+    octets = [rng.randrange(256) for _ in range(4)]
+    add("IP_ADDRESS", "address", [".".join(map(str, octets))],
+        [".".join(map(str, octets[:3] + [256 + rng.randrange(700)]))])
+    groups = ["%x" % rng.randrange(65536) for _ in range(8)]
+    add("IP_ADDRESS", "address", [":".join(groups)], [":".join(groups[:7])])
+    add("MAC_ADDRESS", "device", [rng.choice(":-").join(["0%x" % rng.randrange(16)] * 6)], [])
+    name = "".join(rng.choice("abcdefghij") for _ in range(8))
+    add("EMAIL_ADDRESS", "e-mail", [name + ".x@mail." + name + ".org"], [name + "@" + name])
+    add("URL", "page", ["https://www." + name + ".net/a/b?c=" + name, "www." + name + ".de"],
+        ["http:/" + name])
+    area = "%d%02d" % (rng.randrange(2, 10), rng.randrange(100))
+    line = "%d%02d-%04d" % (rng.randrange(2, 10), rng.randrange(100), rng.randrange(10000))
+    add("PHONE_NUMBER", "telephone", ["(%s) %s" % (area, line), "+1 %s %s" % (area, line),
+                                      "+44 20 7946 %04d" % rng.randrange(10000),
+                                      "+49 30 %06d" % rng.randrange(100000, 1000000)],
+        ["12-34", "3.1415926"])
+
+found = scan([text for _, text, _, _ in cases])
+kinds = sorted({kind for kind, *_ in cases})
+for kind in kinds:
+    missed = [text for (k, text, value, good), f in zip(cases, found)
+              if k == kind and good and not covers(f, k, text, value)]
+    taken = [text for (k, text, value, good), f in zip(cases, found)
+             if k == kind and not good and covers(f, k, text, value)]
+    total = sum(1 for k, _, _, good in cases if k == kind and good)
+    if not ok(not missed and not taken, "%s: %d valid found, neighbours refused" % (kind, total)):
+        for text in missed[:5]:
+            diag("missed: " + text)
+        for text in taken[:5]:
+            diag("taken: " + text)
+
+national = [k for k, *_ in ex.NUMBERS]
+ok(len(set(national)) >= 30, "%d kinds of identity numbers" % len(set(national)))
+
+# The prefilter decides only where to look.
+slow = scan([text for _, text, _, _ in cases], "--no-prefilter")
+is_([f for f, s in zip(found, slow) if f != s][:1], [], "the same findings without the prefilter")
+done_testing()

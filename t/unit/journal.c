@@ -236,6 +236,15 @@ static void test_torn(void)
     while (whole[last - 1] != '\n') {
         last--;
     }
+    memset(whole + n, 'x', 2000);
+    spill(whole, n + 2000);
+    j = open_journal(true, &err);
+    ok(j != NULL && append(j, WEIR_CHANGE_KEY_ENABLED, 1) == WEIR_OK && read_all(j, NULL).n == 6,
+       "a torn line longer than the next one leaves nothing: %s", err.message);
+    weir_journal_close(j);
+    j = open_journal(false, &err);
+    ok(j != NULL && read_all(j, NULL).n == 6, "also for the next reader: %s", err.message);
+    weir_journal_close(j);
     char *copy = malloc(n);
     memcpy(copy, whole, n);
     memset(copy + last + 20, 0, n - last - 21);
@@ -243,6 +252,10 @@ static void test_torn(void)
     j = open_journal(true, &err);
     ok(j != NULL && read_all(j, NULL).n == 4, "zeros that a crash left in the last line: %s",
        err.message);
+    append(j, WEIR_CHANGE_KEY_ENABLED, 1);
+    weir_journal_close(j);
+    j = open_journal(false, &err);
+    ok(j != NULL && read_all(j, NULL).n == 5, "are gone behind the next change: %s", err.message);
     weir_journal_close(j);
     memcpy(copy, whole, n);
     memset(copy + 200, 0, 40);

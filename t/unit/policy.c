@@ -80,7 +80,8 @@ static void test_caps(void)
     weir_error_t err;
     const weir_policy_t *p = load(
         "{'caps':{'max_tokens':100,'default_max_tokens':500,'n':2},'over_cap':'lower'}",
-        "{'model_caps':[{'models':['big-*'],'max_tokens':10},{'models':['big-1','mid'],'n':null}]}",
+        "{'model_caps':[{'models':['big-*'],'max_tokens':10},{'models':['big-1','mid'],'n':null},"
+        "{'models':['b*','m*'],'n':1}]}",
         &r, &err);
 
     ok(p != NULL, "caps load: %s", err.message);
@@ -96,6 +97,7 @@ static void test_caps(void)
        "the first entry that matches counts, absent members come from caps");
     c = weir_policy_caps(p, WEIR_STR("mid"));
     ok(c->max_tokens == 100 && c->n == -1, "null takes a cap away for a model");
+    ok(weir_policy_caps(p, WEIR_STR("big-2"))->n == 2, "of two patterns the first");
     ok(weir_policy_caps(p, WEIR_STR("small")) == &p->caps, "other models have the general caps");
     weir_registry_unref(r);
 }

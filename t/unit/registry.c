@@ -416,6 +416,7 @@ static void test_certificates(const weir_registry_t *r)
         {"CN=job-7,OU=ml,O=Acme", WEIR_PRINCIPAL_OK, "job-7"},
         {"o=Acme+ou=ml, cn=job-7", WEIR_PRINCIPAL_OK, "job-7"},
         {"CN=x\\,OU\\=ml\\,O\\=Acme,OU=web,O=Evil", WEIR_PRINCIPAL_NO_TENANT, ""},
+        {"CN=x,OU=ml,O=Evil,O=Acme", WEIR_PRINCIPAL_NO_TENANT, ""},
         {"CN=x,OU=ml,O=Acme,O=Evil", WEIR_PRINCIPAL_NO_TENANT, ""},
         {"CN=x,OU=ml,O=Acm\\65", WEIR_PRINCIPAL_OK, "x"},
         {"CN=a b,OU=ml,O=Acme", WEIR_PRINCIPAL_OK, ""},
@@ -519,7 +520,8 @@ static void test_examples(void)
 
     ok(weir_registry_load(&paths, 1, &r, &err) == WEIR_OK, "the examples load together: %s",
        err.message);
-    ok(r != NULL && weir_registry_anonymous(r, &p) == WEIR_PRINCIPAL_OK && p.policy->caps.max_tokens == 256,
+    ok(r != NULL && weir_registry_anonymous(r, &p) == WEIR_PRINCIPAL_OK &&
+           p.policy->caps.max_tokens == 256,
        "their anonymous tenant has the trial policy");
     weir_registry_unref(r);
     const weir_registry_paths_t nothing = {0};

@@ -69,7 +69,7 @@ static bool de_tax_id(const char *d, size_t n)
             return false;
         }
     }
-    return d[0] != '0' && (more == 1 || more == 2) && weir_guard_mod11_10(d, n);
+    return d[0] != '0' && more == 1 && weir_guard_mod11_10(d, n);
 }
 
 /* ICAO Doc 9303 part 3, section 4.9: weights 7 3 1, letters from A = 10. */

@@ -27,10 +27,13 @@ def dot(text, weights):
 
 def date(yymmdd):
     month, day = int(yymmdd[2:4]), int(yymmdd[4:6])
-    return 1 <= month <= 12 and 1 <= day <= [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]
+    return 1 <= month <= 12 and 1 <= day <= [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]
 
 
 def dmy(ddmmyy):
+    """Also the numbers of those who are not citizens: day plus 40."""
+    if ddmmyy[0] in "4567":
+        ddmmyy = str(int(ddmmyy[0]) - 4) + ddmmyy[1:]
     return date(ddmmyy[4:6] + ddmmyy[2:4] + ddmmyy[0:2])
 
 
@@ -73,12 +76,13 @@ def nhs(t):
 
 
 def nir(t):
-    return (97 - int(t[:13]) % 97) == int(t[13:]) and t[0] in "12" and 1 <= int(t[3:5]) <= 12
+    return (97 - int(t[:13]) % 97) == int(t[13:]) and t[0] in "12345678" and \
+        (1 <= int(t[3:5]) <= 12 or 20 <= int(t[3:5]) <= 42 or int(t[3:5]) >= 50)
 
 
 def be(t):
     check = int(t[9:])
-    return date(t[:6]) and check in (97 - int(t[:9]) % 97, 97 - int("2" + t[:9]) % 97)
+    return int(t[2:4]) % 20 <= 12 and int(t[4:6]) <= 31 and check in (97 - int(t[:9]) % 97, 97 - int("2" + t[:9]) % 97)
 
 
 def hetu(t):
@@ -123,12 +127,14 @@ def fiscal(t):
 def cz(t):
     month = int(t[2:4]) % 50
     month = month - 20 if month > 20 else month
-    return int(t) % 11 == 0 and date(t[:2] + "%02d" % month + t[4:6])
+    exception = int(t[:9]) % 11 == 10 and t[9] == "0" and 54 <= int(t[:2]) <= 85
+    return (int(t) % 11 == 0 or exception) and date(t[:2] + "%02d" % month + t[4:6])
 
 
 def ro(t):
     rest = dot(t[:12], ints("279146358279")) % 11
-    return t[0] in "12345678" and date(t[1:7]) and 1 <= int(t[7:9]) <= 46 and \
+    return t[0] in "123456789" and date(t[1:7]) and \
+        (1 <= int(t[7:9]) <= 52 or t[7:9] in ("70", "80", "81", "82", "83")) and \
         int(t[12]) == (1 if rest == 10 else rest)
 
 
@@ -147,12 +153,12 @@ def baltic(t):
 
 
 def lv(t):
-    return dmy(t[:6]) and (1101 - dot(t[:10], [1, 6, 3, 7, 9, 10, 5, 8, 4, 2])) % 11 == int(t[10])
+    return (dmy(t[:6]) or t[:2] == "32") and (1101 - dot(t[:10], [1, 6, 3, 7, 9, 10, 5, 8, 4, 2])) % 11 == int(t[10])
 
 
 def jmbg(t):
     rest = 11 - dot(t[:12], [7, 6, 5, 4, 3, 2] * 2) % 11
-    return dmy(t[:4] + t[5:7]) and t[4:7] >= "880" and rest != 10 and rest % 11 == int(t[12])
+    return dmy(t[:4] + t[5:7]) and (t[4:7] >= "880" or t[4:7] <= "060") and rest != 10 and rest % 11 == int(t[12])
 
 
 def tckn(t):
@@ -161,13 +167,13 @@ def tckn(t):
 
 
 def krrn(t):
-    return date(t[:6]) and t[6] in "1234" and \
-        (11 - dot(t[:12], [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]) % 11) % 10 == int(t[12])
+    rest = (11 - dot(t[:12], [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]) % 11) % 10
+    return date(t[:6]) and (rest + (2 if t[6] in "5678" else 0)) % 10 == int(t[12])
 
 
 def cn(t):
     weights = [pow(2, 17 - i, 11) for i in range(17)]
-    return date(t[8:14]) and "1900" <= t[6:10] <= "2020" and \
+    return date(t[8:14]) and "1850" <= t[6:10] <= "2099" and \
         (12 - dot(t[:17], weights) % 11) % 11 == (10 if t[17] == "X" else int(t[17]))
 
 
@@ -193,7 +199,7 @@ def mynumber(t):
 def tw(t):
     n = {c: i + 10 for i, c in enumerate("ABCDEFGHJKLMNPQRSTUVXYWZIO")}[t[0]]
     total = n // 10 + n % 10 * 9 + dot(t[1:9], range(8, 0, -1)) + int(t[9])
-    return t[1] in "12" and total % 10 == 0
+    return t[1] in "1289" and total % 10 == 0
 
 
 def tfn(t):
@@ -220,13 +226,13 @@ def ird(t):
 
 
 def za(t):
-    return date(t[:6]) and t[10] in "01" and luhn(t)
+    return date(t[:6]) and t[10] in "012" and luhn(t)
 
 
 def curp(t):
     values = {c: i for i, c in enumerate("0123456789ABCDEFGHIJKLMN\u00d1OPQRSTUVWXYZ")}
     total = sum(values[c] * (18 - i) for i, c in enumerate(t[:17]))
-    return date(t[4:10]) and t[10] in "HM" and int(t[17]) == -total % 10
+    return date(t[4:10]) and t[10] in "HMX" and int(t[17]) == -total % 10
 
 
 def rut(t):
@@ -236,11 +242,11 @@ def rut(t):
 
 def cuit(t):
     check = 11 - dot(t[:10], [5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11
-    return t[:2] in ("20", "23", "24", "27", "30") and check != 10 and check % 11 == int(t[10])
+    return (t[:2] == "20" or "23" <= t[:2] <= "27" or "30" <= t[:2] <= "34") and check != 10 and check % 11 == int(t[10])
 
 
 def ruc(t):
-    return t[:2] in ("10", "20") and \
+    return t[:2] in ("10", "15", "16", "17", "20") and \
         (11 - dot(t[:10], [5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 10 == int(t[10])
 
 
@@ -249,7 +255,7 @@ def gstin(t):
     total = 0
     for i, c in enumerate(t[:14]):
         total += sum(divmod(alphabet.index(c) * (1 + i % 2), 36))
-    return 1 <= int(t[:2]) <= 37 and t[5] in "PCHABGJLFT" and t[7:11] != "0000" and \
+    return (1 <= int(t[:2]) <= 38 or t[:2] == "97") and t[5] in "PCHABGJLFTEK" and t[7:11] != "0000" and \
         t[14] == alphabet[-total % 36]
 
 
@@ -271,7 +277,7 @@ def ean(t):
 
 
 def svnr(t):
-    return t[0] != "0" and date("80" + t[6:8] + t[4:6]) and \
+    return t[0] != "0" and 1 <= int(t[4:6]) <= 31 and 1 <= int(t[6:8]) <= 15 and \
         dot(t, [3, 7, 9, 0, 5, 8, 4, 2, 1, 6]) % 11 == int(t[3])
 
 
@@ -331,7 +337,7 @@ def iin(t):
 
 
 def lu(t):
-    return date(t[2:8]) and t[:2] in ("19", "20") and luhn(t[:12]) and verhoeff(t[:11] + t[12])
+    return date(t[2:8]) and "1850" <= t[:4] <= "2099" and luhn(t[:12]) and verhoeff(t[:11] + t[12])
 
 
 # type, words in front, shape (9 digit, A capital, X either, other characters themselves in upper
@@ -363,12 +369,12 @@ NUMBERS = [
     ("LU_NIN", "matricule", "19YYMMDD99999", lu, ["#############"]),
     ("CH_AHV", "AHV", "7569999999999", ean, ["###.####.####.##", "#############"]),
     ("AT_SVNR", "SVNR", "9999DDMMYY", svnr, ["#### ######", "##########"]),
-    ("SE_PERSONNUMMER", "personnummer", "YYMMDD9999", lambda t: date(t[:6]) and luhn(t),
+    ("SE_PERSONNUMMER", "personnummer", "YYMMDD9999", lambda t: date(t[:4] + "%02d" % (int(t[4:6]) - 60 if t[4] in "6789" else int(t[4:6]))) and luhn(t),
      ["######-####", "##########"]),
     ("FI_PERSONAL_IDENTITY_CODE", "henkil\u00f6tunnus", "DDMMYY-999X", hetu, ["###########"]),
     ("NO_FODSELSNUMMER", "f\u00f8dselsnummer", "DDMMYY99999", fnr, ["###########", "###### #####"]),
     ("IS_KENNITALA", "kennitala", "DDMMYY9999",
-     lambda t: dmy(t[:6]) and t[9] in "90" and dot(t, [3, 2, 7, 6, 5, 4, 3, 2, 1, 0]) % 11 == 0,
+     lambda t: dmy(t[:6]) and t[9] in "890" and dot(t, [3, 2, 7, 6, 5, 4, 3, 2, 1, 0]) % 11 == 0,
      ["######-####"]),
     ("ES_NIF", "DNI", "99999999A", dni, ["#########", "########-#"]),
     ("ES_NIE", "NIE", "x9999999A", dni, ["#########", "#-#######-#"]),
@@ -379,7 +385,7 @@ NUMBERS = [
     ("GR_AFM", "AFM", "999999999", afm, ["#########"]),
     ("GR_AMKA", "AMKA", "DDMMYY99999", lambda t: dmy(t[:6]) and luhn(t), ["###########"]),
     ("PL_PESEL", "PESEL", "YYMMDD99999",
-     lambda t: date(t[:6]) and dot(t, [1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]) % 10 == 0, ["###########"]),
+     lambda t: date(t[:2] + "%02d" % (int(t[2:4]) % 20) + t[4:6]) and dot(t, [1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]) % 10 == 0, ["###########"]),
     ("PL_NIP", "NIP", "9999999999", nip, ["###-###-##-##", "##########"]),
     ("PL_REGON", "REGON", "999999999", regon, ["#########"]),
     ("CZ_RODNE_CISLO", "rodn\u00e9 \u010d\u00edslo", "YYMMDD9999", cz, ["######/####", "##########"]),

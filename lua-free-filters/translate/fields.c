@@ -25,7 +25,7 @@ void weir_loss(weir_translation_t *tr, const char *object, const char *field)
 /* "messages[3].content[1].source"; cut to fit. */
 static void render(const weir_tpath_t *at, const char *member, char *buf, size_t cap)
 {
-    const weir_tpath_t *parts[16];
+    const weir_tpath_t *parts[16] = {NULL};
     size_t n = 0;
     size_t len = 0;
     for (; at != NULL && n < 16; at = at->up) {
@@ -254,6 +254,6 @@ bool weir_arguments_object(const weir_tctx_t *c, weir_str_t text, weir_str_t *ob
 
 weir_str_t weir_keep(weir_translation_t *tr, weir_str_t s)
 {
-    char *copy = weir_arena_strndup(tr->arena, s.data, s.len);
+    char *copy = s.len == 0 ? NULL : weir_arena_strndup(tr->arena, s.data, s.len);
     return copy == NULL ? weir_str("", 0) : weir_str(copy, s.len);
 }

@@ -18,7 +18,7 @@ static const weir_translate_row_t request[] = {
     NEAR("top_k", "`top_k`, which OpenAI-compatible servers have and OpenAI has not (left out "
                   "and counted for a strict upstream)"),
     MAP("tools", "`tools`"),
-    MAP("tool_choice", "`tool_choice` and `parallel_tool_calls`"),
+    MAP("tool_choice", "`tool_choice` and `parallel_tool_calls`, where there are tools"),
     NEAR("thinking",
          "`reasoning_effort`, by the budget, where `output_config.effort` is not given"),
     MAP("output_config", "`reasoning_effort` and `response_format`"),
@@ -40,7 +40,9 @@ const weir_translate_object_t weir_m_request = {"request", ROWS(request)};
 
 static const weir_translate_row_t messages[] = {
     MAP("user", "a `user` message; each `tool_result` in it becomes a `tool` message before it"),
-    MAP("assistant", "an `assistant` message"),
+    MAP("assistant",
+        "an `assistant` message; as the last one it is counted: Anthropic's older models "
+        "go on with it, most chat servers begin a new message"),
     MAP("system", "a `system` message at the same place"),
 };
 const weir_translate_object_t weir_m_messages = {"messages", ROWS(messages)};

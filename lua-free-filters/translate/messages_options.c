@@ -59,8 +59,9 @@ weir_status_t weir_messages_tools(const weir_tctx_t *c)
 static weir_status_t write_tool_choice(const weir_tctx_t *c)
 {
     uint32_t choice = weir_member(c->doc, 0, "tool_choice");
-    if (choice == WEIR_JSON_NONE) {
-        return WEIR_OK;
+    uint32_t tools = weir_member(c->doc, 0, "tools");
+    if (choice == WEIR_JSON_NONE || tools == WEIR_JSON_NONE || c->doc->nodes[tools].size == 0) {
+        return WEIR_OK; /* chat servers refuse a choice without tools */
     }
     weir_tpath_t at = {NULL, "tool_choice", -1};
     weir_status_t s = weir_check_members(c, choice, &weir_m_choice, &at);

@@ -18,9 +18,9 @@ typedef struct {
     weir_str_t model;
     bool begun;
     bool done;
-    const char *finish; /* JSON, or NULL while not told */
-    weir_str_t sequence;
-    weir_str_t refusal;
+    const char *finish;  /* JSON, or NULL while not told */
+    weir_buf_t sequence; /* JSON strings; empty: none */
+    weir_buf_t refusal;
     weir_tokens_t tokens;
     bool has_usage;
 } state_t;
@@ -30,6 +30,8 @@ void *weir_stream_to_chat(weir_translation_t *tr)
     state_t *s = weir_arena_calloc(tr->arena, 1, sizeof(*s));
     if (s != NULL) {
         s->tr = tr;
+        weir_buf_init(&s->sequence, tr->arena);
+        weir_buf_init(&s->refusal, tr->arena);
         s->blocks = weir_arena_calloc(tr->arena, WEIR_MAX_TOOLS, sizeof(*s->blocks));
     }
     return s == NULL || s->blocks == NULL ? NULL : s;
@@ -56,7 +58,7 @@ static weir_status_t close_chunk(state_t *s, const char *finish, weir_buf_t *out
     jo_kz(out, "logprobs", "null");
     jo_kz(out, "finish_reason", finish != NULL ? finish : "null");
     if (finish != NULL && s->sequence.len > 0) {
-        jo_kraw(out, "stop_reason", s->sequence);
+        jo_kraw(out, "stop_reason", weir_str(s->sequence.data, s->sequence.len));
     }
     jo_close(out, '}');
     jo_close(out, ']');
@@ -270,6 +272,13 @@ static weir_status_t block_stop(state_t *s, const weir_tctx_t *c, weir_sink_t *s
     return send_arguments(s, c, b, WEIR_STR("\"{}\""), sink);
 }
 
+/* Events may repeat themselves: the room is used again. */
+static void set(weir_buf_t *buf, weir_str_t value)
+{
+    buf->len = 0;
+    weir_buf_append_str(buf, value);
+}
+
 static void message_delta(state_t *s, const weir_json_doc_t *doc)
 {
     uint32_t delta = weir_member(doc, 0, "delta");
@@ -281,10 +290,10 @@ static void message_delta(state_t *s, const weir_json_doc_t *doc)
         s->finish = weir_finish_reason_of(doc, reason);
     }
     if (weir_is(doc, sequence, WEIR_JSON_STRING)) {
-        s->sequence = weir_keep(s->tr, weir_json_raw(doc, sequence));
+        set(&s->sequence, weir_json_raw(doc, sequence));
     }
     if (weir_has_text(doc, explanation)) {
-        s->refusal = weir_keep(s->tr, weir_json_raw(doc, explanation));
+        set(&s->refusal, weir_json_raw(doc, explanation));
     }
     read_usage(s, doc, weir_member(doc, 0, "usage"));
 }
@@ -293,9 +302,12 @@ static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
 {
     weir_status_t status = WEIR_OK;
     s->done = true;
+    if (!s->has_usage) {
+        weir_loss(s->tr, "answer", "usage");
+    }
     if (s->refusal.len > 0) {
         open_chunk(s, out);
-        jo_kraw(out, "refusal", s->refusal);
+        jo_kraw(out, "refusal", weir_str(s->refusal.data, s->refusal.len));
         status = close_chunk(s, NULL, out, sink);
     }
     if (status == WEIR_OK) {

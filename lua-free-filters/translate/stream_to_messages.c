@@ -29,9 +29,10 @@ typedef struct {
     bool done;
     bool tools;
     bool refused;
-    const char *reason; /* JSON, or NULL while not told */
-    weir_str_t sequence;
+    const char *reason;  /* JSON, or NULL while not told */
+    weir_buf_t sequence; /* a JSON string; empty: none */
     weir_tokens_t tokens;
+    bool has_usage;
 } state_t;
 
 void *weir_stream_to_messages(weir_translation_t *tr)
@@ -39,6 +40,7 @@ void *weir_stream_to_messages(weir_translation_t *tr)
     state_t *s = weir_arena_calloc(tr->arena, 1, sizeof(*s));
     if (s != NULL) {
         s->tr = tr;
+        weir_buf_init(&s->sequence, tr->arena);
     }
     return s;
 }
@@ -181,14 +183,14 @@ static weir_status_t advance(state_t *s, weir_buf_t *out, weir_sink_t *sink)
 
 static block_t *add_block(state_t *s, kind_t kind, int64_t call)
 {
-    if (s->n == s->cap) {
+    if (s->blocks == NULL || s->n == s->cap) {
         uint32_t cap = s->cap == 0 ? 4 : s->cap * 2;
         block_t *grown =
             cap > WEIR_MAX_TOOLS ? NULL : weir_arena_calloc(s->tr->arena, cap, sizeof(*grown));
         if (grown == NULL) {
             return NULL;
         }
-        if (s->n > 0) {
+        if (s->blocks != NULL) {
             memcpy(grown, s->blocks, s->n * sizeof(*grown));
         }
         s->blocks = grown;
@@ -266,9 +268,11 @@ static weir_status_t put_call(state_t *s, const weir_tctx_t *c, uint32_t call, u
     s->tools = true;
     if (b != NULL && b->id.len == 0 && d.id != WEIR_JSON_NONE) {
         b->id = weir_keep(s->tr, weir_json_raw(c->doc, d.id));
+        s->held += b->id.len;
     }
     if (b != NULL && b->name.len == 0 && d.name != WEIR_JSON_NONE) {
         b->name = weir_keep(s->tr, weir_json_raw(c->doc, d.name));
+        s->held += b->name.len;
     }
     weir_str_t piece = {"", 0};
     if (d.arguments != WEIR_JSON_NONE) {
@@ -318,7 +322,8 @@ static weir_status_t choice_delta(state_t *s, const weir_tctx_t *c, uint32_t cho
         s->reason = weir_stop_reason_of(c->doc, finish, s->tools);
         if (weir_is(c->doc, sequence, WEIR_JSON_STRING) && strcmp(s->reason, "\"end_turn\"") == 0) {
             s->reason = "\"stop_sequence\"";
-            s->sequence = weir_keep(s->tr, weir_json_raw(c->doc, sequence));
+            s->sequence.len = 0;
+            weir_buf_append_str(&s->sequence, weir_json_raw(c->doc, sequence));
         }
     }
     return status;
@@ -329,6 +334,9 @@ static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
 {
     weir_status_t status = WEIR_OK;
     s->done = true;
+    if (!s->has_usage) {
+        weir_loss(s->tr, "answer", "usage");
+    }
     while (status == WEIR_OK && s->head < s->n) {
         status = close_head(s, out, sink);
     }
@@ -340,7 +348,8 @@ static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
     jo_kz(out, "type", "\"message_delta\"");
     jo_kopen(out, "delta", '{');
     jo_kz(out, "stop_reason", s->refused ? "\"refusal\"" : s->reason);
-    jo_kraw(out, "stop_sequence", s->sequence.len > 0 ? s->sequence : WEIR_STR("null"));
+    jo_kraw(out, "stop_sequence",
+            s->sequence.len > 0 ? weir_str(s->sequence.data, s->sequence.len) : WEIR_STR("null"));
     jo_close(out, '}');
     jo_key(out, "usage");
     weir_write_usage(WEIR_PROTOCOL_MESSAGES, &s->tokens, out);
@@ -361,7 +370,7 @@ static weir_status_t feed_chunk(state_t *s, const weir_json_doc_t *doc, weir_sin
     weir_tctx_t c = weir_event_context(s->tr, doc, sink, &out);
     uint32_t choices = weir_member(doc, 0, "choices");
     weir_note_members(&c, 0, &weir_ca_chunk);
-    weir_tokens_read(&s->tokens, doc, weir_member(doc, 0, "usage"));
+    s->has_usage = weir_tokens_read(&s->tokens, doc, weir_member(doc, 0, "usage")) || s->has_usage;
     if (!weir_is(doc, choices, WEIR_JSON_ARRAY) || doc->nodes[choices].size == 0) {
         return WEIR_OK;
     }

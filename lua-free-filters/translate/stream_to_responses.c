@@ -302,14 +302,14 @@ static weir_status_t close_others(state_t *s, const entry_t *but, weir_buf_t *ou
 
 static entry_t *new_item(state_t *s, kind_t kind, int64_t call)
 {
-    if (s->n == s->cap) {
+    if (s->items == NULL || s->n == s->cap) {
         uint32_t cap = s->cap == 0 ? 4 : s->cap * 2;
         entry_t *grown =
             cap > WEIR_MAX_TOOLS ? NULL : weir_arena_calloc(s->tr->arena, cap, sizeof(*grown));
         if (grown == NULL) {
             return NULL;
         }
-        if (s->n > 0) {
+        if (s->items != NULL) {
             memcpy(grown, s->items, s->n * sizeof(*grown));
         }
         s->items = grown;
@@ -418,9 +418,11 @@ static weir_status_t put_call(state_t *s, const weir_tctx_t *c, uint32_t call, u
     }
     if (e->call_id.len == 0 && d.id != WEIR_JSON_NONE) {
         e->call_id = weir_keep(s->tr, weir_json_raw(c->doc, d.id));
+        s->held += e->call_id.len;
     }
     if (e->name.len == 0 && d.name != WEIR_JSON_NONE) {
         e->name = weir_keep(s->tr, weir_json_raw(c->doc, d.name));
+        s->held += e->name.len;
     }
     if (e->id.len == 0 && e->name.len > 0) {
         status = close_others(s, e, c->out, sink);
@@ -496,6 +498,9 @@ static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
         status = close_item(s, &s->items[i], out, sink);
     }
     s->done = true;
+    if (s->response.tokens == NULL) {
+        weir_loss(s->tr, "answer", "usage");
+    }
     if (status != WEIR_OK) {
         return status;
     }

@@ -29,8 +29,8 @@ MAY_INCLUDE = [
     ("lua-free-filters/translate", ["lua-free-filters", "engine/base"]),
     ("lua-free-filters", ["engine/base", "guardrails"]),
     ("guardrails", ["engine/base"]),
-    ("policies/tools", ["policies", "engine/base"]),
-    ("policies", ["engine/base"]),
+    ("policies/tools", ["policies", "guardrails", "engine/base"]),
+    ("policies", ["engine/base", "guardrails"]),
     ("modules/include", []),
     ("modules", ["engine/base", "engine/llm", "engine/api", "guardrails", "policies",
                  "lua-free-filters"]),
@@ -43,6 +43,8 @@ MAY_INCLUDE = [
 MODULE_SHARED = "modules/include"
 
 NGINX_FOLDERS = ("modules/", "t/modules/")
+# Built with the shared headers in the include path.
+SHARED_FOLDERS = NGINX_FOLDERS + ("t/plugins/",)
 
 MAX_LINES = 800
 # Data rather than code: written by a program that lies beside it, or a list for people.
@@ -120,7 +122,7 @@ def check_includes(sources):
                 continue
             target = match.group(1)
             beside = os.path.join(os.path.dirname(name), target)
-            if name.startswith(NGINX_FOLDERS) and "/" not in target:
+            if name.startswith(SHARED_FOLDERS) and "/" not in target:
                 # NGINX's add-on build knows the module's folder and the shared one.
                 if not (os.path.exists(os.path.join(ROOT, beside))
                         or os.path.exists(os.path.join(ROOT, MODULE_SHARED, target))):

@@ -1,0 +1,112 @@
+/* Policies that extend others: one object of all members, the child's before its parents'. */
+#include "policies/guards_private.h"
+
+/* Lists of which a child's entries come on top of its parent's. */
+static bool adds_up(const char *member)
+{
+    return strcmp(member, "deny") == 0 || strcmp(member, "topics") == 0 ||
+           strcmp(member, "custom") == 0 || strcmp(member, "values") == 0 ||
+           strcmp(member, "hashes") == 0 || strcmp(member, "patterns") == 0 ||
+           strcmp(member, "locked") == 0;
+}
+
+/* Lays `over` onto target; values are shared, not copied, except where objects are joined. */
+static bool lay(json_t *target, json_t *over)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(over, key, value)
+    {
+        json_t *old = json_object_get(target, key);
+        if (json_is_object(old) && json_is_object(value)) {
+            json_t *joined = json_copy(old);
+            if (joined == NULL || !lay(joined, value) ||
+                json_object_set_new(target, key, joined) != 0)
+                return false;
+        } else if (json_is_array(old) && json_is_array(value) && adds_up(key)) {
+            json_t *joined = json_copy(old);
+            if (joined == NULL || json_array_extend(joined, value) != 0 ||
+                json_object_set_new(target, key, joined) != 0)
+                return false;
+        } else if (json_object_set(target, key, value) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Does the object have the member, or one below or above it, of a dotted path? */
+static bool touches(json_t *object, const char *dotted)
+{
+    const char *dot = strchr(dotted, '.');
+    char first[96];
+    size_t n = dot == NULL ? strlen(dotted) : (size_t)(dot - dotted);
+    if (n >= sizeof first)
+        return false;
+    memcpy(first, dotted, n);
+    first[n] = '\0';
+    json_t *value = json_object_get(object, first);
+    if (value == NULL)
+        return false;
+    return dot == NULL || !json_is_object(value) || touches(value, dot + 1);
+}
+
+static weir_status_t check_locks(const weir_document_t *doc, json_t *parent, json_t *child,
+                                 const char *parent_name, const char *child_name)
+{
+    size_t i;
+    json_t *path;
+    const weir_path_t at = weir_path_member("policies", child_name);
+    json_array_foreach(json_object_get(parent, "locked"), i, path)
+    {
+        if (json_is_string(path) && touches(child, json_string_value(path)))
+            return weir_document_fail(
+                doc, weir_path_member(at.text, json_string_value(path)).text,
+                "expected no value, because policy \"%s\" or one that it extends has locked it",
+                parent_name);
+    }
+    return WEIR_OK;
+}
+
+static json_t *merge(const weir_document_t *doc, json_t *policies, const char *name, unsigned depth)
+{
+    const weir_path_t at = weir_path_member("policies", name);
+    json_t *own = json_object_get(policies, name);
+    if (!json_is_object(own)) {
+        weir_document_fail(doc, at.text, "expected an object, found %s", weir_document_type(own));
+        return NULL;
+    }
+    json_t *parent = json_object_get(own, "extends");
+    if (parent == NULL)
+        return json_copy(own);
+    const weir_path_t extends = weir_path_member(at.text, "extends");
+    const char *parent_name = json_string_value(parent);
+    if (parent_name == NULL || json_object_get(policies, parent_name) == NULL) {
+        weir_document_fail(doc, extends.text, "expected the name of a policy, found %s",
+                           parent_name == NULL ? weir_document_type(parent) : parent_name);
+        return NULL;
+    }
+    if (depth == WEIR_GUARD_MAX_CHAIN) {
+        weir_document_fail(doc, extends.text,
+                           "expected at most %d policies in a row that extend one another, and no "
+                           "circle",
+                           WEIR_GUARD_MAX_CHAIN);
+        return NULL;
+    }
+    json_t *below = merge(doc, policies, parent_name, depth + 1);
+    if (below == NULL || check_locks(doc, below, own, parent_name, name) != WEIR_OK) {
+        json_decref(below);
+        return NULL;
+    }
+    if (!lay(below, own)) {
+        weir_document_nomem(doc);
+        json_decref(below);
+        return NULL;
+    }
+    return below;
+}
+
+json_t *weir_guards_merge(const weir_document_t *doc, json_t *policies, const char *name)
+{
+    return merge(doc, policies, name, 0);
+}

@@ -154,11 +154,12 @@ weir_status_t weir_edit_remove(weir_edit_t *edit, const weir_json_doc_t *doc, ui
     const weir_json_node_t *node = &doc->nodes[object];
     uint32_t key = object + 1;
     uint32_t previous = WEIR_JSON_NONE;
-    for (uint32_t i = 0; i < node->size && key != key_node; i++) {
+    uint32_t i = 0;
+    for (; i < node->size && key != key_node; i++) {
         previous = key;
         key = doc->nodes[key + 1].next;
     }
-    if (node->type != WEIR_JSON_OBJECT || node->size == 0 || key != key_node) {
+    if (node->type != WEIR_JSON_OBJECT || i == node->size) {
         return weir_error(err, WEIR_ERR_INVALID, "no such member");
     }
     size_t start = doc->nodes[key].start;

@@ -418,6 +418,7 @@ static void refuse(weir_endpoint_why_t why, weir_endpoint_info_t *out)
     out->group = WEIR_GROUP_OTHER;
     out->protocol = WEIR_PROTOCOL_OTHER;
     out->reads_body = false;
+    out->model = weir_str(NULL, 0);
 }
 
 void weir_endpoint_classify(const weir_endpoint_request_t *request, char *room, size_t room_size,

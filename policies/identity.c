@@ -209,10 +209,9 @@ static weir_status_t check_tenant_source(const weir_document_t *doc, const char 
 static weir_status_t load_issuer(const loader_t *l, json_t *object, size_t index,
                                  weir_identity_issuer_t *issuer)
 {
-    static const char *const known[] = {"issuer", "audiences",    "algorithms", "jwks",
-                                        "leeway", "max_lifetime", "token_type", "claims",
-                                        "tenant", "team",         "roles",      "rules",
-                                        NULL};
+    static const char *const known[] = {
+        "issuer", "audiences", "algorithms", "jwks",  "leeway", "max_lifetime", "token_type",
+        "claims", "tenant",    "team",       "roles", "rules",  "tenants",      NULL};
     const weir_document_t *doc = l->doc;
     const weir_path_t at = weir_path_at("", "issuers", index);
     const char *path = at.text;
@@ -234,6 +233,7 @@ static weir_status_t load_issuer(const loader_t *l, json_t *object, size_t index
         (rc = load_id(doc, object, path, "tenant", &issuer->tenant)) != WEIR_OK ||
         (rc = load_id(doc, object, path, "team", &issuer->team)) != WEIR_OK ||
         (rc = load_roles(doc, object, path, &issuer->roles)) != WEIR_OK ||
+        (rc = load_list(doc, object, path, "tenants", 64, &issuer->tenants)) != WEIR_OK ||
         (rc = load_rules(doc, object, path, issuer)) != WEIR_OK) {
         return rc;
     }

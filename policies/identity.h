@@ -52,6 +52,7 @@ typedef struct {
     weir_str_list_t roles;
     const weir_identity_rule_t *rules;
     size_t n_rules;
+    weir_str_list_t tenants; /* the only ones that its tokens may lead to; empty: any */
 } weir_identity_issuer_t;
 
 /* A client certificate's subject, as RFC 4514 text: either the whole, or attributes that must all

@@ -80,6 +80,16 @@ static weir_str_t team_of_claim(const weir_registry_t *registry, weir_str_t tena
     return WEIR_STR("");
 }
 
+static bool may_lead_to(const weir_identity_issuer_t *issuer, weir_str_t tenant)
+{
+    for (size_t i = 0; i < issuer->tenants.n; i++) {
+        if (weir_str_eq(issuer->tenants.items[i], tenant)) {
+            return true;
+        }
+    }
+    return issuer->tenants.n == 0;
+}
+
 weir_principal_verdict_t weir_registry_from_claims(const weir_registry_t *registry,
                                                    const weir_identity_issuer_t *issuer,
                                                    weir_claim_fn claim, void *data,
@@ -112,6 +122,9 @@ weir_principal_verdict_t weir_registry_from_claims(const weir_registry_t *regist
             out->user_id = rule->user.len > 0 ? rule->user : out->user_id;
             add_roles(out, rule->roles);
         }
+    }
+    if (!may_lead_to(issuer, tenant)) {
+        return WEIR_PRINCIPAL_NO_TENANT;
     }
     if (team.len == 0) {
         team = team_of_claim(registry, tenant, issuer->team_claim, claim, data);

@@ -2,33 +2,43 @@
 
 #include "policies/policy_rules.h"
 
-static const char *const endpoints[] = {
-    "chat",           "completions", "responses",    "input_tokens", "embeddings", "moderations",
-    "rerank",         "messages",    "count_tokens", "models",       "tokenize",   "detokenize",
-    "apply_template", "score",       "classify",     "pooling",      "generate",   NULL};
+/* Lengths stand beside the names: every request asks. */
+#define NAME(literal)                \
+    {                                \
+        literal, sizeof(literal) - 1 \
+    }
 
-static const char *const groups[] = {"other",          "engine_state",
-                                     "stored",         "conversations",
-                                     "audio",          "images",
-                                     "videos",         "files",
-                                     "uploads",        "batches",
-                                     "vector_stores",  "containers",
-                                     "skills",         "evals",
-                                     "fine_tuning",    "assistants",
-                                     "realtime",       "agents",
-                                     "safety",         "webhooks",
-                                     "administration", NULL};
+static const weir_str_t endpoints[] = {
+    NAME("chat"),           NAME("completions"), NAME("responses"),
+    NAME("input_tokens"),   NAME("embeddings"),  NAME("moderations"),
+    NAME("rerank"),         NAME("messages"),    NAME("count_tokens"),
+    NAME("models"),         NAME("tokenize"),    NAME("detokenize"),
+    NAME("apply_template"), NAME("score"),       NAME("classify"),
+    NAME("pooling"),        NAME("generate"),    {NULL, 0}};
 
-static int find_name(const char *const *names, weir_str_t name)
+static const weir_str_t groups[] = {NAME("other"),          NAME("engine_state"),
+                                    NAME("stored"),         NAME("conversations"),
+                                    NAME("audio"),          NAME("images"),
+                                    NAME("videos"),         NAME("files"),
+                                    NAME("uploads"),        NAME("batches"),
+                                    NAME("vector_stores"),  NAME("containers"),
+                                    NAME("skills"),         NAME("evals"),
+                                    NAME("fine_tuning"),    NAME("assistants"),
+                                    NAME("realtime"),       NAME("agents"),
+                                    NAME("safety"),         NAME("webhooks"),
+                                    NAME("administration"), {NULL, 0}};
+
+static int find_name(const weir_str_t *names, weir_str_t name)
 {
-    for (int i = 0; names[i] != NULL; i++) {
-        size_t n = strlen(names[i]);
+    for (int i = 0; names[i].data != NULL; i++) {
         size_t k = 0;
-        while (n == name.len && k < n &&
-               names[i][k] == (name.data[k] == '-' ? '_' : name.data[k])) {
+        if (names[i].len != name.len) {
+            continue;
+        }
+        while (k < name.len && names[i].data[k] == (name.data[k] == '-' ? '_' : name.data[k])) {
             k++;
         }
-        if (n == name.len && k == n) {
+        if (k == name.len) {
             return i;
         }
     }
@@ -42,7 +52,8 @@ int weir_policy_endpoint(weir_str_t name)
 
 const char *weir_policy_endpoint_name(int i)
 {
-    return i >= 0 && (size_t)i < sizeof(endpoints) / sizeof(endpoints[0]) ? endpoints[i] : NULL;
+    return i >= 0 && (size_t)i < sizeof(endpoints) / sizeof(endpoints[0]) ? endpoints[i].data
+                                                                          : NULL;
 }
 
 int weir_policy_group(weir_str_t name)
@@ -52,7 +63,7 @@ int weir_policy_group(weir_str_t name)
 
 const char *weir_policy_group_name(int i)
 {
-    return i >= 0 && (size_t)i < sizeof(groups) / sizeof(groups[0]) ? groups[i] : NULL;
+    return i >= 0 && (size_t)i < sizeof(groups) / sizeof(groups[0]) ? groups[i].data : NULL;
 }
 
 bool weir_policy_model(const weir_policy_t *policy, weir_str_t asked, weir_str_t *runs)

@@ -79,6 +79,13 @@ static weir_status_t check_identity(const loader_t *l, const weir_document_t *do
         const weir_identity_issuer_t *issuer = &identity->issuers[i];
         const weir_path_t at = weir_path_at("", "issuers", i);
         rc = check_owner(l, doc, at.text, issuer->tenant, issuer->team);
+        for (size_t k = 0; rc == WEIR_OK && k < issuer->tenants.n; k++) {
+            if (weir_tenants_find(l->base->tenants, issuer->tenants.items[k]) == NULL) {
+                rc = weir_document_fail(doc, weir_path_at(at.text, "tenants", k).text,
+                                        "the tenants document has no tenant \"%s\"",
+                                        issuer->tenants.items[k].data);
+            }
+        }
         for (size_t k = 0; rc == WEIR_OK && k < issuer->n_rules; k++) {
             const weir_identity_rule_t *rule = &issuer->rules[k];
             rc = check_owner(l, doc, weir_path_at(at.text, "rules", k).text,

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "lua-free-filters/endpoint.h"
 #include "t/support/registry_files.h"
 #include "t/support/tap.h"
 
@@ -177,6 +178,18 @@ static void test_tools_and_endpoints(void)
         }
     }
     weir_registry_unref(r);
+
+    for (int i = 1; i < WEIR_ENDPOINTS; i++) {
+        const char *name = weir_endpoint_name((weir_endpoint_t)i);
+        ok(weir_policy_endpoint(weir_str(name, strlen(name))) >= 0,
+           "policies know the endpoint %s of requests", name);
+    }
+    for (int i = 0; i < WEIR_GROUPS; i++) {
+        const char *name = weir_endpoint_group_name((weir_endpoint_group_t)i);
+        bool governed = i == WEIR_GROUP_CALLS || i == WEIR_GROUP_MODELS || i == WEIR_GROUP_ENGINE;
+        ok((weir_policy_group(weir_str(name, strlen(name))) >= 0) == !governed,
+           "policies know the group %s of requests", name);
+    }
 
     p = load("{}", "{}", &r, &err);
     ok(p != NULL && weir_policy_endpoint_allowed(p, messages) && p->pass_through == 0 &&

@@ -33,7 +33,7 @@ static void write_tenants(const char *more)
              "{'id':'search','policy':'named','keys':[{%s,'policy':{'models':{'allow':['m']}}}],"
              "'users':[{'id':'ada','policy':{'caps':{'max_tokens':7}},'keys':[{%s}]},"
              "{'id':'bob','enabled':false}]},"
-             "{'id':'off','enabled':false,'keys':[{%s}]}]%s}]}",
+             "{'id':'off','enabled':false,'keys':[{%s}]}]%s},{'id':'beta'}]}",
              keys[0].members, keys[1].members, keys[2].members, keys[3].members, more);
     registry_files_write(&files, "tenants", text);
 }
@@ -100,6 +100,10 @@ static void test_last_good(void)
         {"policies", "{'version':1}", "no policy is called \"named\" in the policies document"},
         {"identity", "{'version':1,'anonymous':{'tenant':'nobody'}}", "has no tenant \"nobody\""},
         {"identity", "{'version':1,'anonymous':{'tenant':'acme','team':'x'}}", "has no team \"x\""},
+        {"identity",
+         "{'version':1,'issuers':[{'issuer':'a','audiences':['w'],'algorithms':['ES256'],"
+         "'jwks':{'file':'x'},'tenant':'acme','tenants':['acme','nobody']}]}",
+         "issuers[0].tenants[1]: the tenants document has no tenant \"nobody\""},
         {"routes", "{'version':1,'targets':{}}", "routes: expected an array"},
         {"prices", "{'version':2,'prices':[]}", "version: expected the number 1"},
         {"prices", "{", "prices.json:1:"},
@@ -398,6 +402,14 @@ static void test_claims(const weir_registry_t *r)
     claims_t wrong = {{"org", "nobody", NULL}};
     is_int(weir_registry_from_claims(r, named, claim, &wrong, &p), WEIR_PRINCIPAL_NO_TENANT,
            "a tenant that does not exist");
+    const weir_identity_issuer_t *narrow =
+        weir_identity_find_issuer(weir_registry_identity(r), WEIR_STR("https://c"));
+    claims_t stray = {{"org", "acme", NULL}};
+    claims_t home = {{"org", "beta", NULL}};
+    ok(weir_registry_from_claims(r, narrow, claim, &stray, &p) == WEIR_PRINCIPAL_NO_TENANT &&
+           p.tenant == NULL &&
+           weir_registry_from_claims(r, narrow, claim, &home, &p) == WEIR_PRINCIPAL_OK,
+       "an issuer leads only to the tenants that the document lets it");
     claims_t org = {{"org", "acme", "uid", "u", NULL}};
     ok(weir_registry_from_claims(r, named, claim, &org, &p) == WEIR_PRINCIPAL_OK &&
            weir_str_is(p.user_id, "u"),
@@ -449,7 +461,9 @@ static void test_identity(void)
         "'jwks':{'file':'a.json'},'tenant':'acme','claims':{'team':'groups'},'roles':['member'],"
         "'rules':[{'claim':'groups','value':'admins','roles':['operator']}]},"
         "{'issuer':'https://b','audiences':['weir'],'algorithms':['ES256'],"
-        "'jwks':{'url':'https://b/jwks'},'claims':{'tenant':'org','user':'uid'}}],"
+        "'jwks':{'url':'https://b/jwks'},'claims':{'tenant':'org','user':'uid'}},"
+        "{'issuer':'https://c','audiences':['weir'],'algorithms':['ES256'],"
+        "'jwks':{'url':'https://c/jwks'},'claims':{'tenant':'org'},'tenants':['beta']}],"
         "'certificates':[{'subject':'CN=indexer,OU=search,O=Acme','tenant':'acme','team':'search',"
         "'user':'indexer'},{'attributes':{'O':'Acme','OU':'ml'},'tenant':'acme','user_from':'CN'}],"
         "'anonymous':{'tenant':'acme'}}");

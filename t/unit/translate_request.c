@@ -333,6 +333,14 @@ static void test_responses(void)
         "\"low\",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\","
         "\"schema\":{\"y\":2}}}}",
         "a conversation with calls, reasoning, images and a schema");
+    FROM_RESPONSES(
+        "{\"model\":\"m\",\"input\":[" U ",{\"role\":\"assistant\",\"content\":\"a\"},{\"type\":"
+        "\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"},{\"role\":"
+        "\"assistant\",\"content\":\"b\"}]}",
+        "{\"model\":\"m\",\"messages\":[" U ",{\"role\":\"assistant\",\"content\":\"a\","
+        "\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+        "\"arguments\":\"{}\"}}]},{\"role\":\"assistant\",\"content\":\"b\"}]}",
+        "a message behind a call is another message");
     refused(WEIR_PROTOCOL_RESPONSES, WEIR_PROTOCOL_CHAT,
             "{\"model\":\"m\",\"input\":[{\"type\":\"item_reference\",\"id\":\"i\"}]}",
             WEIR_ERR_UNSUPPORTED, "input[0]", "a reference to a stored item");

@@ -220,6 +220,15 @@ static void test_messages(void)
                   M_JSON_DELTA("1", "\\\\\\\"\\\"}") M_STOP("1") M_END("tool_use", M_NO_USAGE),
           "messages: interleaved calls follow one another");
     gives(way,
+          CHUNK("\"tool_calls\":[" CALL("0", "c", "f") "," CALL("1", "d", "g") "]")
+              CHUNK("\"tool_calls\":[" PIECE("0", "{\\\"a\\\":\\\"\\\\\\\"}") "]")
+                  CHUNK("\"tool_calls\":[" PIECE("1", "{}") "," PIECE("0", "\\\"}") "]")
+                      FINISH("tool_calls") DONE,
+          M_START M_TOOL("0", "c", "f") M_JSON_DELTA("0", "{\\\"a\\\":\\\"\\\\\\\"}")
+              M_JSON_DELTA("0", "\\\"}") M_STOP("0") M_TOOL("1", "d", "g") M_JSON_DELTA("1", "{}")
+                  M_STOP("1") M_END("tool_use", M_NO_USAGE),
+          "messages: a bracket behind an escaped quote ends no object");
+    gives(way,
           CHUNK("\"tool_calls\":[" CALL("0", "c", "f") "]")
               CHUNK("\"tool_calls\":[" CALL("0", "d", "g") "]") FINISH("stop") DONE,
           M_START M_TOOL("0", "c", "f") M_STOP("0") M_TOOL("1", "d", "g") M_STOP("1")

@@ -7,9 +7,10 @@
 static const char help[] =
     "Usage: weir COMMAND [OPTIONS]\n"
     "\n"
-    "  keys    create, list, enable, disable and delete API keys in a tenants document\n"
-    "  check   check a tenants document and an NGINX configuration before a reload\n"
-    "  usage   add up a usage ledger by tenant, key, model or day\n"
+    "  keys     create, list, rotate, disable and delete API keys in a tenants document\n"
+    "  check    check documents and an NGINX configuration before a reload, explain a key\n"
+    "  journal  show or compact the changes made at run time\n"
+    "  usage    add up a usage ledger by tenant, key, model or day\n"
     "\n"
     "weir COMMAND --help tells the options of one.\n";
 
@@ -32,6 +33,9 @@ static int run(int argc, char **argv)
     }
     if (strcmp(argv[0], "check") == 0) {
         return weir_tool_check(argc, argv);
+    }
+    if (strcmp(argv[0], "journal") == 0) {
+        return weir_tool_journal(argc, argv);
     }
     if (strcmp(argv[0], "usage") == 0) {
         return weir_tool_usage(argc, argv);

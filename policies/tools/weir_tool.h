@@ -14,6 +14,7 @@
 /* Each gets the arguments behind its name: argv[0] is the subcommand itself. */
 int weir_tool_keys(int argc, char **argv);
 int weir_tool_check(int argc, char **argv);
+int weir_tool_journal(int argc, char **argv);
 int weir_tool_usage(int argc, char **argv);
 
 /* Prints "weir: message" on standard error and returns status. */

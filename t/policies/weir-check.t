@@ -187,6 +187,19 @@ def journals(folder):
     is_(damaged.returncode, 1, "a changed line is an error")
     like(damaged.stderr, r"changes\.jsonl:3: the line is damaged", "with its number")
     is_(weir("check", "--journal", path).returncode, 2, "a journal alone is wrong usage")
+    is_(weir("journal", "list", "--journal", path).returncode, 1, "nor is it listed")
+    write(folder, "changes.jsonl", text)
+    listed = weir("journal", "list", "--journal", path).stdout
+    like(listed, r"(?m)^ +1  2030-01-31T12:00:00\.000Z  key_created   cccccccccccc  by ops  for "
+         r"acme/search$", "journal list shows who did what")
+    is_(len(listed.splitlines()), 3, "one line a change")
+    unlike(listed, "11111111|22222222", "without salts and hashes")
+    before = weir(*both, "--key", "cccccccccccc").stdout
+    is_(weir("journal", "compact", "--journal", path).returncode, 0, "journal compact")
+    is_(weir(*both, "--key", "cccccccccccc").stdout, before, "changes nothing")
+    is_(weir("journal", "list", "--journal", folder + "/none").returncode, 1, "a missing journal")
+    is_(os.path.exists(folder + "/none"), False, "is not made")
+    is_(weir("journal", "shred", "--journal", path).returncode, 2, "an unknown verb")
 
 
 def notes(folder):

@@ -336,8 +336,32 @@ static void test_first_second(void)
     }
 }
 
+/* Whatever the memory, the document loads or the error is NOMEM. */
+static void test_little_memory(void)
+{
+    static const char text[] =
+        "{\"version\":1,\"tenants\":[{\"id\":\"a\",\"policy\":{\"models\":{\"allow\":[\"x*\"]}},"
+        "\"users\":[{\"id\":\"u\"}],\"teams\":[{\"id\":\"t\",\"keys\":[{\"id\":"
+        "\"0123456789ab\"," KEY_FIELDS ",\"label\":\"l\"}]}]}]}";
+    bool good = true;
+    bool loaded = false;
+
+    for (size_t limit = 64; limit < 65536 && !loaded; limit += 64) {
+        weir_arena_t arena;
+        weir_tenants_t *t = NULL;
+        weir_error_t err = {0};
+        weir_arena_init(&arena, 64, limit);
+        weir_status_t rc = weir_tenants_parse(text, sizeof(text) - 1, "doc", &arena, &t, &err);
+        loaded = rc == WEIR_OK;
+        good = good && (loaded || (rc == WEIR_ERR_NOMEM && t == NULL && err.message[0] != '\0'));
+        weir_arena_free(&arena);
+    }
+    ok(good && loaded, "too little memory is told, enough is enough");
+}
+
 int main(void)
 {
+    test_little_memory();
     test_verdicts();
     test_first_second();
     test_broken_documents();

@@ -475,7 +475,11 @@ ngx_http_weir_transform(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    r->buffered &= ~NGX_HTTP_WEIR_BUFFERED;
+    /* while a verdict is awaited the end is still to come */
+
+    if (!ctx->finishing) {
+        r->buffered &= ~NGX_HTTP_WEIR_BUFFERED;
+    }
 
     rc = NGX_OK;
 

@@ -73,17 +73,29 @@ static void classify_turned(const weir_classifier_t *model, const char *text, si
     }
 }
 
+bool weir_classify_view_counts(const weir_guard_view_t *views, size_t count, size_t view)
+{
+    if (view > 0) {
+        return views[view].len >= WEIR_CLASSIFY_MIN_LAYER;
+    }
+    for (size_t v = 1; v < count; v++) {
+        if ((views[v].flags & WEIR_GUARD_FOLD_JOINED) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void weir_classify_views(const weir_classifier_t *model, const weir_guard_view_t *views,
                          size_t count, weir_scores_t *scores)
 {
     memset(scores, 0, sizeof(*scores));
     for (size_t v = 0; v < count; v++) {
         weir_scores_t one;
-        if (v > 0 && views[v].len < WEIR_CLASSIFY_MIN_LAYER) {
-            continue;
+        if (weir_classify_view_counts(views, count, v)) {
+            weir_classify(model, views[v].text, views[v].len, &one);
+            take_larger(scores, &one);
         }
-        weir_classify(model, views[v].text, views[v].len, &one);
-        take_larger(scores, &one);
     }
     if (count > 0) {
         classify_turned(model, views[0].text, views[0].len, scores);

@@ -24,4 +24,10 @@ weir_status_t weir_classify_text(const weir_classifier_t *model, weir_guard_fold
 void weir_classify_views(const weir_classifier_t *model, const weir_guard_view_t *views,
                          size_t count, weir_scores_t *scores);
 
+/*
+ * Whether a view is scored: short layers are not, and not the folded text itself where there is a
+ * view of it with spaced letters joined, since single letters say nothing but that they are spaced.
+ */
+bool weir_classify_view_counts(const weir_guard_view_t *views, size_t count, size_t view);
+
 #endif

@@ -189,19 +189,22 @@ void weir_linear_row(const weir_linear_t *m, const weir_feature_table_t *t, size
 
 typedef struct {
     float (*square)[WEIR_HEADS]; /* AdaGrad's sums */
+    float (*sum)[WEIR_HEADS];    /* weights at the ends of the averaged epochs */
     float bias_square[WEIR_HEADS];
+    float bias_sum[WEIR_HEADS];
 } weir_adagrad_t;
 
 static void step(weir_linear_t *m, weir_adagrad_t *a, const weir_feature_table_t *t, size_t window,
                  const weir_row_t *row, float share, const weir_learn_options_t *o)
 {
     float logit[WEIR_HEADS];
-    float gradient[WEIR_HEADS] = {0};
+    float gradient[WEIR_HEADS] = {0}, decay[WEIR_HEADS];
     uint64_t from = t->start[window], to = t->start[window + 1];
     float norm = weir_window_norm((uint32_t)(to - from));
-    float decay = o->decay * share * norm;
+
     window_logits(m, t, window, logit);
     for (int h = 0; h < WEIR_HEADS; h++) {
+        decay[h] = o->decay[h] * share * norm;
         if (row->label[h] == WEIR_LABEL_UNKNOWN) {
             continue;
         }
@@ -214,10 +217,30 @@ static void step(weir_linear_t *m, weir_adagrad_t *a, const weir_feature_table_t
         float *weight = m->weight[t->bucket[i]];
         float *square = a->square[t->bucket[i]];
         for (int h = 0; h < WEIR_HEADS; h++) {
-            float g = gradient[h] + decay * weight[h];
+            float g = gradient[h] + decay[h] * weight[h];
             square[h] += g * g;
             weight[h] -= o->rate * g / (1e-3f + __builtin_sqrtf(square[h]));
         }
+    }
+}
+
+/* Adds the weights to the sums, and after the last epoch replaces them by their average. */
+static void average(weir_linear_t *m, weir_adagrad_t *a, uint32_t epoch, uint32_t epochs)
+{
+    uint32_t first = epochs / 2;
+    float part = 1.0f / (float)(epochs - first);
+    if (epoch < first) {
+        return;
+    }
+    for (int h = 0; h < WEIR_HEADS; h++) {
+        a->bias_sum[h] += part * m->bias[h];
+        for (uint32_t b = 0; b < m->buckets; b++) {
+            a->sum[b][h] += part * m->weight[b][h];
+        }
+    }
+    if (epoch + 1 == epochs) {
+        memcpy(m->bias, a->bias_sum, sizeof(m->bias));
+        memcpy(m->weight, a->sum, m->buckets * sizeof(*m->weight));
     }
 }
 
@@ -251,14 +274,15 @@ weir_status_t weir_learn(const weir_corpus_t *corpus, const weir_feature_table_t
                          const weir_learn_options_t *o, const uint8_t *fold, uint8_t skip,
                          weir_linear_t *m, weir_error_t *err)
 {
-    weir_adagrad_t a = {.square = calloc(o->buckets, sizeof(*a.square))};
+    weir_adagrad_t a = {.square = calloc(o->buckets, sizeof(*a.square)),
+                        .sum = calloc(o->buckets, sizeof(*a.sum))};
     uint32_t *order = calloc(table->windows + 1, sizeof(*order));
     uint32_t *owner = calloc(table->windows + 1, sizeof(*owner));
     memset(m, 0, sizeof(*m));
     m->buckets = o->buckets;
     m->weight = calloc(o->buckets, sizeof(*m->weight));
     weir_status_t status = WEIR_OK;
-    if (a.square == NULL || order == NULL || owner == NULL || m->weight == NULL) {
+    if (a.square == NULL || a.sum == NULL || order == NULL || owner == NULL || m->weight == NULL) {
         weir_linear_free(m);
         status = weir_error(err, WEIR_ERR_NOMEM, "no memory to learn");
     } else {
@@ -271,9 +295,11 @@ weir_status_t weir_learn(const weir_corpus_t *corpus, const weir_feature_table_t
                 uint32_t windows = table->row[owner[order[i]]].count;
                 step(m, &a, table, order[i], row, row->weight / __builtin_sqrtf((float)windows), o);
             }
+            average(m, &a, e, o->epochs);
         }
     }
     free(a.square);
+    free(a.sum);
     free(order);
     free(owner);
     return status;

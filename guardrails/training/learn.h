@@ -1,7 +1,8 @@
 /*
  * Logistic regression of all heads at once over hashed presence features: AdaGrad (Duchi, Hazan,
- * Singer 2011) on one thread with a fixed order, so that the same corpus gives the same weights
- * bit for bit. Arithmetic is IEEE double and float without contraction; exp is our own.
+ * Singer 2011) on one thread, the weights averaged over the last half of the epochs, with a fixed
+ * order, so that the same corpus gives the same weights bit for bit. Arithmetic is IEEE double and
+ * float without contraction; exp is our own.
  */
 #ifndef WEIR_GUARD_TRAINING_LEARN_H
 #define WEIR_GUARD_TRAINING_LEARN_H
@@ -12,7 +13,7 @@ typedef struct {
     uint32_t buckets;
     uint32_t epochs;
     float rate;
-    float decay; /* L2 on the touched weights, per step */
+    float decay[WEIR_HEADS]; /* L2 on the touched weights, per step */
     uint64_t seed;
 } weir_learn_options_t;
 

@@ -1,6 +1,6 @@
 #include "guardrails/training/prepare.h"
 
-#include "guardrails/normalise.h"
+#include "guardrails/classifier/text.h"
 
 /* The view as arena memory; ASCII without changes stays where it is. */
 static weir_status_t keep(weir_arena_t *arena, const weir_guard_view_t *view, weir_str_t *text,
@@ -23,20 +23,24 @@ static weir_status_t prepare_row(weir_corpus_t *corpus, size_t index, weir_guard
 {
     weir_guard_view_t views[WEIR_GUARD_MAX_VIEWS];
     size_t count = 0;
-    weir_str_t original = corpus->rows[index].text;
+    const weir_row_t before = corpus->rows[index];
+    weir_str_t original = before.text;
     weir_status_t status =
         weir_guard_views(fold, original.data, original.len, 0, views, &count, err);
     if (status == WEIR_OK) {
         status = keep(corpus->arena, &views[0], &corpus->rows[index].text, err);
     }
+    if (!weir_classify_view_counts(views, count, 0)) {
+        corpus->rows[index].weight = 0; /* left out with the duplicates */
+    }
     for (size_t v = 1; status == WEIR_OK && v < count; v++) {
         weir_str_t text = original;
-        if ((views[v].flags & (WEIR_GUARD_FOLD_LEET | WEIR_GUARD_FOLD_JOINED)) == 0) {
+        if (!weir_classify_view_counts(views, count, v)) {
             continue;
         }
         status = keep(corpus->arena, &views[v], &text, err);
         if (status == WEIR_OK) {
-            weir_row_t row = corpus->rows[index];
+            weir_row_t row = before;
             status = weir_corpus_add(corpus, text, row.label, row.weight / 2, err);
             if (status == WEIR_OK) {
                 corpus->sources[corpus->source_count - 1].used--;

@@ -22,6 +22,7 @@ typedef struct {
 
 /* What is wanted of each head. */
 typedef struct {
+    float decay;         /* see weir_learn_options_t */
     float max_part;      /* see weir_head_params_t */
     double block_share;  /* of the negative rows that count (below) may be blocked */
     double review_share; /* may be put into the review zone or above */
@@ -32,14 +33,14 @@ typedef struct {
  * comment is toxic, but one sentence in a long document is enough to inject.
  */
 static const weir_head_goal_t GOALS[WEIR_HEADS] = {
-    {0.25f, 0.024, 0.10},   /* toxicity */
-    {0.5f, 0.0005, 0.02},   /* insult */
-    {0.5f, 0.0005, 0.02},   /* threat */
-    {0.5f, 0.0005, 0.02},   /* sexual */
-    {0.5f, 0.0005, 0.02},   /* identity_attack */
-    {0.5f, 0.0005, 0.02},   /* self_harm */
-    {0.75f, 0.0020, 0.02},  /* injection */
-    {0.75f, 0.0003, 0.005}, /* jailbreak */
+    {1.5e-2f, 0.25f, 0.024, 0.10}, /* toxicity */
+    {1.5e-2f, 0.5f, 0.0005, 0.02}, /* insult */
+    {1.5e-2f, 0.5f, 0.0005, 0.02}, /* threat */
+    {1.5e-2f, 0.5f, 0.0005, 0.02}, /* sexual */
+    {1.5e-2f, 0.5f, 0.0005, 0.02}, /* identity_attack */
+    {1.5e-2f, 0.5f, 0.0005, 0.02}, /* self_harm */
+    {5e-3f, 0.75f, 0.0020, 0.02},  /* injection */
+    {5e-3f, 0.75f, 0.0003, 0.005}, /* jailbreak */
 };
 
 /*
@@ -242,16 +243,16 @@ static void put_heads(const weir_trainer_t *t, weir_buf_t *b)
     for (int h = 0; h < WEIR_HEADS; h++) {
         const weir_head_metrics_t *m = &t->metrics[h];
         const weir_head_params_t *p = &t->params[h];
-        weir_buf_printf(b,
-                        "    {\"name\": \"%s\", \"positives\": %zu, \"negatives\": %zu,\n"
-                        "     \"held_out_auc\": %.4f, \"block_false_positives\": %.4f, "
-                        "\"held_out_recall\": %.4f,\n"
-                        "     \"max_part\": %.2f, \"platt_a\": %.6f, \"platt_b\": %.6f, "
-                        "\"review\": %.6f, \"block\": %.6f}%s\n",
-                        weir_head_name((weir_head_t)h), m->positives, m->negatives, m->auc,
-                        m->threshold_fpr, m->recall, (double)p->max_part, (double)p->platt_a,
-                        (double)p->platt_b, (double)p->review, (double)p->block,
-                        h + 1 < WEIR_HEADS ? "," : "");
+        weir_buf_printf(
+            b,
+            "    {\"name\": \"%s\", \"positives\": %zu, \"negatives\": %zu,\n"
+            "     \"held_out_auc\": %.4f, \"block_false_positives\": %.4f, "
+            "\"held_out_recall\": %.4f,\n"
+            "     \"decay\": %g, \"max_part\": %.2f, \"platt_a\": %.6f, \"platt_b\": %.6f, "
+            "\"review\": %.6f, \"block\": %.6f}%s\n",
+            weir_head_name((weir_head_t)h), m->positives, m->negatives, m->auc, m->threshold_fpr,
+            m->recall, (double)GOALS[h].decay, (double)p->max_part, (double)p->platt_a,
+            (double)p->platt_b, (double)p->review, (double)p->block, h + 1 < WEIR_HEADS ? "," : "");
     }
     weir_buf_append_z(b, "  ]\n}\n");
 }
@@ -267,12 +268,11 @@ static weir_status_t write_manifest(weir_trainer_t *t, weir_str_t weights)
     weir_buf_printf(&b, ", \"bytes\": %zu},\n", weights.len);
     const weir_learn_options_t *o = &t->options.learn;
     weir_buf_printf(&b,
-                    "  \"options\": {\"buckets\": %u, \"epochs\": %u, \"rate\": %g, \"decay\": %g, "
+                    "  \"options\": {\"buckets\": %u, \"epochs\": %u, \"rate\": %g, "
                     "\"seed\": %llu, \"folds\": %d},\n"
                     "  \"rows\": %zu, \"duplicates_dropped\": %zu, \"windows\": %zu,\n",
-                    o->buckets, o->epochs, (double)o->rate, (double)o->decay,
-                    (unsigned long long)o->seed, FOLDS, t->corpus.count, t->dropped,
-                    t->features.windows);
+                    o->buckets, o->epochs, (double)o->rate, (unsigned long long)o->seed, FOLDS,
+                    t->corpus.count, t->dropped, t->features.windows);
     put_sources(t, &b);
     put_heads(t, &b);
     if (b.failed) {
@@ -362,7 +362,10 @@ static bool read_option(weir_train_options_t *o, const char *name, const char *v
 
 int weir_guard_train_command(int argc, char **argv)
 {
-    weir_train_options_t options = {.learn = {30000, 8, 0.3f, 5e-3f, 1}};
+    weir_train_options_t options = {.learn = {30000, 8, 0.3f, {0}, 1}};
+    for (int h = 0; h < WEIR_HEADS; h++) {
+        options.learn.decay[h] = GOALS[h].decay;
+    }
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 >= argc || !read_option(&options, argv[i], argv[i + 1])) {
             return usage();

@@ -129,6 +129,7 @@ typedef struct {
     uint8_t groups;
     uint8_t len[8];
     char separator[8]; /* before group i; [0] unused */
+    bool digits;       /* the shape has no letters */
     uint16_t next;     /* next layout of the bucket, or none */
 } weir_guard_layout_t;
 

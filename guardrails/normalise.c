@@ -13,7 +13,7 @@
 #endif
 
 #define MAX_LEN    ((size_t)1 << 30)
-#define WORD_REACH 12 /* characters on either side that decide whether a word mixes scripts */
+#define WORD_REACH 8 /* characters on either side that decide whether a word mixes scripts */
 
 void weir_guard_fold_free(weir_guard_fold_t *fold)
 {

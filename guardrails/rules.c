@@ -229,6 +229,7 @@ static weir_status_t add_layouts(weir_guard_rules_t *rules, weir_error_t *err)
             weir_guard_layout_t *layout = &rules->layouts[rules->layout_count];
             at = read_layout(at, layout);
             layout->rule = (uint16_t)i;
+            layout->digits = strspn(id->shape, "9") == strlen(id->shape);
             uint16_t *head =
                 &rules->buckets[layout->len[0]][layout->groups > 1 ? layout->len[1] : 0];
             layout->next = *head;

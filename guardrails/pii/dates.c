@@ -14,11 +14,15 @@ static const char *const months[] = {"january",   "february", "march",    "april
 /* Month number of the word at text (three letters, "sept", or in full), 0: none. */
 static unsigned month_of(const char *text, size_t len)
 {
+    static const char first[] = "jfmasondJFMASOND";
+    if (len < 3 || len > 9 || memchr(first, text[0], sizeof(first) - 1) == NULL) {
+        return 0;
+    }
     for (unsigned m = 0; m < 12; m++) {
-        if ((len == 3 && strncasecmp(text, months[m], 3) == 0) ||
-            (len == strlen(months[m]) && strncasecmp(text, months[m], len) == 0) ||
-            (m == 8 && len == 4 && strncasecmp(text, "sept", 4) == 0)) {
-            return m + 1;
+        if (strncasecmp(text, months[m], 3) == 0) {
+            bool full = len == strlen(months[m]) && strncasecmp(text, months[m], len) == 0;
+            bool sept = m == 8 && len == 4 && (text[3] | 0x20) == 't';
+            return len == 3 || full || sept ? m + 1 : 0;
         }
     }
     return 0;
@@ -97,7 +101,7 @@ static size_t worded_end(const weir_guard_scan_t *scan, size_t start)
         at++;
     }
     unsigned month = month_of(t + word, at - word);
-    while (at < scan->len && memchr(" ,.-", t[at], 4) != NULL && at - word < 14) {
+    while (month != 0 && at < scan->len && memchr(" ,.-", t[at], 4) != NULL && at - word < 14) {
         at++;
     }
     if (month == 0 || digits_at(scan, at) != 4 ||

@@ -49,6 +49,19 @@ static bool shape_fits(const char *shape, const char *text, size_t len)
     return i == len && shape[i] == '\0';
 }
 
+/* Shape, score and checksum, in the order of their cost: most numbers fail before the last. */
+static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, size_t start,
+                  size_t end, const char *text, size_t n)
+{
+    const weir_guard_rule_t *rule = &scan->rules->rule[layout->rule];
+    const weir_guard_id_t *id = rule->number;
+    float score = weir_guard_near(scan, start, end, rule->context) ? id->known : id->bare;
+    if (score >= rule->min_score && shape_fits(id->shape, text, n) &&
+        (id->check == NULL || id->check(text, n))) {
+        weir_guard_emit(scan, layout->rule, start, end, score);
+    }
+}
+
 static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, size_t start)
 {
     char text[WEIR_MAX_GROUP + 1];
@@ -73,15 +86,30 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
             return;
         }
     }
-    const weir_guard_rule_t *rule = &scan->rules->rule[layout->rule];
-    const weir_guard_id_t *id = rule->number;
-    if (!shape_fits(id->shape, text, n) || !weir_guard_free_right(scan, at)) {
+    if (weir_guard_free_right(scan, at)) {
+        judge(scan, layout, start, at, text, n);
+    }
+}
+
+/* Layouts of one group: its characters are the same for all of them. */
+static void try_single(weir_guard_scan_t *scan, uint16_t first, size_t start, size_t end)
+{
+    char text[WEIR_MAX_GROUP + 1];
+    size_t n = end - start;
+    bool digits = true;
+    for (size_t i = 0; i < n; i++) {
+        char c = scan->text[start + i];
+        digits &= weir_is(c, WEIR_C_DIGIT);
+        text[i] = weir_is(c, WEIR_C_LOWER) ? (char)(c & 0x5f) : c;
+    }
+    if (first == WEIR_NO_LAYOUT || !weir_guard_free_right(scan, end)) {
         return;
     }
-    float score = weir_guard_near(scan, start, at, rule->context) ? id->known : id->bare;
-    /* The checksum last: most numbers have not the score to be worth it. */
-    if (score >= rule->min_score && (id->check == NULL || id->check(text, n))) {
-        weir_guard_emit(scan, layout->rule, start, at, score);
+    for (uint16_t l = first; l != WEIR_NO_LAYOUT; l = scan->rules->layouts[l].next) {
+        const weir_guard_layout_t *layout = &scan->rules->layouts[l];
+        if (digits || !layout->digits) {
+            judge(scan, layout, start, end, text, n);
+        }
     }
 }
 
@@ -92,9 +120,7 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
         return;
     }
     const weir_guard_rules_t *rules = scan->rules;
-    for (uint16_t l = rules->buckets[first][0]; l != WEIR_NO_LAYOUT; l = rules->layouts[l].next) {
-        try_layout(scan, &rules->layouts[l], start);
-    }
+    try_single(scan, rules->buckets[first][0], start, end);
     if (end + 1 >= scan->len || !weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
         return;
     }

@@ -7,7 +7,8 @@
 #include "guardrails/pii/checks.h"
 
 #define MAX_DIGITS 15
-#define MAX_PARTS  8
+#define MAX_PARTS  6
+#define MAX_SINGLE 2 /* groups of one digit: more are counting */
 #define MAX_SPAN   48
 
 typedef struct {
@@ -72,6 +73,7 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
 {
     size_t i = at;
     bool open = false;
+    unsigned small = 0;
     char before = '\0';
     if (i < scan->len && scan->text[i] == '+') {
         p->plus = true;
@@ -95,7 +97,11 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
         }
         size_t n = i - start;
         bool trunk = before == '(' && n == 1 && scan->text[start] == '0';
-        if (p->parts == MAX_PARTS || n > MAX_DIGITS || p->count + n > MAX_DIGITS) {
+        small += n == 1;
+        if (small > MAX_SINGLE || p->parts == MAX_PARTS) {
+            return false;
+        }
+        if (n > MAX_DIGITS || p->count + n > MAX_DIGITS) {
             return p->parts > 0;
         }
         if (!trunk) {
@@ -167,14 +173,6 @@ static bool other_number(const phone_t *p)
         dots += p->separators[i] == '.';
     }
     if (dots > 0 && dots + 1 < p->parts && p->separators[p->parts - 1] == '.') {
-        return true;
-    }
-    /* Counting: "1 2 3 4 5 6 7", "12 12 12 12". */
-    unsigned small = 0;
-    for (unsigned i = 0; i < p->parts; i++) {
-        small += g[i] == 1;
-    }
-    if (small > 2 || p->parts > 6) {
         return true;
     }
     /* Thousands: "1 200 000". */

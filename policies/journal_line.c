@@ -238,6 +238,54 @@ bool weir_journal_read_header(weir_str_t line, uint64_t *seq)
     return good;
 }
 
+/* The members that all changes have. */
+static weir_status_t read_head(const weir_document_t *doc, weir_change_t *out)
+{
+    json_t *root = doc->root;
+    weir_str_t text;
+    int64_t seq;
+    int op;
+    weir_status_t rc;
+
+    if ((rc = weir_document_int(doc, root, "", "seq", 1, INT64_MAX, 0, &seq)) != WEIR_OK ||
+        (rc = weir_document_word(doc, root, "", "op", op_names, &op)) != WEIR_OK ||
+        (rc = weir_document_text(doc, root, "", "ts", 64, &text)) != WEIR_OK ||
+        (rc = weir_document_text(doc, root, "", "by", 128, &out->by)) != WEIR_OK) {
+        return rc;
+    }
+    out->seq = (uint64_t)seq;
+    out->op = (weir_change_op_t)op;
+    if (!weir_timestamp_parse(text, &out->ts_ms) || json_object_get(root, "op") == NULL) {
+        return weir_document_fail(doc, "", "expected \"op\" and \"ts\"");
+    }
+    rc = weir_document_text(doc, root, "", "key", 64, &text);
+    if (rc == WEIR_OK) {
+        snprintf(out->key_id, sizeof(out->key_id), "%s", text.data);
+    }
+    return rc;
+}
+
+static weir_status_t read_secrets(const weir_document_t *doc, weir_change_t *out)
+{
+    json_t *root = doc->root;
+    weir_status_t rc = WEIR_OK;
+
+    if ((out->op == WEIR_CHANGE_KEY_CREATED || out->op == WEIR_CHANGE_KEY_ROTATED) &&
+        ((rc = weir_document_hex(doc, root, "", "salt", out->salt, WEIR_KEY_SALT_LEN)) != WEIR_OK ||
+         (rc = weir_document_hex(doc, root, "", "hash", out->hash, WEIR_KEY_HASH_LEN)) !=
+             WEIR_OK)) {
+        return rc;
+    }
+    out->has_previous = json_object_get(root, "previous_hash") != NULL;
+    if (!out->has_previous) {
+        return WEIR_OK;
+    }
+    rc = weir_document_hex(doc, root, "", "previous_hash", out->previous_hash, WEIR_KEY_HASH_LEN);
+    return rc == WEIR_OK
+               ? weir_document_time(doc, root, "", "previous_expires", &out->previous_expires)
+               : rc;
+}
+
 static weir_status_t read_members(const weir_document_t *doc, weir_change_t *out)
 {
     static const char *const known[] = {"seq",
@@ -258,44 +306,11 @@ static weir_status_t read_members(const weir_document_t *doc, weir_change_t *out
                                         "sum",
                                         NULL};
     json_t *root = doc->root;
-    weir_str_t text;
-    int64_t seq;
-    int op;
     weir_status_t rc;
 
     if ((rc = weir_document_members(doc, root, "", known)) != WEIR_OK ||
-        (rc = weir_document_int(doc, root, "", "seq", 1, INT64_MAX, 0, &seq)) != WEIR_OK ||
-        (rc = weir_document_word(doc, root, "", "op", op_names, &op)) != WEIR_OK ||
-        (rc = weir_document_text(doc, root, "", "ts", 64, &text)) != WEIR_OK ||
-        (rc = weir_document_text(doc, root, "", "by", 128, &out->by)) != WEIR_OK) {
-        return rc;
-    }
-    out->seq = (uint64_t)seq;
-    out->op = (weir_change_op_t)op;
-    if (!weir_timestamp_parse(text, &out->ts_ms) || json_object_get(root, "op") == NULL) {
-        return weir_document_fail(doc, "", "expected \"op\" and \"ts\"");
-    }
-    if ((rc = weir_document_text(doc, root, "", "key", 64, &text)) != WEIR_OK) {
-        return rc;
-    }
-    snprintf(out->key_id, sizeof(out->key_id), "%s", text.data);
-    if (op == WEIR_CHANGE_KEY_CREATED || op == WEIR_CHANGE_KEY_ROTATED) {
-        if ((rc = weir_document_hex(doc, root, "", "salt", out->salt, WEIR_KEY_SALT_LEN)) !=
-                WEIR_OK ||
-            (rc = weir_document_hex(doc, root, "", "hash", out->hash, WEIR_KEY_HASH_LEN)) !=
-                WEIR_OK) {
-            return rc;
-        }
-    }
-    out->has_previous = json_object_get(root, "previous_hash") != NULL;
-    if (out->has_previous &&
-        ((rc = weir_document_hex(doc, root, "", "previous_hash", out->previous_hash,
-                                 WEIR_KEY_HASH_LEN)) != WEIR_OK ||
-         (rc = weir_document_time(doc, root, "", "previous_expires", &out->previous_expires)) !=
-             WEIR_OK)) {
-        return rc;
-    }
-    if ((rc = weir_document_text(doc, root, "", "tenant", 64, &out->tenant)) != WEIR_OK ||
+        (rc = read_head(doc, out)) != WEIR_OK || (rc = read_secrets(doc, out)) != WEIR_OK ||
+        (rc = weir_document_text(doc, root, "", "tenant", 64, &out->tenant)) != WEIR_OK ||
         (rc = weir_document_text(doc, root, "", "team", 64, &out->team)) != WEIR_OK ||
         (rc = weir_document_text(doc, root, "", "user", 128, &out->user)) != WEIR_OK ||
         (rc = weir_document_text(doc, root, "", "label", 256, &out->label)) != WEIR_OK) {

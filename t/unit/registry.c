@@ -157,13 +157,12 @@ static weir_registry_t *apply(weir_registry_t *r, const weir_change_t *c, weir_e
     return next;
 }
 
-static void test_changes(void)
+/* A key made at run time; the new snapshot. */
+static weir_registry_t *create_key(weir_registry_t *r, const test_key_t *k)
 {
     weir_error_t err;
     const weir_api_key_t *found;
-    test_key_t k = test_key_make();
-    weir_registry_t *r = load(&err);
-    weir_change_t c = change(WEIR_CHANGE_KEY_CREATED, &k);
+    weir_change_t c = change(WEIR_CHANGE_KEY_CREATED, k);
 
     c.tenant = WEIR_STR("acme");
     c.team = WEIR_STR("search");
@@ -173,28 +172,33 @@ static void test_changes(void)
     c.seq = 1;
     weir_registry_t *made = apply(r, &c, &err);
     ok(made != NULL, "a key is created: %s", err.message);
-    is_int(ask(r, k.key, 1, &found), WEIR_AUTH_INVALID, "the older snapshot does not know it");
-    is_int(ask(made, k.key, 1, &found), WEIR_AUTH_OK, "the new one does");
+    is_int(ask(r, k->key, 1, &found), WEIR_AUTH_INVALID, "the older snapshot does not know it");
+    is_int(ask(made, k->key, 1, &found), WEIR_AUTH_OK, "the new one does");
     ok(found->at_runtime && weir_str_is(found->label, "made at run time") &&
            weir_str_is(found->team->id, "search") && found->policy->caps.max_tokens == 3 &&
            found->policy->caps.n == 4,
        "with label, team and merged policy");
-    is_int(ask(made, k.key, 1950000000, &found), WEIR_AUTH_EXPIRED, "and expiry");
+    is_int(ask(made, k->key, 1950000000, &found), WEIR_AUTH_EXPIRED, "and expiry");
     is_int((long long)weir_registry_seq(made), 1, "the snapshot has the change's number");
     weir_buf_t text;
     weir_arena_t arena;
     weir_arena_init(&arena, 0, 0);
     weir_buf_init(&text, &arena);
-    ok(weir_registry_explain(made, weir_str(k.id, 12), &text, &err) == WEIR_OK &&
+    ok(weir_registry_explain(made, weir_str(k->id, 12), &text, &err) == WEIR_OK &&
            (weir_buf_append_char(&text, 0), true) &&
            strstr(text.data, "\"caps.max_tokens\":{\"value\":3,\"level\":\"key\"") != NULL,
        "its policy is explained");
     weir_arena_free(&arena);
     ok(apply(made, &c, &err) == NULL && strcmp(err.code, "key_exists") == 0, "not twice");
+    return made;
+}
 
+static void refused_creations(weir_registry_t *made)
+{
+    weir_error_t err;
     test_key_t other = test_key_make();
-    weir_change_t bad = c;
-    memcpy(bad.key_id, other.id, sizeof(bad.key_id));
+    weir_change_t bad = change(WEIR_CHANGE_KEY_CREATED, &other);
+    bad.tenant = WEIR_STR("acme");
     bad.policy = WEIR_STR("{\"caps\":{\"n\":5}}");
     ok(apply(made, &bad, &err) == NULL && strcmp(err.code, "policy_locked") == 0 &&
            strstr(err.message, "tenants.json") != NULL,
@@ -205,26 +209,44 @@ static void test_changes(void)
     bad.tenant = WEIR_STR("acme");
     bad.user = WEIR_STR("eve");
     ok(apply(made, &bad, &err) == NULL && strcmp(err.code, "unknown_user") == 0, "no such user");
+}
 
-    /* Rotation: both secrets until the older one's end. */
-    char fresh[WEIR_KEY_LEN + 1];
-    c = change(WEIR_CHANGE_KEY_ROTATED, &k);
-    weir_key_regenerate(k.id, k.salt, fresh, c.hash, &err);
-    memcpy(c.previous_hash, k.hash, sizeof(c.previous_hash));
+/* Both secrets are good until the older one's end; the newer is told. */
+static weir_registry_t *rotate(weir_registry_t *made, const test_key_t *k,
+                               char fresh[WEIR_KEY_LEN + 1])
+{
+    weir_error_t err;
+    const weir_api_key_t *found;
+    weir_change_t c = change(WEIR_CHANGE_KEY_ROTATED, k);
+    weir_key_regenerate(k->id, k->salt, fresh, c.hash, &err);
+    memcpy(c.previous_hash, k->hash, sizeof(c.previous_hash));
     c.has_previous = true;
     c.previous_expires = 1920000000;
     weir_registry_t *rotated = apply(made, &c, &err);
-    ok(rotated != NULL && strncmp(fresh, k.key, 16) == 0 && strcmp(fresh, k.key) != 0,
+    ok(rotated != NULL && strncmp(fresh, k->key, 16) == 0 && strcmp(fresh, k->key) != 0,
        "a rotation keeps the id");
     ok(ask(rotated, fresh, 1, &found) == WEIR_AUTH_OK &&
-           ask(rotated, k.key, 1, &found) == WEIR_AUTH_OK,
+           ask(rotated, k->key, 1, &found) == WEIR_AUTH_OK,
        "both secrets are good");
-    is_int(ask(rotated, k.key, 1920000000, &found), WEIR_AUTH_EXPIRED, "the older until its end");
+    is_int(ask(rotated, k->key, 1920000000, &found), WEIR_AUTH_EXPIRED, "the older until its end");
     is_int(ask(rotated, fresh, 1920000000, &found), WEIR_AUTH_OK, "the newer goes on");
     is_int(ask(made, fresh, 1, &found), WEIR_AUTH_INVALID, "the older snapshot knows only one");
+    return rotated;
+}
+
+static void test_changes(void)
+{
+    weir_error_t err;
+    const weir_api_key_t *found;
+    char fresh[WEIR_KEY_LEN + 1];
+    test_key_t k = test_key_make();
+    weir_registry_t *r = load(&err);
+    weir_registry_t *made = create_key(r, &k);
+    refused_creations(made);
+    weir_registry_t *rotated = rotate(made, &k, fresh);
     weir_registry_unref(made);
 
-    c = change(WEIR_CHANGE_KEY_DISABLED, &k);
+    weir_change_t c = change(WEIR_CHANGE_KEY_DISABLED, &k);
     weir_registry_t *disabled = apply(rotated, &c, &err);
     is_int(ask(disabled, fresh, 1, &found), WEIR_AUTH_KEY_DISABLED, "disabled");
     c.op = WEIR_CHANGE_KEY_ENABLED;

@@ -30,8 +30,27 @@ except ImportError:
     anthropic = None  # the environment with the older openai has openai only
     ERRORS = openai.APIError
 
+import pydantic  # noqa: E402
+from openai.types import chat as chat_types  # noqa: E402
+from openai.types import responses as responses_types  # noqa: E402
+
 PATHS = {"/v1/messages": "messages", "/v1/chat/completions": "chat", "/v1/responses": "responses"}
+COUNT_PATHS = {"/v1/messages/count_tokens": "messages", "/v1/responses/input_tokens": "responses"}
 UPSTREAM = {"messages": "chat", "chat": "messages", "responses": "chat"}
+
+# The clients build their objects without looking; here everything is held against their types.
+REQUESTS = {"chat": pydantic.TypeAdapter(
+    chat_types.completion_create_params.CompletionCreateParamsNonStreaming)}
+ANSWERS = {"chat": pydantic.TypeAdapter(chat_types.ChatCompletion),
+           "responses": pydantic.TypeAdapter(responses_types.Response)}
+EVENTS = {"chat": pydantic.TypeAdapter(chat_types.ChatCompletionChunk),
+          "responses": pydantic.TypeAdapter(responses_types.ResponseStreamEvent)}
+if anthropic is not None:
+    from anthropic import types as anthropic_types
+    REQUESTS["messages"] = pydantic.TypeAdapter(
+        anthropic_types.message_create_params.MessageCreateParamsNonStreaming)
+    ANSWERS["messages"] = pydantic.TypeAdapter(anthropic_types.Message)
+    EVENTS["messages"] = pydantic.TypeAdapter(anthropic_types.RawMessageStreamEvent)
 
 
 class Gateway:
@@ -43,6 +62,8 @@ class Gateway:
         self.status = 200
         self.asked = None    # the upstream's request
         self.losses = None
+        self.wrong = []      # what does not fit the clients' types
+        self.checked = 0
         self.folder = tempfile.TemporaryDirectory()
         gateway = self
 
@@ -51,8 +72,11 @@ class Gateway:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
-                client = PATHS[self.path.split("?")[0]]
-                status, kind, out = gateway.serve(client, body)
+                path = self.path.split("?")[0]
+                if path in COUNT_PATHS:
+                    status, kind, out = gateway.count(COUNT_PATHS[path], body)
+                else:
+                    status, kind, out = gateway.serve(PATHS[path], body)
                 self.send_response(status)
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(out)))
@@ -70,6 +94,28 @@ class Gateway:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
 
+    def fits(self, adapters, protocol, value):
+        if protocol not in adapters:
+            return
+        self.checked += 1
+        try:
+            adapters[protocol].validate_python(value)
+        except pydantic.ValidationError as e:
+            self.wrong.append("%s: %s in %s" % (protocol, e.errors()[:3], value))
+
+    def fits_events(self, client, out):
+        for line in out.decode().splitlines():
+            if line.startswith("data: {"):
+                value = json.loads(line[6:])
+                if "error" not in value and value.get("type") != "error":
+                    self.fits(EVENTS, client, value)
+
+    def count(self, client, body):
+        result = json.loads(run(["count", client, UPSTREAM[client]], body))
+        self.asked = result["body"]
+        out = run(["counted", client], json.dumps(self.answer).encode())
+        return 200, "application/json", out
+
     def serve(self, client, body):
         upstream = UPSTREAM[client]
         out = run(["request", client, upstream], body)
@@ -85,6 +131,7 @@ class Gateway:
             return 400, "application/json", json.dumps(error).encode()
         self.asked = result["body"]
         self.losses = result["losses"]
+        self.fits(REQUESTS, upstream, {k: v for k, v in self.asked.items() if k != "stream"})
         if self.status != 200:
             text = json.dumps(self.answer).encode()
             status, out = run(["error", client, str(self.status)], text).split(b"\n", 1)
@@ -94,9 +141,11 @@ class Gateway:
             f.write(body)
         if isinstance(self.answer, bytes):
             out = run(["answer", client, upstream, path] + self.options, self.answer)
+            self.fits_events(client, out)
             return 200, "text/event-stream", out
         out = run(["answer", client, upstream, path, "--json"] + self.options,
                   json.dumps(self.answer).encode())
+        self.fits(ANSWERS, client, json.loads(out))
         return 200, "application/json", out
 
 
@@ -506,6 +555,27 @@ def test_responses_refusals():
         isnt(str(error), "", "responses: with a reason")
 
 
+# --- counting ---
+
+
+def test_messages_count():
+    upstream({"count": 12, "max_model_len": 100, "tokens": []})
+    count = claude().messages.count_tokens(model="m", messages=MESSAGE["messages"], system="s")
+    is_(count.input_tokens, 12, "messages: tokens are counted by vLLM's call")
+    is_(GATEWAY.asked["messages"][0], {"role": "system", "content": "s"}, "messages: of the prompt")
+
+
+def test_responses_count():
+    upstream({"count": 7})
+    is_(gpt().responses.input_tokens.count(model="m", input="Hello").input_tokens, 7,
+        "responses: input tokens are counted")
+
+
+def check_types():
+    is_(GATEWAY.wrong[:5], [], "all %d requests, answers and events fit the clients' types"
+        % GATEWAY.checked)
+
+
 def check_older_client():
     """The same with the openai client that many programs still use."""
     python = os.path.join(ROOT, "build", "venv-openai2", "bin", "python3")
@@ -525,6 +595,7 @@ def main():
         # What looks at every cut says the same with each version of a client.
         if anthropic is not None or not (name.startswith("test_messages") or "_cut" in name):
             test()
+    check_types()
     if anthropic is not None:
         check_older_client()
     done_testing()

@@ -94,6 +94,7 @@ typedef struct {
     ngx_uint_t                      pass_through;   /* 2 << group */
     ngx_http_weir_question_t       *question;
     ngx_uint_t                      upstream_api;
+    ngx_str_t                       upstream_bearer;   /* "Bearer KEY" */
 } ngx_http_weir_core_loc_conf_t;
 
 
@@ -243,6 +244,12 @@ void ngx_http_weir_foreign_stop(ngx_http_weir_core_main_conf_t *wmcf);
 /* ngx_http_weir_variable.c */
 
 ngx_int_t ngx_http_weir_add_variables(ngx_conf_t *cf);
+
+/* the upstream's key: ngx_http_weir_upstream_key.c */
+
+char *ngx_http_weir_upstream_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_weir_add_key_variables(ngx_conf_t *cf);
 
 /* the walk through the plugins: ngx_http_weir_dispatch.c */
 

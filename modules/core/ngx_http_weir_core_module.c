@@ -100,6 +100,13 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       offsetof(ngx_http_weir_core_loc_conf_t, upstream_api),
       &ngx_http_weir_upstream_apis },
 
+    { ngx_string("weir_upstream_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_upstream_key,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("weir_ask_usage"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -220,7 +227,9 @@ ngx_http_weir_log_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_core_preconf(ngx_conf_t *cf)
 {
-    if (ngx_http_weir_add_variables(cf) != NGX_OK) {
+    if (ngx_http_weir_add_variables(cf) != NGX_OK
+        || ngx_http_weir_add_key_variables(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -324,6 +333,7 @@ ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->question, prev->question, NULL);
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_value(conf->ask_usage, prev->ask_usage, 1);
+    ngx_conf_merge_str_value(conf->upstream_bearer, prev->upstream_bearer, "");
     ngx_conf_merge_uint_value(conf->upstream_api, prev->upstream_api,
                               NGX_HTTP_WEIR_API_SAME);
     ngx_conf_merge_str_value(conf->prefix, prev->prefix, "");

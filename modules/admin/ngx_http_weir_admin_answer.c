@@ -180,6 +180,9 @@ ngx_http_weir_admin_answer(ngx_http_weir_admin_ctx_t *actx, ngx_uint_t status)
         h->hash = 1;
         ngx_str_set(&h->key, "WWW-Authenticate");
         ngx_str_set(&h->value, "Bearer realm=\"weir-admin\"");
+#if (nginx_version >= 1023000)
+        h->next = NULL;
+#endif
         r->headers_out.www_authenticate = h;
     }
 

@@ -229,8 +229,10 @@ ngx_http_weir_auth_ctx(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
 
     slot = wamcf->weir->slot(ctx, &wamcf->plugin);
 
-    if (*slot) {
-        return *slot;
+    actx = *slot;
+
+    if (actx) {
+        return actx;
     }
 
     actx = ngx_pcalloc(r->pool, sizeof(ngx_http_weir_auth_ctx_t));

@@ -107,12 +107,13 @@ ngx_http_weir_auth_sync_sources(ngx_http_weir_auth_main_conf_t *wamcf)
         }
     }
 
-    while (!ngx_queue_empty(&dropped)) {
-        q = ngx_queue_head(&dropped);
-        ngx_queue_remove(q);
+    q = ngx_queue_head(&dropped);
 
-        ngx_http_weir_auth_drop_source(
-                     ngx_queue_data(q, ngx_http_weir_source_t, queue), 1);
+    while (q != ngx_queue_sentinel(&dropped)) {
+        source = ngx_queue_data(q, ngx_http_weir_source_t, queue);
+        q = ngx_queue_next(q);
+
+        ngx_http_weir_auth_drop_source(source, 1);
     }
 }
 
@@ -234,21 +235,21 @@ ngx_http_weir_auth_drop_source(ngx_http_weir_source_t *source,
 void
 ngx_http_weir_auth_free_sources(ngx_http_weir_auth_main_conf_t *wamcf)
 {
-    ngx_queue_t               *q;
+    ngx_queue_t               *q, *w;
     ngx_http_weir_source_t    *source;
     ngx_http_weir_auth_ctx_t  *actx;
 
-    while (!ngx_queue_empty(&wamcf->sources)) {
-        q = ngx_queue_head(&wamcf->sources);
-        ngx_queue_remove(q);
+    q = ngx_queue_head(&wamcf->sources);
 
+    while (q != ngx_queue_sentinel(&wamcf->sources)) {
         source = ngx_queue_data(q, ngx_http_weir_source_t, queue);
+        q = ngx_queue_next(q);
 
-        while (!ngx_queue_empty(&source->waiting)) {
-            q = ngx_queue_head(&source->waiting);
-            ngx_queue_remove(q);
-
-            actx = ngx_queue_data(q, ngx_http_weir_auth_ctx_t, queue);
+        for (w = ngx_queue_head(&source->waiting);
+             w != ngx_queue_sentinel(&source->waiting);
+             w = ngx_queue_next(w))
+        {
+            actx = ngx_queue_data(w, ngx_http_weir_auth_ctx_t, queue);
             actx->waiting = 0;
         }
 
@@ -258,6 +259,8 @@ ngx_http_weir_auth_free_sources(ngx_http_weir_auth_main_conf_t *wamcf)
 
         ngx_http_weir_auth_drop_source(source, 0);
     }
+
+    ngx_queue_init(&wamcf->sources);
 }
 
 

@@ -41,10 +41,13 @@ TENANTS = {"version": 1, "tenants": [
               key_record("disabled", enabled=False)]},
     {"id": "beta", "keys": [key_record("other")]}]}
 
-gate = threading.Event()
+gate, hold, held = threading.Event(), threading.Event(), threading.Event()
 
 
 def answer(received, reply):
+    if b'"hold"' in received.body:
+        held.set()
+        hold.wait(20)
     if b'"stream": true' in received.body:
         reply.begin(200)
         reply.event(chunk("one", role="assistant"))
@@ -253,6 +256,21 @@ r = admin("operator", "POST", "keys/%s/enable" % ident)
 is_((r.status, r.json()["error"]["code"]), (400, "key_revoked"), "and cannot be enabled")
 gate.set()
 is_([d for _, d in others][-1], "[DONE]", "another key's stream goes on to its end")
+
+# -- an answer that has not begun is refused instead
+
+spare = admin("admin", "POST", "keys", {"tenant": "beta"}).json()
+late = []
+waiting = threading.Thread(target=lambda: late.append(gw.request(
+    "POST", "/v1/chat/completions", json={"model": "hold", "messages": []},
+    headers={"Authorization": "Bearer " + spare["secret"]})))
+waiting.start()
+ok(held.wait(10), "a request waits for its upstream")
+is_(admin("operator", "POST", "keys/%s/revoke" % spare["id"]).status, 200, "its key is revoked")
+waiting.join(10)
+is_([(r.status, r.json()["error"]["code"]) for r in late], [(401, "api_key_revoked")],
+    "it is refused, in a whole answer")
+hold.set()
 
 # -- kill -9, restart, reload
 

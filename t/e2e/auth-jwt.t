@@ -68,6 +68,8 @@ def identity(**more):
 
 
 HTTP = """
+    log_format who '$weir_tenant $weir_team $weir_user';
+    access_log @dir@/who.log who;
     weir_identity @dir@/identity.json;
     weir_jwks_timeout 1s;
 """
@@ -100,6 +102,14 @@ for key, alg in ((rsa, "RS256"), (pss, "PS256"), (p256, "ES256"), (ed, "EdDSA"))
 token = p256.token(claims(org={"team": "search"}, realm_access={"roles": ["dev"]}))
 is_([post(token).status for _ in range(3)], [200, 200, 200],
     "a token of a team, from the cache too")
+
+
+def who():
+    with open(os.path.join(gw.dir, "who.log")) as f:
+        return f.read().splitlines()
+
+
+ok(wait_for(lambda: who()[-3:] == ["acme search alice"] * 3, 5), "tenant, team and user are known")
 is_(post(p256.token(claims()), "x-api-key", "").status, 200, "a token in x-api-key")
 is_(post(p256.token(claims(), header={"alg": "ES256", "kid": "ec"})).status, 200, "without a typ")
 is_(post(p256.token(claims(aud=["a", "https://api.example"]))).status, 200, "a list of audiences")

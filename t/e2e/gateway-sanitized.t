@@ -27,7 +27,8 @@ if not ok(built.returncode == 0, "NGINX and the modules build with sanitizers"):
 # Of the engine's, those that need no fast kernels.
 tests = [[test] for test in sorted(glob.glob(os.path.join(HERE, "gateway-*.t")))
          if test != os.path.abspath(__file__)]
-tests += [[os.path.join(HERE, "client.t")]]
+tests += [[os.path.join(HERE, name)] for name in
+          ("client.t", "admin.t", "auth-jwt.t", "auth-keys.t", "auth-mtls.t")]
 tests += [[os.path.join(HERE, "engine-http.t"), part]
           for part in ("configuration", "fast", "slow_client")]
 

@@ -79,7 +79,7 @@ static void test_against_model(void)
         uint32_t n;
         uint32_t value;
         int64_t expires;
-    } model[ROOM + 1];
+    } model[ROOM + 1] = {0};
     size_t count = 0;
     rng_t rng;
     bool same = true;

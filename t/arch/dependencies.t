@@ -31,7 +31,7 @@ MAY_INCLUDE = [
     ("guardrails", ["engine/base"]),
     ("policies/tools", ["policies", "guardrails", "engine/base"]),
     ("policies", ["engine/base", "guardrails"]),
-    ("modules/include", []),
+    ("modules/include", ["lua-free-filters", "policies"]),
     ("modules", ["engine/base", "engine/llm", "engine/api", "guardrails", "policies",
                  "lua-free-filters"]),
     # Modules of NGINX that only tests load.

@@ -279,7 +279,7 @@ static void test_base64url(void)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         bool good = weir_base64url_decode(weir_str(cases[i].in, strlen(cases[i].in)), out,
                                           sizeof(out), &len);
-        is_int(good ? (int)len : -1, cases[i].len, "base64url \"%s\"", cases[i].in);
+        is_int(good ? (int)len : -1, cases[i].len, "base64url, case %zu", i);
     }
     ok(!weir_base64url_decode(WEIR_STR("AAAA"), out, 2, &len), "what does not fit is refused");
 

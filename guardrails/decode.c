@@ -477,6 +477,11 @@ static bool leet_view(weir_guard_fold_t *fold, unsigned slot, const weir_guard_v
         }
         bool fold_word = letters >= 1 && signs >= 1 && letters + signs >= 3;
         words += fold_word && letters >= 2 && weir_is(text[i - 1], WEIR_C_ALPHA);
+        if (!fold_word && from->run_count == 0) {
+            i += i == start;
+            weir_guard_build_copy(&b, text + start, i - start, start);
+            continue;
+        }
         for (size_t k = start; k < i; k++) {
             char c = fold_word && leet(text[k]) != '\0' ? leet(text[k]) : text[k];
             size_t a = 0;
@@ -538,32 +543,52 @@ static bool joined_view(weir_guard_fold_t *fold, unsigned slot, const weir_guard
     return any && !b.failed;
 }
 
-/* Cheap tests whether the second views are worth making. */
-static bool looks_leet(const weir_guard_view_t *view)
+/* Bits of letters, and of letters and digits, in the 16 bytes (or fewer, then 0 behind) at text. */
+static void letter_bits(const char *text, size_t len, uint32_t *letters, uint32_t *alnum)
 {
-    for (size_t i = 1; i + 1 < view->len; i++) {
-        if (weir_is(view->text[i - 1], WEIR_C_ALPHA) && !weir_is(view->text[i], WEIR_C_ALPHA) &&
-            weir_is(view->text[i + 1], WEIR_C_ALPHA) && leet(view->text[i]) != '\0') {
-            return true;
-        }
+#if defined(__SSE2__)
+    if (len >= 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)text);
+        __m128i l = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+        __m128i d = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+        *letters =
+            (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(l, _mm_set1_epi8(25)), l));
+        *alnum = *letters |
+                 (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(9)), d));
+        return;
     }
-    return false;
+#endif
+    *letters = 0;
+    *alnum = 0;
+    for (size_t i = 0; i < len && i < 16; i++) {
+        *letters |= weir_is(text[i], WEIR_C_ALPHA) ? 1u << i : 0;
+        *alnum |= weir_is(text[i], WEIR_C_ALNUM) ? 1u << i : 0;
+    }
 }
 
-static bool looks_spaced(const weir_guard_view_t *view)
+/*
+ * Is a second view worth making? leet: a digit or mark that stands for a letter, between letters;
+ * spaced: nine bytes that are alphanumeric and not in turn.
+ */
+static void look(const weir_guard_view_t *view, bool *leet_like, bool *spaced)
 {
-    unsigned run = 0;
-    for (size_t i = 0; i + 1 < view->len; i += 2) {
-        bool even =
-            weir_is(view->text[i], WEIR_C_ALNUM) && !weir_is(view->text[i + 1], WEIR_C_ALNUM);
-        bool odd =
-            !weir_is(view->text[i], WEIR_C_ALNUM) && weir_is(view->text[i + 1], WEIR_C_ALNUM);
-        run = even || odd ? run + 1 : 0;
-        if (run >= 4) {
-            return true;
+    *leet_like = false;
+    *spaced = false;
+    /* Steps of seven bytes less than a window, so that none of nine falls between two. */
+    for (size_t at = 0; at < view->len; at += 7) {
+        uint32_t letters;
+        uint32_t alnum;
+        letter_bits(view->text + at, view->len - at, &letters, &alnum);
+        uint32_t between = ~letters & letters << 1 & letters >> 1 & 0xffff;
+        for (; between != 0 && !*leet_like; between &= between - 1) {
+            *leet_like = leet(view->text[at + (size_t)__builtin_ctz(between)]) != '\0';
         }
+        uint32_t turns = (alnum ^ alnum >> 1) & 0x7fff;
+        turns &= turns >> 1;
+        turns &= turns >> 2;
+        turns &= turns >> 4;
+        *spaced |= turns != 0;
     }
-    return false;
 }
 
 weir_status_t weir_guard_views(weir_guard_fold_t *fold, const char *text, size_t len,
@@ -574,10 +599,13 @@ weir_status_t weir_guard_views(weir_guard_fold_t *fold, const char *text, size_t
     if (status != WEIR_OK) {
         return status;
     }
-    if (looks_leet(&views[0])) {
+    bool leet_like = false;
+    bool spaced = false;
+    look(&views[0], &leet_like, &spaced);
+    if (leet_like) {
         *count += leet_view(fold, WEIR_GUARD_MAX_VIEWS, &views[0], &views[*count]);
     }
-    if (looks_spaced(&views[0])) {
+    if (spaced) {
         *count += joined_view(fold, WEIR_GUARD_MAX_VIEWS + 1, &views[0], &views[*count]);
     }
     return WEIR_OK;

@@ -132,7 +132,17 @@ bool weir_guard_is_ascii(const char *text, size_t len)
 
 void weir_guard_lower_ascii(char *out, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
+    size_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 16 <= len; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + i));
+        __m128i d = _mm_sub_epi8(v, _mm_set1_epi8('A'));
+        __m128i up = _mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(25)), d);
+        v = _mm_or_si128(v, _mm_and_si128(up, _mm_set1_epi8(0x20)));
+        _mm_storeu_si128((__m128i *)(void *)(out + i), v);
+    }
+#endif
+    for (; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
         out[i] = (char)(c | ((unsigned char)(c - 'A') < 26 ? 0x20 : 0));
     }

@@ -103,7 +103,10 @@ void weir_guard_find_card(weir_guard_scan_t *scan, size_t start, size_t end)
         }
         return;
     }
-    if (n != 4) {
+    /* Four groups at least, or three with a long one: twelve digits in all. */
+    if (n != 4 || end + 10 > scan->len || !weir_is(scan->text[end + 1], WEIR_C_DIGIT) ||
+        (scan->text[end] != ' ' && scan->text[end] != '-') ||
+        !weir_is(scan->text[end + 4], WEIR_C_DIGIT)) {
         return;
     }
     for (size_t g = 0; g < sizeof(groupings) / sizeof(groupings[0]); g++) {

@@ -4,10 +4,13 @@
  */
 #include "guardrails/pii/checks.h"
 
+/* Groups from a place on, with single separators between them. */
 typedef struct {
-    size_t start;
-    size_t end;
-} group_t;
+    uint32_t start[8];
+    uint8_t len[8];
+    char separator[8]; /* before group i; [0] unused */
+    unsigned count;
+} groups_t;
 
 /* The alphanumeric run at start, at most one longer than a group may be. */
 static size_t run_end(const weir_guard_scan_t *scan, size_t start)
@@ -62,32 +65,48 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, si
     }
 }
 
-static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, size_t start)
+static void read_groups(const weir_guard_scan_t *scan, size_t start, size_t end, groups_t *groups)
+{
+    groups->start[0] = (uint32_t)start;
+    groups->len[0] = (uint8_t)(end - start);
+    groups->count = 1;
+    while (groups->count < 8 && end + 1 < scan->len && weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
+        size_t next = run_end(scan, end + 1);
+        if (next - end - 1 > WEIR_MAX_LAYOUT) {
+            return;
+        }
+        groups->separator[groups->count] = scan->text[end];
+        groups->start[groups->count] = (uint32_t)(end + 1);
+        groups->len[groups->count++] = (uint8_t)(next - end - 1);
+        end = next;
+    }
+}
+
+static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout,
+                       const groups_t *groups)
 {
     char text[WEIR_MAX_GROUP + 1];
     size_t n = 0;
-    size_t at = start;
     char chosen = '\0';
+    if (groups->count < layout->groups) {
+        return;
+    }
     for (unsigned g = 0; g < layout->groups; g++) {
-        if (g > 0) {
-            if (at >= scan->len || !separator_fits(layout->separator[g], scan->text[at], &chosen)) {
-                return;
-            }
-            at++;
-        }
-        for (unsigned k = 0; k < layout->len[g]; k++, at++) {
-            if (at >= scan->len || !weir_is(scan->text[at], WEIR_C_ALNUM)) {
-                return;
-            }
-            char c = scan->text[at];
-            text[n++] = weir_is(c, WEIR_C_LOWER) ? (char)(c & 0x5f) : c;
-        }
-        if (at < scan->len && weir_is(scan->text[at], WEIR_C_ALNUM)) {
+        if (groups->len[g] != layout->len[g] ||
+            (g > 0 && !separator_fits(layout->separator[g], groups->separator[g], &chosen))) {
             return;
         }
     }
-    if (weir_guard_free_right(scan, at)) {
-        judge(scan, layout, start, at, text, n);
+    for (unsigned g = 0; g < layout->groups; g++) {
+        for (unsigned k = 0; k < layout->len[g]; k++) {
+            char c = scan->text[groups->start[g] + k];
+            text[n++] = weir_is(c, WEIR_C_LOWER) ? (char)(c & 0x5f) : c;
+        }
+    }
+    unsigned last = layout->groups - 1u;
+    size_t end = (size_t)groups->start[last] + groups->len[last];
+    if (weir_guard_free_right(scan, end)) {
+        judge(scan, layout, groups->start[0], end, text, n);
     }
 }
 
@@ -124,13 +143,14 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
     if (end + 1 >= scan->len || !weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
         return;
     }
-    size_t second = run_end(scan, end + 1) - (end + 1);
-    if (second > WEIR_MAX_LAYOUT) {
+    groups_t groups;
+    read_groups(scan, start, end, &groups);
+    if (groups.count < 2) {
         return;
     }
-    for (uint16_t l = rules->buckets[first][second]; l != WEIR_NO_LAYOUT;
+    for (uint16_t l = rules->buckets[first][groups.len[1]]; l != WEIR_NO_LAYOUT;
          l = rules->layouts[l].next) {
-        try_layout(scan, &rules->layouts[l], start);
+        try_layout(scan, &rules->layouts[l], &groups);
     }
 }
 

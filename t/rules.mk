@@ -29,8 +29,15 @@ $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/t/fuzz/%_fuzz.o $(TEST_LIBS)
 $(BUILD)/obj/t/fuzz/%.o: EXTRA_CFLAGS = -Wno-missing-prototypes
 endif
 
-# Modules that only tests load (t/modules/NAME -> build/test-modules).
-test-modules: libs
+# Plugins of weir_plugin.h, with nothing but that header (t/plugins/NAME.c -> build/plugins/NAME.so).
+TEST_PLUGINS = $(patsubst t/plugins/%.c,$(BUILD)/plugins/%.so,$(wildcard t/plugins/*.c))
+
+$(BUILD)/plugins/%.so: t/plugins/%.c modules/include/weir_plugin.h
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -Imodules/include $< -lpthread -o $@
+
+# Modules that only tests load (t/modules/NAME -> build/test-modules), and those plugins.
+test-modules: libs $(TEST_PLUGINS)
 	@NGINX='$(NGINX)' NGINX_SRC='$(NGINX_SRC)' WEIR_LIB='$(CURDIR)/$(BUILD)/lib' WEIR_ADDON=t/modules \
 		modules/tools/compile $(BUILD)/nginx-test $(BUILD)/test-modules
 

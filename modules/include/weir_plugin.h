@@ -17,10 +17,11 @@
  * with a hold (see WEIR_PLUGIN_HOLD).
  *
  * Ownership, everywhere in this header: what a function is given belongs to the
- * caller and ends when the function returns; what it gives back (texts of a
- * decision, tags, headers) is copied before anything else happens, so it may
- * lie on the stack or be freed right after. Texts have a length and need not
- * end with a NUL, except where the type is const char *.
+ * caller and ends when the function returns. What a plugin passes to a function
+ * of the host is copied before that returns. The texts of a decision are copied
+ * right after the function that decides has returned: they must still be there,
+ * so not on its stack; host->alloc() has memory for them. Texts have a length
+ * and need not end with a NUL, except where the type is const char *.
  */
 #ifndef WEIR_PLUGIN_H
 #define WEIR_PLUGIN_H
@@ -182,7 +183,7 @@ struct weir_plugin_host {
     /* Ends the hold with any verdict but WEIR_PLUGIN_HOLD, as if the function
      * that held had returned it. decision may be NULL for CONTINUE and FAIL.
      * From any thread; a handle of a hold that has ended already is ignored.
-     * host is the table itself. */
+     * The decision's texts are copied. host is the table itself. */
     void (*resume)(const weir_plugin_host_t *host, uint64_t handle,
                    weir_plugin_verdict_t verdict,
                    const weir_plugin_decision_t *decision);
@@ -333,10 +334,11 @@ typedef struct {
      * An event of a stream, or a whole JSON answer; not comments and not
      * [DONE], nor error answers of the upstream. CONTINUE, HOLD (what follows
      * waits in order), REPLACE (text takes the place of data; an empty text
-     * drops an event), DENY (what has passed stays; with a status the answer
-     * ends with an error in its protocol's shape, without one with finish
-     * reason content_filter), FAIL. An item over the gateway's limits ends the
-     * answer when CLOSED and is not shown when OPEN.
+     * drops an event), DENY (what has passed stays, the HTTP status too; with
+     * decision->status the answer ends with an error in its protocol's shape,
+     * without one with the finish reason content_filter), FAIL. An item over
+     * the gateway's limits ends the answer when CLOSED and is not shown when
+     * OPEN.
      */
     weir_plugin_verdict_t (*response_item)(void *self,
                                            weir_plugin_request_t *request,

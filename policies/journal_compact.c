@@ -55,28 +55,26 @@ static key_changes_t *find_key(fold_t *fold, const char *id)
     return key;
 }
 
-/* The last change of a kind counts; one that ends the key makes those before it needless. */
+/* The last change of a kind counts; a deletion makes those before it needless. */
 static weir_status_t fold_change(void *data, const weir_change_t *change, weir_error_t *err)
 {
     fold_t *fold = data;
     key_changes_t *key = find_key(fold, change->key_id);
     weir_change_t *kept;
     bool created;
+    bool deleted;
 
     if (key == NULL) {
         return weir_error(err, WEIR_ERR_NOMEM, "out of memory");
     }
     created = key->has[WEIR_CHANGE_KEY_CREATED];
+    deleted = key->has[WEIR_CHANGE_KEY_DELETED]; /* then, if created, first: a document's key */
     switch (change->op) {
     case WEIR_CHANGE_KEY_DELETED:
         memset(key->has, 0, sizeof(key->has));
-        if (created) {
+        if (created && !deleted) {
             return WEIR_OK; /* made and unmade here: no trace is needed */
         }
-        break;
-    case WEIR_CHANGE_KEY_REVOKED:
-        memset(key->has, 0, sizeof(key->has));
-        key->has[WEIR_CHANGE_KEY_CREATED] = created;
         break;
     case WEIR_CHANGE_KEY_DISABLED:
     case WEIR_CHANGE_KEY_ENABLED:
@@ -84,6 +82,7 @@ static weir_status_t fold_change(void *data, const weir_change_t *change, weir_e
         break;
     case WEIR_CHANGE_KEY_CREATED:
     case WEIR_CHANGE_KEY_ROTATED:
+    case WEIR_CHANGE_KEY_REVOKED: /* the last secret still decides who is told of it */
     case WEIR_CHANGE_OPS:
         break;
     }

@@ -28,7 +28,7 @@ if not ok(built.returncode == 0, "NGINX and the modules build with sanitizers"):
 tests = [[test] for test in sorted(glob.glob(os.path.join(HERE, "gateway-*.t")))
          if test != os.path.abspath(__file__)]
 tests += [[os.path.join(HERE, name)] for name in
-          ("client.t", "admin.t", "auth-jwt.t", "auth-keys.t", "auth-mtls.t")]
+          ("client.t", "plugin.t", "admin.t", "auth-jwt.t", "auth-keys.t", "auth-mtls.t")]
 tests += [[os.path.join(HERE, "engine-http.t"), part]
           for part in ("configuration", "fast", "slow_client")]
 

@@ -49,30 +49,36 @@ static int issuer(const char *d, size_t n)
 static const uint8_t groupings[][5] = {{4, 4, 4, 4, 0}, {4, 6, 5, 0, 0}, {4, 6, 4, 0, 0},
                                        {4, 4, 4, 4, 3}, {4, 4, 4, 1, 0}, {4, 4, 5, 0, 0}};
 
-/* Reads one grouping at start into digits; returns its end, or start. */
-static size_t read_groups(const weir_guard_scan_t *scan, size_t start, const uint8_t *groups,
-                          char *digits, size_t *count)
+/* Groups of digits from a place on, with the same separator between them. */
+typedef struct {
+    char digits[24];
+    size_t count;
+    uint8_t groups[6]; /* lengths */
+    size_t ends[5];
+    unsigned parts;
+} printed_t;
+
+static void read_printed(const weir_guard_scan_t *scan, size_t start, printed_t *p)
 {
     size_t i = start;
-    size_t n = 0;
     char separator = '\0';
-    for (int g = 0; g < 5 && groups[g] != 0; g++) {
-        if (g > 0) {
-            if (i >= scan->len || (scan->text[i] != ' ' && scan->text[i] != '-') ||
-                (separator != '\0' && scan->text[i] != separator)) {
-                return start;
-            }
-            separator = scan->text[i++];
+    while (p->parts < 5) {
+        size_t from = i;
+        while (i < scan->len && weir_is(scan->text[i], WEIR_C_DIGIT) && i - from < 7) {
+            p->digits[p->count < 23 ? p->count++ : 23] = scan->text[i];
+            i++;
         }
-        for (int k = 0; k < groups[g]; k++) {
-            if (i >= scan->len || !weir_is(scan->text[i], WEIR_C_DIGIT)) {
-                return start;
-            }
-            digits[n++] = scan->text[i++];
+        if (i == from || i - from > 6 || p->count > 19) {
+            return;
         }
+        p->groups[p->parts] = (uint8_t)(i - from);
+        p->ends[p->parts++] = i;
+        if (i + 1 >= scan->len || (scan->text[i] != ' ' && scan->text[i] != '-') ||
+            (separator != '\0' && scan->text[i] != separator)) {
+            return;
+        }
+        separator = scan->text[i++];
     }
-    *count = n;
-    return i;
 }
 
 static void judge(weir_guard_scan_t *scan, size_t start, size_t end, const char *digits, size_t n,
@@ -92,7 +98,6 @@ static void judge(weir_guard_scan_t *scan, size_t start, size_t end, const char 
 
 void weir_guard_find_card(weir_guard_scan_t *scan, size_t start, size_t end)
 {
-    char digits[24];
     size_t n = end - start;
     if (!weir_guard_free_left(scan, start)) {
         return;
@@ -109,11 +114,17 @@ void weir_guard_find_card(weir_guard_scan_t *scan, size_t start, size_t end)
         !weir_is(scan->text[end + 4], WEIR_C_DIGIT)) {
         return;
     }
-    for (size_t g = 0; g < sizeof(groupings) / sizeof(groupings[0]); g++) {
-        size_t count = 0;
-        size_t stop = read_groups(scan, start, groupings[g], digits, &count);
-        if (stop != start && weir_guard_free_right(scan, stop)) {
-            judge(scan, start, stop, digits, count, true);
+    printed_t printed = {.count = 0};
+    read_printed(scan, start, &printed);
+    for (size_t g = 0; g < sizeof(groupings) / sizeof(groupings[0]) && printed.parts >= 3; g++) {
+        size_t parts = strnlen((const char *)groupings[g], 5);
+        size_t total = 0;
+        for (size_t k = 0; k < parts; k++) {
+            total += groupings[g][k];
+        }
+        if (parts <= printed.parts && memcmp(groupings[g], printed.groups, parts) == 0 &&
+            weir_guard_free_right(scan, printed.ends[parts - 1])) {
+            judge(scan, start, printed.ends[parts - 1], printed.digits, total, true);
         }
     }
 }

@@ -65,34 +65,34 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, si
     }
 }
 
-static void read_groups(const weir_guard_scan_t *scan, size_t start, size_t end, groups_t *groups)
+/* Makes sure that group g is read, if there is one. */
+static bool read_group(const weir_guard_scan_t *scan, groups_t *groups, unsigned g)
 {
-    groups->start[0] = (uint32_t)start;
-    groups->len[0] = (uint8_t)(end - start);
-    groups->count = 1;
-    while (groups->count < 8 && end + 1 < scan->len && weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
+    while (groups->count <= g) {
+        unsigned last = groups->count - 1;
+        size_t end = (size_t)groups->start[last] + groups->len[last];
+        if (groups->count == 8 || end + 1 >= scan->len ||
+            !weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
+            return false;
+        }
         size_t next = run_end(scan, end + 1);
         if (next - end - 1 > WEIR_MAX_LAYOUT) {
-            return;
+            return false;
         }
         groups->separator[groups->count] = scan->text[end];
         groups->start[groups->count] = (uint32_t)(end + 1);
         groups->len[groups->count++] = (uint8_t)(next - end - 1);
-        end = next;
     }
+    return true;
 }
 
-static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout,
-                       const groups_t *groups)
+static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, groups_t *groups)
 {
     char text[WEIR_MAX_GROUP + 1];
     size_t n = 0;
     char chosen = '\0';
-    if (groups->count < layout->groups) {
-        return;
-    }
     for (unsigned g = 0; g < layout->groups; g++) {
-        if (groups->len[g] != layout->len[g] ||
+        if (!read_group(scan, groups, g) || groups->len[g] != layout->len[g] ||
             (g > 0 && !separator_fits(layout->separator[g], groups->separator[g], &chosen))) {
             return;
         }
@@ -143,9 +143,10 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
     if (end + 1 >= scan->len || !weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
         return;
     }
-    groups_t groups;
-    read_groups(scan, start, end, &groups);
-    if (groups.count < 2) {
+    groups_t groups = {.count = 1};
+    groups.start[0] = (uint32_t)start;
+    groups.len[0] = (uint8_t)first;
+    if (!read_group(scan, &groups, 1)) {
         return;
     }
     for (uint16_t l = rules->buckets[first][groups.len[1]]; l != WEIR_NO_LAYOUT;

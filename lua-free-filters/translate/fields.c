@@ -156,17 +156,14 @@ const weir_translate_row_t *weir_kind_of(const weir_tctx_t *c, uint32_t node,
         return NULL;
     }
     const weir_translate_row_t *row = find(c->doc, node, kinds);
-    if (row == NULL) {
-        char why[160];
-        weir_str_t name = weir_text_of(c, node);
-        snprintf(why, sizeof(why), "\"%.*s\" is not known here and cannot be translated",
-                 (int)(name.len > 64 ? 64 : name.len), name.len > 0 ? name.data : "");
-        *status = weir_refuse(c, at, NULL, why);
-        return NULL;
-    }
-    if (row->fate == WEIR_FATE_REFUSED) {
+    if (row == NULL || row->fate == WEIR_FATE_REFUSED) {
         char why[200];
-        snprintf(why, sizeof(why), "\"%s\" cannot be translated: %s", row->name, row->note);
+        weir_str_t name = weir_text_of(c, node);
+        snprintf(why, sizeof(why), "\"%.*s\" %s%s", (int)(name.len > 64 ? 64 : name.len),
+                 name.len > 0 ? name.data : "",
+                 row == NULL ? "is not known here and cannot be translated"
+                             : "cannot be translated: ",
+                 row == NULL ? "" : row->note);
         *status = weir_refuse(c, at, NULL, why);
         return NULL;
     }

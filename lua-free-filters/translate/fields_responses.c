@@ -25,7 +25,7 @@ static const weir_translate_row_t request[] = {
     MAP("stream_options", "see below"),
     MAP("user", "`user`"),
     MAP("safety_identifier", "`safety_identifier`"),
-    MAP("service_tier", "`service_tier`"),
+    NEAR("service_tier", "`service_tier`; `ultrafast` becomes `fast`"),
     MAP("prompt_cache_key", "`prompt_cache_key`"),
     IGNORE("prompt_cache_options", "a hint about money and speed"),
     IGNORE("prompt_cache_retention", "a hint about money and speed"),

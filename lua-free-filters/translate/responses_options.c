@@ -280,11 +280,18 @@ static weir_status_t write_messages(const weir_tctx_t *c)
 
 static void write_small(const weir_tctx_t *c)
 {
-    static const char *const same[] = {"temperature",       "top_p",        "user",
-                                       "safety_identifier", "service_tier", "prompt_cache_key"};
+    static const char *const same[] = {"temperature", "top_p", "user", "safety_identifier",
+                                       "prompt_cache_key"};
     bool legacy = c->tr->options.legacy_max_tokens;
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
         weir_copy_as(c, 0, same[i], same[i]);
+    }
+    uint32_t tier = weir_member(c->doc, 0, "service_tier");
+    if (weir_json_string_is(c->doc, tier, "ultrafast")) {
+        weir_loss(c->tr, "request", "service_tier");
+        jo_kz(c->out, "service_tier", "\"fast\"");
+    } else {
+        weir_copy_as(c, 0, "service_tier", "service_tier");
     }
     weir_copy_as(c, 0, "max_output_tokens", legacy ? "max_tokens" : "max_completion_tokens");
     if (c->tr->stream) {

@@ -156,11 +156,13 @@ weir_str_t jwt_make(weir_arena_t *arena, const char *header, const char *claims,
     EVP_PKEY_CTX *pctx = NULL;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
+    bool pss = how == SIGN_PSS || how == SIGN_PSS_UNSALTED;
+    int salt = how == SIGN_PSS ? RSA_PSS_SALTLEN_DIGEST : 0;
+
     if (EVP_DigestSignInit(ctx, &pctx, how == SIGN_ED25519 ? NULL : EVP_sha256(), NULL, pkey) !=
             1 ||
-        (how == SIGN_PSS &&
-         (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1 ||
-          EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) != 1)) ||
+        (pss && (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1 ||
+                 EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, salt) != 1)) ||
         EVP_DigestSign(ctx, signature, &len, (const uint8_t *)input.data, input.len) != 1) {
         len = 0;
     } else if (how == SIGN_ECDSA && EVP_PKEY_get_bits(pkey) == 256) {

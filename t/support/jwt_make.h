@@ -6,7 +6,8 @@
 
 typedef enum { MAKE_RSA, MAKE_RSA_SMALL, MAKE_P256, MAKE_P384, MAKE_ED25519 } make_key_t;
 
-typedef enum { SIGN_PKCS1, SIGN_PSS, SIGN_ECDSA, SIGN_ED25519 } make_sign_t;
+/* SIGN_PSS_UNSALTED: a salt of no bytes, which RFC 7518 does not allow. */
+typedef enum { SIGN_PKCS1, SIGN_PSS, SIGN_PSS_UNSALTED, SIGN_ECDSA, SIGN_ED25519 } make_sign_t;
 
 /* A fresh EVP_PKEY, or NULL. */
 void *jwt_make_key(make_key_t kind);

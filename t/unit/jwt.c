@@ -325,6 +325,8 @@ static void test_signatures(void)
            "another key's signature");
     expect(jwt_make(&arena, rs256, CLAIMS, rsa, SIGN_PSS), WEIR_JWT_BAD_SIGNATURE,
            "the other padding");
+    expect(jwt_make(&arena, "{\"alg\":\"PS256\",\"kid\":\"pss\"}", CLAIMS, rsa, SIGN_PSS_UNSALTED),
+           WEIR_JWT_BAD_SIGNATURE, "PSS: no salt");
     expect(jwt_make_with(&arena, rs256, CLAIMS, zeros, 256), WEIR_JWT_BAD_SIGNATURE,
            "RSA: all zeros");
     expect(jwt_make_with(&arena, rs256, CLAIMS, zeros, 1), WEIR_JWT_BAD_SIGNATURE, "RSA: one byte");
@@ -345,6 +347,27 @@ static void test_signatures(void)
            "Ed25519: all zeros");
     expect(jwt_make(&arena, eddsa, CLAIMS, p256, SIGN_ECDSA), WEIR_JWT_BAD_SIGNATURE,
            "Ed25519: an ECDSA signature");
+}
+
+/* Bytes behind a good signature are no part of it. */
+static void test_longer_signature(void)
+{
+    static const char es256[] = "{\"alg\":\"ES256\",\"kid\":\"p256\"}";
+    weir_str_t token = jwt_make(&arena, es256, CLAIMS, p256, SIGN_ECDSA);
+    uint8_t bytes[70] = {0};
+    size_t len = 0;
+    const char *last = memrchr(token.data, '.', token.len);
+
+    if (last != NULL) {
+        weir_str_t tail = weir_str(last + 1, (size_t)(token.data + token.len - last - 1));
+        (void)weir_base64url_decode(tail, bytes, sizeof(bytes), &len);
+    }
+    is_int((long long)len, 64, "an ECDSA signature has 64 bytes");
+    expect(jwt_make_with(&arena, es256, CLAIMS, bytes, 64), WEIR_JWT_OK, "it is good");
+    expect(jwt_make_with(&arena, es256, CLAIMS, bytes, 65), WEIR_JWT_BAD_SIGNATURE,
+           "with one byte more it is not");
+    expect(jwt_make_with(&arena, es256, CLAIMS, bytes, 63), WEIR_JWT_BAD_SIGNATURE,
+           "nor with one byte less");
 }
 
 /* Every single bit of a token counts. */
@@ -496,6 +519,7 @@ int main(void)
         test_claims();
         test_headers();
         test_signatures();
+        test_longer_signature();
         test_changed();
         test_forms();
         test_rules();

@@ -255,8 +255,9 @@ static weir_status_t read_head(const weir_document_t *doc, weir_change_t *out)
     }
     out->seq = (uint64_t)seq;
     out->op = (weir_change_op_t)op;
-    if (!weir_timestamp_parse(text, &out->ts_ms) || json_object_get(root, "op") == NULL) {
-        return weir_document_fail(doc, "", "expected \"op\" and \"ts\"");
+    if (out->seq == 0 || !weir_timestamp_parse(text, &out->ts_ms) ||
+        json_object_get(root, "op") == NULL) {
+        return weir_document_fail(doc, "", "expected \"seq\", \"op\" and \"ts\"");
     }
     rc = weir_document_text(doc, root, "", "key", 64, &text);
     if (rc == WEIR_OK) {

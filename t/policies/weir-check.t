@@ -188,6 +188,15 @@ def journals(folder):
     like(damaged.stderr, r"changes\.jsonl:3: the line is damaged", "with its number")
     is_(weir("check", "--journal", path).returncode, 2, "a journal alone is wrong usage")
     is_(weir("journal", "list", "--journal", path).returncode, 1, "nor is it listed")
+    for members in ({"ts": ts, "op": "key_deleted", "key": "bbbbbbbbbbbb"},
+                    {"seq": 1, "op": "key_deleted", "key": "bbbbbbbbbbbb"},
+                    {"seq": 1, "ts": ts, "key": "bbbbbbbbbbbb"},
+                    {"seq": 1, "ts": ts, "op": "key_deleted"},
+                    {"seq": 1, "ts": ts, "op": "key_eaten", "key": "bbbbbbbbbbbb"},
+                    {"seq": 1, "ts": ts, "op": "key_created", "key": "bbbbbbbbbbbb"},
+                    {"seq": 1, "ts": ts, "op": "key_deleted", "key": "bbbbbbbbbbbb", "x": 1}):
+        journal(path, members)
+        like(weir(*both).stderr, r"changes\.jsonl:2: ", "refused: " + json.dumps(members)[:60])
     write(folder, "changes.jsonl", text)
     listed = weir("journal", "list", "--journal", path).stdout
     like(listed, r"(?m)^ +1  2030-01-31T12:00:00\.000Z  key_created   cccccccccccc  by ops  for "

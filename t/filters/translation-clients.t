@@ -143,8 +143,12 @@ class Gateway:
             out = run(["answer", client, upstream, path] + self.options, self.answer)
             self.fits_events(client, out)
             return 200, "text/event-stream", out
-        out = run(["answer", client, upstream, path, "--json"] + self.options,
+        streams = ["--as-stream"] if json.loads(body).get("stream") else []
+        out = run(["answer", client, upstream, path, "--json"] + streams + self.options,
                   json.dumps(self.answer).encode())
+        if streams:
+            self.fits_events(client, out)
+            return 200, "text/event-stream", out
         self.fits(ANSWERS, client, json.loads(out))
         return 200, "application/json", out
 
@@ -553,6 +557,47 @@ def test_responses_refusals():
         is_((type(error).__name__, error.param), ("BadRequestError", field),
             "responses: %s is refused" % field)
         isnt(str(error), "", "responses: with a reason")
+
+
+# --- an upstream that does not stream although it was asked to ---
+
+CHAT_ANSWER = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+               "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
+                   "role": "assistant", "content": "Hi", "reasoning_content": "hm",
+                   "tool_calls": [{"id": "call_0", "type": "function", "function": {
+                       "name": "get", "arguments": '{"a": 1}'}}]}}], "usage": CHAT_USAGE}
+
+
+def test_messages_document_as_stream():
+    upstream(CHAT_ANSWER)
+    with claude().messages.stream(**MESSAGE) as stream:
+        final = stream.get_final_message()
+    is_([b.type for b in final.content], ["thinking", "text", "tool_use"],
+        "messages: a document is streamed")
+    is_((final.content[2].input, final.usage.output_tokens, final.stop_reason),
+        ({"a": 1}, 20, "tool_use"), "messages: with its call, usage and reason")
+
+
+def test_responses_document_as_stream():
+    upstream(CHAT_ANSWER)
+    with gpt().responses.stream(model="m", input="x") as stream:
+        final = stream.get_final_response()
+    is_([i.type for i in final.output], ["reasoning", "message", "function_call"],
+        "responses: a document is streamed")
+
+
+def test_chat_document_as_stream():
+    upstream({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [
+        {"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "Hi"},
+        {"type": "tool_use", "id": "t", "name": "get", "input": {"a": 1}}],
+        "stop_reason": "tool_use", "stop_sequence": None,
+        "usage": {"input_tokens": 3, "output_tokens": 2}})
+    with gpt().chat.completions.stream(**CHAT) as stream:
+        final = stream.get_final_completion()
+    message = final.choices[0].message
+    is_((message.content, json.loads(message.tool_calls[0].function.arguments),
+         message.thinking_blocks[0]["signature"]), ("Hi", {"a": 1}, "s"),
+        "chat: a document is streamed")
 
 
 # --- counting ---

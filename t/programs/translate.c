@@ -12,7 +12,7 @@
  *
  * Options: --strict --legacy --budget --no-sampling --no-thinking-blocks --model NAME --held N
  *          --cut (the upstream breaks off at the end) --json (the answer is a document)
- *          --piece N (feed N bytes at a time)
+ *          --as-stream (and the client gets a stream) --piece N (feed N bytes at a time)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +33,7 @@ typedef struct {
     weir_translate_options_t translate;
     bool cut;
     bool json;
+    bool as_stream;
     size_t piece;
 } options_t;
 
@@ -72,6 +73,8 @@ static options_t read_options(int argc, char **argv)
             o.cut = true;
         } else if (strcmp(argv[i], "--json") == 0) {
             o.json = true;
+        } else if (strcmp(argv[i], "--as-stream") == 0) {
+            o.as_stream = true;
         } else if (strcmp(argv[i], "--model") == 0) {
             o.translate.model = weir_str(value, strlen(value));
             i++;
@@ -226,7 +229,7 @@ static int run_answer(int argc, char **argv, weir_arena_t *arena)
     weir_pipeline_config_t config = {.protocol = protocol(argv[0]),
                                      .upstream = protocol(argv[1]),
                                      .in = kind,
-                                     .out = kind,
+                                     .out = o.as_stream ? WEIR_BODY_SSE : kind,
                                      .request_id = "req-1",
                                      .now = 1700000000,
                                      .write = take,

@@ -2,7 +2,9 @@
  * From bytes to hashed features, shared by scoring and training so that both see the same: words
  * (runs of letters, digits and bytes over 0x7F; runs of other printable characters), their
  * character 3- to 5-grams with one space on each side, the word itself and the pair with the word
- * before. Internal to guardrails/classifier and guardrails/training.
+ * before. A pair counts under two hashes, so that what it says outweighs what its two words say by
+ * themselves, and is not lost where one of its buckets is shared. Internal to guardrails/classifier
+ * and guardrails/training.
  */
 #ifndef WEIR_GUARD_FEATURES_H
 #define WEIR_GUARD_FEATURES_H
@@ -18,7 +20,7 @@
  * square root of this. */
 #define WEIR_CLASSIFY_DAMPING 48
 
-/* 32 bytes with two spaces: 32 + 31 + 30 grams, the word, the pair. */
+/* 32 bytes with two spaces: 32 + 31 + 30 grams, the word, the pair twice. */
 #define WEIR_WORD_FEATURES 96
 
 enum { WEIR_KIND_NONE, WEIR_KIND_WORD, WEIR_KIND_MARK };
@@ -75,6 +77,9 @@ static inline uint32_t weir_word_features(uint8_t *word, uint32_t len, uint8_t k
     }
     out[n++] = (uint16_t)weir_feature_bucket(
         weir_feature_mix(hash ^ (*previous * 0xC2B2AE3D27D4EB4Fu)), buckets);
+    out[n++] = (uint16_t)weir_feature_bucket(
+        weir_feature_mix((hash + 0x5851F42D4C957F2Du) ^ (*previous * 0xA0761D6478BD642Fu)),
+        buckets);
     *previous = hash;
     word[len + 1] = ' ';
     uint32_t padded = len + 2;

@@ -6,8 +6,8 @@
 #define PIECE 512
 
 /* A piece is turned when that makes it likelier by this much, in units of LIKELY. */
-#define ROT13_MARGIN  60
-#define ROT13_LETTERS 12
+#define ROT13_MARGIN  20
+#define ROT13_LETTERS 8
 
 /*
  * Ten times the natural logarithm of each letter's share in English text, a to z (shares as

@@ -9,6 +9,7 @@
 #define MAX_DEPTH   64
 #define MAX_CAPTURE 16384
 #define MAX_NODES   512
+#define MAX_WHOLE   16384 /* a longer piece is not tried as a whole document */
 
 enum {
     KEY_NONE,
@@ -83,22 +84,25 @@ static bool in_answer(const weir_usage_document_t *d)
     return d->top >= KEY_CHOICES && d->top <= KEY_LAST_ANSWER;
 }
 
+static const weir_json_limits_t lenient = {.allow_duplicate_keys = true};
+
 /* --- what was copied --- */
 
-static weir_status_t read_string(weir_usage_reader_t *r, const weir_json_doc_t *doc, uint8_t key)
+static weir_status_t read_string(weir_usage_reader_t *r, const weir_json_doc_t *doc, uint32_t node,
+                                 uint8_t key)
 {
     weir_usage_t *u = &r->usage;
-    weir_str_t raw = weir_json_raw(doc, 0);
+    weir_str_t raw = weir_json_raw(doc, node);
     weir_str_t text = weir_str(NULL, 0);
 
-    if (weir_json_type(doc, 0) == WEIR_JSON_STRING) {
+    if (weir_json_type(doc, node) == WEIR_JSON_STRING) {
         text = weir_str(raw.data + 1, raw.len - 2);
     }
     switch (key) {
     case KEY_ID:
-        return weir_usage_keep(r, doc, 0, WEIR_USAGE_MAX_ID, &u->id);
+        return weir_usage_keep(r, doc, node, WEIR_USAGE_MAX_ID, &u->id);
     case KEY_MODEL:
-        return weir_usage_keep(r, doc, 0, WEIR_USAGE_MAX_MODEL, &u->model);
+        return weir_usage_keep(r, doc, node, WEIR_USAGE_MAX_MODEL, &u->model);
     case KEY_STATUS:
         /* queued and in_progress are no end */
         if (weir_finish_of(text) != WEIR_FINISH_OTHER) {
@@ -112,54 +116,61 @@ static weir_status_t read_string(weir_usage_reader_t *r, const weir_json_doc_t *
     return WEIR_OK;
 }
 
-static weir_status_t read_capture(weir_usage_reader_t *r)
+/* A member that is looked for. */
+static weir_status_t read_value(weir_usage_reader_t *r, uint8_t key, const weir_json_doc_t *doc,
+                                uint32_t node)
 {
-    weir_usage_document_t *d = &r->document;
     weir_usage_t *u = &r->usage;
-    weir_json_node_t nodes[MAX_NODES];
-    weir_json_doc_t doc;
-    uint8_t key = d->capturing;
-    static const weir_json_limits_t limits = {.allow_duplicate_keys = true};
 
-    d->capturing = KEY_NONE;
-    if (key == KEY_ERROR && d->capture.data[0] != 'n') {
-        u->error = true; /* whatever it says: it is not null */
-        weir_usage_finish(u, WEIR_FINISH_ERROR);
-    }
-    if (d->too_long || weir_json_scan(d->capture.data, d->capture.len, &limits, nodes, MAX_NODES,
-                                      &doc, NULL) != WEIR_OK) {
-        return WEIR_OK;
-    }
     switch (key) {
     case KEY_USAGE:
-        u->has_usage = weir_tokens_read(&u->tokens, &doc, 0) || u->has_usage;
-        weir_usage_tools(u, &doc, weir_json_get(&doc, 0, "server_tool_use"));
+        u->has_usage = weir_tokens_read(&u->tokens, doc, node) || u->has_usage;
+        weir_usage_tools(u, doc, weir_json_get(doc, node, "server_tool_use"));
         break;
     case KEY_META:
         /* Rerank of Cohere's kind. */
         u->has_usage =
-            weir_tokens_read(&u->tokens, &doc, weir_json_get(&doc, 0, "tokens")) || u->has_usage;
+            weir_tokens_read(&u->tokens, doc, weir_json_get(doc, node, "tokens")) || u->has_usage;
         break;
     case KEY_ERROR:
         break;
     case KEY_BACKGROUND:
-        u->background = weir_json_type(&doc, 0) == WEIR_JSON_TRUE;
+        u->background = weir_json_type(doc, node) == WEIR_JSON_TRUE;
         break;
     case KEY_TOOL_USAGE:
-        weir_usage_tools(u, &doc, 0);
+        weir_usage_tools(u, doc, node);
         break;
     case KEY_INCOMPLETE: {
-        uint32_t reason = weir_json_get(&doc, 0, "reason");
-        if (reason != WEIR_JSON_NONE && weir_json_type(&doc, reason) == WEIR_JSON_STRING) {
-            weir_str_t raw = weir_json_raw(&doc, reason);
+        uint32_t reason = weir_json_get(doc, node, "reason");
+        if (reason != WEIR_JSON_NONE && weir_json_type(doc, reason) == WEIR_JSON_STRING) {
+            weir_str_t raw = weir_json_raw(doc, reason);
             weir_usage_finish(u, weir_finish_of(weir_str(raw.data + 1, raw.len - 2)));
         }
         break;
     }
     default:
-        return read_string(r, &doc, key);
+        return read_string(r, doc, node, key);
     }
     return WEIR_OK;
+}
+
+static weir_status_t read_capture(weir_usage_reader_t *r)
+{
+    weir_usage_document_t *d = &r->document;
+    weir_json_node_t nodes[MAX_NODES];
+    weir_json_doc_t doc;
+    uint8_t key = d->capturing;
+
+    d->capturing = KEY_NONE;
+    if (key == KEY_ERROR && d->capture.data[0] != 'n') {
+        r->usage.error = true; /* whatever it says: it is not null */
+        weir_usage_finish(&r->usage, WEIR_FINISH_ERROR);
+    }
+    if (d->too_long || weir_json_scan(d->capture.data, d->capture.len, &lenient, nodes, MAX_NODES,
+                                      &doc, NULL) != WEIR_OK) {
+        return WEIR_OK;
+    }
+    return read_value(r, key, &doc, 0);
 }
 
 static weir_status_t copy(weir_usage_document_t *d, const char *data, size_t len)
@@ -377,12 +388,118 @@ static weir_status_t feed_plain(weir_usage_reader_t *r, const char *data, size_t
     return WEIR_OK;
 }
 
+/* --- a document that came in one piece --- */
+
+static uint8_t key_at(const weir_json_doc_t *doc, uint32_t node)
+{
+    weir_str_t raw = weir_json_raw(doc, node);
+    size_t len = raw.len - 2;
+    return len == 0 || len > sizeof(((weir_usage_document_t *)0)->key)
+               ? KEY_NONE
+               : known_key(raw.data + 1, len);
+}
+
+static void read_text(weir_usage_t *u, const weir_json_doc_t *doc, uint32_t node)
+{
+    weir_str_t raw = weir_json_raw(doc, node);
+    u->first_content = true;
+    weir_text_count(&u->text, weir_str(raw.data + 1, raw.len - 2));
+}
+
+/* The answer below a member of the root; depth is that of the containers around a node. */
+static weir_status_t read_answer(weir_usage_reader_t *r, const weir_json_doc_t *doc, uint8_t top,
+                                 uint32_t node)
+{
+    uint32_t end[MAX_DEPTH + 2];
+    bool object[MAX_DEPTH + 2];
+    uint32_t depth = 1;
+    uint8_t last = top;
+    weir_status_t rc = WEIR_OK;
+
+    end[1] = doc->nodes[node].next;
+    object[1] = false;
+    for (uint32_t i = node; rc == WEIR_OK && i < end[1]; i++) {
+        while (i == end[depth]) {
+            depth--;
+        }
+        if (object[depth]) {
+            last = key_at(doc, i++);
+            if (depth == 3 && top == KEY_CHOICES && last == KEY_FINISH_REASON) {
+                rc = doc->nodes[i].end - doc->nodes[i].start > MAX_CAPTURE
+                         ? WEIR_OK
+                         : read_value(r, last, doc, i);
+                i = doc->nodes[i].next - 1;
+                last = KEY_NONE;
+                continue;
+            }
+        } else if (depth == 2) {
+            r->usage.first_content = true;
+        }
+        const weir_json_node_t *n = &doc->nodes[i];
+        if (n->type == WEIR_JSON_STRING && (last == KEY_TEXT || last == KEY_CONTENT)) {
+            read_text(&r->usage, doc, i);
+        }
+        if (n->size > 0) {
+            depth++;
+            end[depth] = n->next;
+            object[depth] = n->type == WEIR_JSON_OBJECT;
+        }
+    }
+    return rc;
+}
+
+static bool may_be_whole(const char *data, size_t len)
+{
+    while (len > 0 && (data[len - 1] == '\n' || data[len - 1] == '\r' || data[len - 1] == ' ')) {
+        len--;
+    }
+    return len > 0 && len <= MAX_WHOLE && data[0] == '{' && data[len - 1] == '}';
+}
+
+/* Reads the piece if it is a whole document; then *whole. What the one way reads the other does. */
+static weir_status_t feed_whole(weir_usage_reader_t *r, const char *data, size_t len, bool *whole)
+{
+    weir_json_node_t nodes[MAX_NODES];
+    weir_json_doc_t doc;
+    weir_status_t rc = WEIR_OK;
+
+    *whole = weir_json_scan(data, len, &lenient, nodes, MAX_NODES, &doc, NULL) == WEIR_OK &&
+             nodes[0].type == WEIR_JSON_OBJECT;
+    if (!*whole) {
+        return WEIR_OK;
+    }
+    r->document.root = true;
+    uint32_t key = 1;
+    for (uint32_t i = 0; i < nodes[0].size && rc == WEIR_OK; i++) {
+        uint8_t known = key_at(&doc, key);
+        const weir_json_node_t *n = &nodes[key + 1];
+        if (known > KEY_NONE && known <= KEY_LAST_COPIED) {
+            if (known == KEY_ERROR && n->type != WEIR_JSON_NULL) {
+                r->usage.error = true;
+                weir_usage_finish(&r->usage, WEIR_FINISH_ERROR);
+            }
+            rc = n->end - n->start > MAX_CAPTURE ? WEIR_OK : read_value(r, known, &doc, key + 1);
+        } else if (known >= KEY_CHOICES && known <= KEY_LAST_ANSWER) {
+            rc = read_answer(r, &doc, known, key + 1);
+        }
+        key = n->next;
+    }
+    return rc;
+}
+
 weir_status_t weir_usage_document_feed(weir_usage_reader_t *r, const char *data, size_t len)
 {
     weir_usage_document_t *d = &r->document;
     weir_status_t rc = WEIR_OK;
     size_t at = 0;
 
+    if (!d->root && d->depth == 0 && may_be_whole(data, len)) {
+        bool whole;
+        rc = feed_whole(r, data, len, &whole);
+        if (whole || rc != WEIR_OK) {
+            return rc;
+        }
+    }
     while (at < len && rc == WEIR_OK && !d->bad) {
         size_t used = 1;
         if (d->in_string) {

@@ -6,6 +6,10 @@
 #include "engine/base/json_text.h"
 #include "engine/base/utf8.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define DEFAULT_MAX_DEPTH 64u
 #define DEFAULT_MAX_BYTES (64u * 1024u * 1024u)
 
@@ -43,6 +47,9 @@ static void skip_space(scan_t *s)
 {
     while (s->at < s->len) {
         char c = s->text[s->at];
+        if (c > ' ') {
+            return;
+        }
         if (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
             return;
         }
@@ -102,6 +109,20 @@ static size_t plain_run(const char *p, size_t len)
     const uint64_t ones = 0x0101010101010101u;
     const uint64_t high = 0x8080808080808080u;
     size_t i = 0;
+#ifdef __SSE2__
+    /* As signed bytes, non-ASCII is below 0x20, too. */
+    const __m128i space = _mm_set1_epi8(0x20);
+    for (; i + 16 <= len; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        __m128i odd = _mm_or_si128(_mm_cmplt_epi8(v, space),
+                                   _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                                _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+        unsigned mask = (unsigned)_mm_movemask_epi8(odd);
+        if (mask != 0) {
+            return i + (size_t)__builtin_ctz(mask);
+        }
+    }
+#endif
     for (; i + 8 <= len; i += 8) {
         uint64_t w;
         memcpy(&w, p + i, 8);

@@ -126,7 +126,7 @@ ngx_http_weir_ask_needs(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 
     needs = 0;
 
-    if (wlcf->ask_usage
+    if (wlcf->ask_usage && wlcf->read_usage
         && (ctx->public.endpoint.protocol == WEIR_PROTOCOL_CHAT
             || ctx->public.endpoint.protocol == WEIR_PROTOCOL_COMPLETIONS))
     {

@@ -90,6 +90,7 @@ typedef enum {
 typedef struct {
     ngx_flag_t                      enable;
     ngx_flag_t                      ask_usage;
+    ngx_flag_t                      read_usage;
     ngx_str_t                       prefix;
     ngx_uint_t                      pass_through;   /* 2 << group */
     ngx_http_weir_question_t       *question;

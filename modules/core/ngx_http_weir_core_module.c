@@ -114,6 +114,13 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       offsetof(ngx_http_weir_core_loc_conf_t, ask_usage),
       NULL },
 
+    { ngx_string("weir_read_usage"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_core_loc_conf_t, read_usage),
+      NULL },
+
     { ngx_string("weir_usage_log"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_weir_usage_log,
@@ -318,6 +325,7 @@ ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf)
     wlcf->question = NGX_CONF_UNSET_PTR;
     wlcf->enable = NGX_CONF_UNSET;
     wlcf->ask_usage = NGX_CONF_UNSET;
+    wlcf->read_usage = NGX_CONF_UNSET;
     wlcf->upstream_api = NGX_CONF_UNSET_UINT;
 
     return wlcf;
@@ -333,6 +341,7 @@ ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->question, prev->question, NULL);
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_value(conf->ask_usage, prev->ask_usage, 1);
+    ngx_conf_merge_value(conf->read_usage, prev->read_usage, 1);
     ngx_conf_merge_str_value(conf->upstream_bearer, prev->upstream_bearer, "");
     ngx_conf_merge_uint_value(conf->upstream_api, prev->upstream_api,
                               NGX_HTTP_WEIR_API_SAME);

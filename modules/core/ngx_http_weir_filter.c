@@ -251,8 +251,9 @@ ngx_http_weir_replace(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
 static ngx_int_t
 ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 {
-    ngx_int_t   rc;
-    ngx_uint_t  sse, status, error;
+    ngx_int_t                       rc;
+    ngx_uint_t                      sse, status, error;
+    ngx_http_weir_core_loc_conf_t  *wlcf;
 
     status = r->headers_out.status;
 
@@ -275,6 +276,14 @@ ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     /* errors pass, but for those in another protocol */
 
     if (error && ctx->public.upstream == ctx->public.endpoint.protocol) {
+        return NGX_OK;
+    }
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
+
+    if (!wlcf->read_usage && !ctx->view.stream
+        && !(ctx->needs & NGX_HTTP_WEIR_NEEDS_RESPONSE))
+    {
         return NGX_OK;
     }
 

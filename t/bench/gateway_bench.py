@@ -45,7 +45,10 @@ ANSWER = {
               "prompt_tokens_details": {"cached_tokens": 0}}}
 QUESTION = {"model": "bench", "temperature": 0.7, "messages": [{"role": "user", "content": "y" * 930}]}
 
-VARIANTS = ("plain", "loaded", "governed", "plain stream", "governed stream")
+# "keys only": no body, no usage, no ledger. "watched": the client asks for usage itself, so that the
+# stream passes as it is; else the gateway asks and takes it out again.
+VARIANTS = ("plain", "loaded", "keys only", "governed", "plain stream", "governed stream",
+            "watched stream")
 
 
 def stream_body():
@@ -96,14 +99,15 @@ def backend_conf(folder, port):
         types { }
         # A static file answers GET only: 405 for a POST is turned into the file.
         location / { error_page 405 =200 /answer.json; return 405; }
-        location = /v1/stream { error_page 405 =200 /answer.sse; return 405; }
+        location /openai/ { error_page 405 =200 /answer.sse; return 405; }
         location = /answer.json { default_type application/json; error_page 405 =200 $uri; }
         location = /answer.sse { default_type text/event-stream; error_page 405 =200 $uri; }
     }""" % (port, folder))
 
 
 def gateway_conf(folder, variant, port, backend, single=False):
-    governed = variant.startswith("governed")
+    keys = variant == "keys only"
+    governed = keys or variant.startswith(("governed", "watched"))
     loaded = governed or variant == "loaded"
     modules = ("core", "auth", "metrics") if loaded else ()
     settings = ""
@@ -114,10 +118,11 @@ def gateway_conf(folder, variant, port, backend, single=False):
     if governed:
         settings = """
     weir_tenants %s/tenants.json;
-    weir_usage_log %s/usage.jsonl;""" % (folder, folder)
+    %s""" % (folder, "" if keys else "weir_usage_log %s/usage.jsonl;" % folder)
         location = """
             weir on;
-            include %s/config/weir-proxy.conf;""" % ROOT
+            %s
+            include %s/config/weir-proxy.conf;""" % ("weir_read_usage off;" if keys else "", ROOT)
     return nginx_conf(folder, re.sub(r"\W", "-", variant) + ("-single" if single else ""), """
     upstream backend { server 127.0.0.1:%d; keepalive 64; keepalive_requests 1000000; }
 %s
@@ -173,7 +178,15 @@ def cpu_ticks(pid):
 
 
 def path_of(variant):
-    return "/v1/stream" if variant.endswith("stream") else "/v1/chat/completions"
+    """Both are the same call to the gateway; the backend tells them apart."""
+    return ("/openai" if variant.endswith("stream") else "") + "/v1/chat/completions"
+
+
+def question_of(variant):
+    more = {"stream": True} if variant.endswith("stream") else {}
+    if variant.startswith("watched"):
+        more["stream_options"] = {"include_usage": True}
+    return json.dumps({**QUESTION, **more})
 
 
 def wrk(folder, port, variant, seconds, key):
@@ -181,7 +194,7 @@ def wrk(folder, port, variant, seconds, key):
     with open(script, "w", encoding="ascii") as f:
         f.write('wrk.method = "POST"\nwrk.body = [==[%s]==]\n'
                 'wrk.headers["Content-Type"] = "application/json"\n'
-                'wrk.headers["Authorization"] = "Bearer %s"\n' % (json.dumps(QUESTION), key))
+                'wrk.headers["Authorization"] = "Bearer %s"\n' % (question_of(variant), key))
     done = subprocess.run(["wrk", "-t1", "-c32", "-d%ds" % seconds, "-s", script,
                            "http://127.0.0.1:%d%s" % (port, path_of(variant))],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
@@ -221,7 +234,7 @@ def measure_cpu(folder, backend, key, rounds, seconds):
 
 def send(port, variant, count, key):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    body = json.dumps(QUESTION)
+    body = question_of(variant)
     headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
     for _ in range(count):
         connection.request("POST", path_of(variant), body, headers)
@@ -292,20 +305,24 @@ def write_page(text, options, result, counted):
 
 A POST of 1 KB answered with 1 KB of JSON, and with a stream of 18 events (%d bytes), through one gateway worker with
 kept-alive connections to one backend worker. `plain` is NGINX's proxy_pass; `loaded` has Weir's modules loaded and off;
-`governed` checks the key, counts usage, writes the ledger and keeps metrics.
+`keys only` checks the key and keeps metrics; `governed` also scans the body, counts usage and writes the ledger. In the
+`governed stream` the gateway asks for usage and takes it out again, in the `watched stream` the client asks itself.
 
 %s
 
 Medians of %d alternating rounds of %d s under wrk with 32 connections, with the smallest and the largest; CPU is that
 of the gateway's worker. Instructions are those of user space, by cachegrind: (count at %d requests - count at %d) / %d.
 
-Governed over plain: %s for the JSON answer, %s for the stream. Loaded but unused over plain: %s.
+Over plain: keys only %s; governed %s for the JSON answer, %s for the stream, %s for the watched one. Loaded but unused: %s.
+Of each governed request about 5,200 instructions are the key's SHA-256.
 
 - Machine: %s
 - Commit %s, %s
 - Command: `t/bench/gateway_bench.py --rounds %d --seconds %d --write`
 """ % (len(stream_body()), text, options.rounds, options.seconds, MANY, FEW, MANY - FEW,
-       more("plain", "governed"), more("plain stream", "governed stream"), more("plain", "loaded"),
+       more("plain", "keys only"), more("plain", "governed"),
+       more("plain stream", "governed stream"), more("plain stream", "watched stream"),
+       more("plain", "loaded"),
        machine(), commit(), time.strftime("%Y-%m-%d"), options.rounds, options.seconds)
     os.makedirs(os.path.dirname(PAGE), exist_ok=True)
     with open(PAGE, "w", encoding="ascii") as f:

@@ -133,6 +133,23 @@ static bool is_last(const weir_journal_t *j, const weir_journal_place_t *place, 
     return fstat(j->fd, &st) == 0 && place->offset + line.len + 1 >= (uint64_t)st.st_size;
 }
 
+/*
+ * Changes must not vanish while somebody holds the journal: one of them may be a revocation. One
+ * may, the last: its writer took it back, because it did not reach the disk, and told nobody of it.
+ */
+static weir_status_t check_seen(weir_journal_t *j, uint64_t seq, weir_error_t *err)
+{
+    if (seq + 1 < j->seen) {
+        return weir_error_at(
+            err, WEIR_ERR_INVALID, "", "damaged_journal",
+            "%s: ends at change %llu, and change %llu was in it: put the file back, "
+            "or begin anew with a restart",
+            j->path, (unsigned long long)seq, (unsigned long long)j->seen);
+    }
+    j->seen = seq > j->seen ? seq : j->seen;
+    return WEIR_OK;
+}
+
 /* All complete lines behind *place; *torn: bytes behind the last of them. */
 weir_status_t weir_journal_walk(weir_journal_t *j, weir_journal_place_t *place,
                                 weir_change_fn visit, void *data, bool *torn, weir_error_t *err)
@@ -259,6 +276,9 @@ weir_status_t weir_journal_settle(weir_journal_t *j, weir_error_t *err)
                  ? WEIR_OK
                  : io_error(j, err);
     }
+    if (rc == WEIR_OK) {
+        rc = check_seen(j, j->checked.seq, err);
+    }
     if (rc != WEIR_OK || j->checked.line > 0) {
         return rc;
     }
@@ -341,10 +361,20 @@ weir_status_t weir_journal_read(weir_journal_t *j, bool *restarted, weir_change_
     if (restarted != NULL) {
         *restarted = j->restarted;
     }
+    if (rc == WEIR_OK && j->fd < 0) {
+        rc = j->seen == 0 ? WEIR_OK
+                          : weir_error(err, WEIR_ERR_IO,
+                                       "%s: the file is gone: put it back, or begin anew with a "
+                                       "restart",
+                                       j->path);
+    }
     if (rc != WEIR_OK || j->fd < 0) {
         return rc;
     }
     rc = weir_journal_walk(j, &j->read, visit, data, &torn, err);
+    if (rc == WEIR_OK && (rc = check_seen(j, j->read.seq, err)) != WEIR_OK) {
+        weir_journal_rewind(j);
+    }
     if (rc == WEIR_OK) {
         j->restarted = false;
         if (j->read.offset > j->checked.offset) {
@@ -391,6 +421,7 @@ static weir_status_t append_locked(weir_journal_t *j, const weir_change_t *chang
         j->checked.offset += line.len;
         j->checked.line++;
         j->checked.seq = numbered.seq;
+        j->seen = numbered.seq;
         *seq = numbered.seq;
     }
     weir_arena_free(&arena);

@@ -62,7 +62,9 @@ typedef weir_status_t (*weir_change_fn)(void *data, const weir_change_t *change,
  * Passes on what was appended since the last read, by anybody. When the file was replaced by a
  * compaction since then, *restarted becomes true before the first call and everything is passed on
  * again: the caller starts from the documents' snapshot (restarted may be NULL only on the first
- * read of a journal). A torn last line is left for its writer.
+ * read of a journal). A torn last line is left for its writer. INVALID or IO also when changes that
+ * were there are gone (the file removed, cut or exchanged for an older one): whoever wants that
+ * closes the journal and opens it again.
  */
 weir_status_t weir_journal_read(weir_journal_t *journal, bool *restarted, weir_change_fn visit,
                                 void *data, weir_error_t *err);

@@ -16,6 +16,7 @@ struct weir_journal {
     int fd; /* -1: no file yet */
     bool writable;
     bool restarted; /* the file was replaced since the last read */
+    uint64_t seen;  /* the last change that was ever seen through here */
     weir_journal_place_t read;
     weir_journal_place_t checked;
 };

@@ -317,6 +317,57 @@ static void test_damage(void)
     unlink(path);
 }
 
+static bool reads(weir_journal_t *j, const char *says)
+{
+    seen_t seen = {.in_order = true};
+    weir_error_t err = {0};
+    bool restarted;
+    bool good = weir_journal_read(j, &restarted, see, &seen, &err) == WEIR_OK;
+    if (says == NULL ? !good : good || strstr(err.message, says) == NULL) {
+        diag("read: %s", err.message);
+        return false;
+    }
+    return true;
+}
+
+/* What was read must not go away under whoever reads on. */
+static void test_vanished(void)
+{
+    static char whole[8192];
+    size_t n = write_five(whole, sizeof(whole));
+    weir_error_t err;
+    weir_journal_t *reader = open_journal(false, &err);
+    weir_journal_t *writer = open_journal(true, &err);
+    weir_change_t c = make(WEIR_CHANGE_KEY_ENABLED, 1);
+    size_t last = n - 1;
+    size_t before_last;
+
+    while (whole[last - 1] != '\n') {
+        last--;
+    }
+    before_last = last - 1;
+    while (whole[before_last - 1] != '\n') {
+        before_last--;
+    }
+    ok(reads(reader, NULL) && reads(writer, NULL), "all is read");
+    unlink(path);
+    ok(reads(reader, "the file is gone"), "a removed file is told");
+    spill("", 0);
+    ok(reads(reader, "ends at change 0, and change 5 was in it"), "so is an empty one");
+    spill(whole, before_last);
+    ok(reads(reader, "ends at change 3, and change 5"), "and one that was cut, or an older copy");
+    is_int(weir_journal_append(writer, &c, NULL, &err), WEIR_ERR_INVALID,
+           "a writer appends to none of these");
+    spill(whole, last);
+    ok(reads(reader, NULL), "the last change may be taken back by its writer");
+    spill(whole, n);
+    ok(reads(reader, NULL), "the file put back is read again");
+    is_int(weir_journal_append(writer, &c, NULL, &err), WEIR_OK, "and appended to");
+    weir_journal_close(reader);
+    weir_journal_close(writer);
+    unlink(path);
+}
+
 /* Appends until it is killed; tells each number that append returned through the pipe. */
 static void writer(int out)
 {
@@ -424,6 +475,7 @@ int main(void)
     test_torn();
     test_remains();
     test_damage();
+    test_vanished();
     test_killed_writer();
     test_errors();
     unlink(path);

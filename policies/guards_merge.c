@@ -10,17 +10,19 @@ static bool adds_up(const char *member)
            strcmp(member, "locked") == 0;
 }
 
-/* Lays `over` onto target; values are shared, not copied, except where objects are joined. */
-static bool lay(json_t *target, json_t *over)
+/* Lays `over` onto target; values are shared, not copied. Members of a policy are joined if they
+ * are objects; what stands in those (the rule of a type, of a classifier) is the child's or the
+ * parent's as a whole. */
+static bool lay(json_t *target, json_t *over, bool joins)
 {
     const char *key;
     json_t *value;
     json_object_foreach(over, key, value)
     {
         json_t *old = json_object_get(target, key);
-        if (json_is_object(old) && json_is_object(value)) {
+        if (joins && json_is_object(old) && json_is_object(value)) {
             json_t *joined = json_copy(old);
-            if (joined == NULL || !lay(joined, value) ||
+            if (joined == NULL || !lay(joined, value, false) ||
                 json_object_set_new(target, key, joined) != 0)
                 return false;
         } else if (json_is_array(old) && json_is_array(value) && adds_up(key)) {
@@ -98,7 +100,7 @@ static json_t *merge(const weir_document_t *doc, json_t *policies, const char *n
         json_decref(below);
         return NULL;
     }
-    if (!lay(below, own)) {
+    if (!lay(below, own, true)) {
         weir_document_nomem(doc);
         json_decref(below);
         return NULL;

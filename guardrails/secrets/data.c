@@ -46,7 +46,8 @@ const weir_guard_pattern_t weir_secrets_data[] = {
                    "mariadb|mongodb(?:\\+srv)?|rediss?|amqps?|mssql(?:\\+[a-z0-9]{2,12})?|"
                    "clickhouse)://[^\\s:@/\"'`<>]{0,64}:([^\\s@/\"'`<>]{3,128})@[A-Za-z0-9\\[._-]",
      .after = 300,
-     .score = 0.9F,
+     .score = 0.99F, /* above the URL around it */
+
      .check = weir_secret_is_password},
     {.id = "connection_string_password",
      .type = "SECRET",

@@ -3,7 +3,7 @@ expressions that find them. A format is text with {class:count} or {class:least-
 
     an  A-Z a-z 0-9      AL  letters       hex  0-9 a-f       HEX  0-9 A-F      up  A-Z 0-9
     lo  a-z 0-9          d   digits        w    an - _        b64  an + /       b32  a-z 2-7
-    B32 A-Z 2-7          az  a-z           uuid               jwt, jwth: see secrets.t
+    B32 A-Z 2-7          az  a-z           uuid               jwt: see secrets.t
 
 NAMED holds values that mean something only beside a name: (name, format). The rest stand alone.
 """
@@ -351,7 +351,6 @@ NAMED = {
     "box_client_secret": ("box", "{an:32}"),
     "zendesk_secret": ("zendesk", "{an:40}"),
     "freshworks_key": ("freshdesk", "{an:20}"),
-    "monday_token": ("monday", "{jwth}"),
     "squarespace_token": ("squarespace", "{uuid}"),
     "bitly_token": ("bitly", "{hex:40}"),
     "rapidapi_key": ("rapidapi", "{an:18}msh{an:29}"),

@@ -58,27 +58,29 @@ def special(name):
         return ":".join(chars("hex", 2) for _ in range(16))
     payload = {"sub": chars("d", 10), "name": chars("az", 12), "tid": chars("d", 9)}
     head = {"alg": rng.choice(["HS256", "RS256", "ES256"]), "typ": "JWT"}
-    if name in ("jwt", "jwth"):
+    if name == "jwt":
         return "%s.%s.%s" % (base64url(head), base64url(payload), chars("w", 43))
     raise KeyError(name)
 
 
-def make(form, short=False):
-    """A string of the form; short: its longest part has a third of its least length."""
-    parts = re.findall(r"\{(\w+)(?::(\d+)(?:-(\d+))?)?\}", form)
-    longest = max((int(least) for _, least, _ in parts if least), default=0)
-    state = {"cut": short}
-
+def make(form):
+    """A string of the form."""
     def one(match):
         name, least, most = match.group(1), match.group(2), match.group(3)
         if least is None:
             return special(name)
-        count = rng.randint(int(least), int(most or least))
-        if state["cut"] and int(least) == longest:
-            state["cut"] = False
-            count = max(1, int(least) // 3)
-        return chars(name, count)
+        return chars(name, rng.randint(int(least), int(most or least)))
     return re.sub(r"\{(\w+)(?::(\d+)(?:-(\d+))?)?\}", one, form)
+
+
+def look_alikes(form):
+    """(how, text): the string ends too early, or has a byte in it that no token has. The prefix that
+    gives it away is left."""
+    text, start, end = place(make(form), "%s")
+    marked = form.split("<")[-1]
+    prefix = len(marked.split("{")[0])
+    at = start + prefix + 4
+    return [("short", text[:at] + text[end:]), ("broken", text[:at] + "!" + text[at:])]
 
 
 ALONE_TEXTS = ["%s", "my key is %s thanks", "key = \"%s\"", "Use `%s` for that.", "(%s)",
@@ -160,16 +162,12 @@ for rule, form in secret_formats.ALONE.items():
     if "{" not in form or rule in ("private_key", "json_web_token"):
         continue
     for i in range(10):
-        rows.append({"rule": rule, "how": "short", "text": place(make(form, short=True), "%s")[0]})
-        text, start, end = place(make(form), "%s")
-        middle = (start + end) // 2
-        rows.append({"rule": rule, "how": "broken",
-                     "text": text[:middle] + " \u00e9 " + text[middle:]})
+        rows += [{"rule": rule, "how": how, "text": text} for how, text in look_alikes(form)]
 for rule, (name, form) in secret_formats.NAMED.items():
     for i in range(10):
         rows.append({"rule": rule, "how": "unnamed", "text": "the value is " + make(form)})
-        rows.append({"rule": rule, "how": "short",
-                     "text": "%s_key = \"%s\"" % (name, make(form, short=True))})
+        rows += [{"rule": rule, "how": how, "text": "%s_key = \"%s\"" % (name, text)}
+                 for how, text in look_alikes(form)]
 
 PASSWORDS = {"curl_user_password", "netrc_password", "assigned_password", "database_url_password",
              "connection_string_password", "snowflake_password"}

@@ -135,6 +135,24 @@ is_(text_of(chat(gw, unit, stream=True)), "onetwothreefour", "other streams pass
 is_(len(gw.usage(9)), 9, "one line for each request")
 gw.stop()
 
+# -- the plugin of docs/plugins.md, as it stands there
+
+with open(os.path.join(ROOT, "docs", "plugins.md"), encoding="utf-8") as page:
+    source = re.search(r"```c\n(.*?)```", page.read(), re.S).group(1)
+gw = gateway("", start=False)
+path = gw.file("ticket.c", source)
+built = subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-I",
+                        os.path.join(ROOT, "modules", "include"), "-o", path[:-2] + "-1.so", path],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       check=False)
+is_(built.stdout.decode(), "", "the guide's plugin compiles")
+gw = gateway("weir_plugin %s-1.so;\n" % path[:-2])
+r = chat(gw)
+is_((error(r), r.json()["error"]["message"]),
+    ((403, "denied_by_plugin"), "Say which ticket this is for."), "and refuses")
+is_(chat(gw, {"X-Ticket": "7"}).status, 200, "and lets pass")
+gw.stop()
+
 # -- every place, every verdict
 
 for at, verdict, status, want in [

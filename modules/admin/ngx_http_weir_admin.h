@@ -106,6 +106,7 @@ ngx_int_t ngx_http_weir_admin_create(ngx_http_weir_admin_ctx_t *actx);
 ngx_int_t ngx_http_weir_admin_rotate(ngx_http_weir_admin_ctx_t *actx);
 ngx_int_t ngx_http_weir_admin_switch(ngx_http_weir_admin_ctx_t *actx);
 ngx_int_t ngx_http_weir_admin_reload(ngx_http_weir_admin_ctx_t *actx);
+ngx_int_t ngx_http_weir_admin_compact(ngx_http_weir_admin_ctx_t *actx);
 
 /* answers and the log: ngx_http_weir_admin_answer.c */
 

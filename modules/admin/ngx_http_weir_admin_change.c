@@ -550,3 +550,31 @@ ngx_http_weir_admin_reload(ngx_http_weir_admin_ctx_t *actx)
 
     return ngx_http_weir_admin_answer(actx, NGX_HTTP_OK);
 }
+
+
+ngx_int_t
+ngx_http_weir_admin_compact(ngx_http_weir_admin_ctx_t *actx)
+{
+    weir_error_t            err;
+    const weir_registry_t  *registry;
+
+    if (actx->wamcf->registry->registry() == NULL) {
+        (void) weir_error_at(&err, WEIR_ERR_STATE, NULL, "no_documents",
+                             "The gateway has no documents: set "
+                             "\"weir_tenants\".");
+        return ngx_http_weir_admin_failed(actx, &err);
+    }
+
+    if (actx->wamcf->registry->compact(&err) != WEIR_OK) {
+        return ngx_http_weir_admin_failed(actx, &err);
+    }
+
+    ngx_http_weir_admin_log(actx, NGX_HTTP_OK, "done");
+
+    registry = actx->wamcf->registry->registry();
+
+    weir_buf_printf(&actx->answer, "{\"journal_seq\":%llu}",
+                    (unsigned long long) weir_registry_seq(registry));
+
+    return ngx_http_weir_admin_answer(actx, NGX_HTTP_OK);
+}

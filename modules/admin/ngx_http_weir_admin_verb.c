@@ -70,6 +70,9 @@ static const ngx_http_weir_admin_verb_t  ngx_http_weir_admin_verbs[] = {
     { ngx_string("reload"), NGX_HTTP_POST, ngx_string("reload"),
       WEIR_ADMIN_OPERATOR, 0, 1, ngx_http_weir_admin_reload },
 
+    { ngx_string("compact"), NGX_HTTP_POST, ngx_string("compact"),
+      WEIR_ADMIN_ADMIN, 0, 1, ngx_http_weir_admin_compact },
+
     { ngx_string("create"), NGX_HTTP_POST, ngx_string("keys"),
       WEIR_ADMIN_ADMIN, 1, 1, ngx_http_weir_admin_create },
 

@@ -171,7 +171,10 @@ ngx_http_weir_source_t *ngx_http_weir_auth_find_source(
     ngx_http_weir_auth_main_conf_t *wamcf, weir_str_t issuer);
 void ngx_http_weir_auth_sync_sources(ngx_http_weir_auth_main_conf_t *wamcf);
 void ngx_http_weir_auth_free_sources(ngx_http_weir_auth_main_conf_t *wamcf);
-void ngx_http_weir_auth_fetch(ngx_http_weir_source_t *source);
+void ngx_http_weir_auth_fetch(ngx_http_weir_source_t *source,
+    ngx_uint_t background);
+void ngx_http_weir_auth_try_files(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf);
 
 /* documents and changes: ngx_http_weir_auth_state.c */
 

@@ -17,9 +17,12 @@ static ngx_http_weir_source_t *ngx_http_weir_auth_same_source(
 static ngx_http_weir_source_t *ngx_http_weir_auth_add_source(
     ngx_http_weir_auth_main_conf_t *wamcf,
     const weir_identity_issuer_t *issuer);
+static size_t ngx_http_weir_auth_folder(ngx_str_t *document,
+    const weir_identity_issuer_t *issuer);
 static void ngx_http_weir_auth_drop_source(ngx_http_weir_source_t *source,
     ngx_uint_t resume);
-static void ngx_http_weir_auth_call(ngx_http_weir_source_t *source);
+static void ngx_http_weir_auth_call(ngx_http_weir_source_t *source,
+    ngx_uint_t background);
 static void ngx_http_weir_auth_called(
     const ngx_http_weir_client_answer_t *answer, void *data);
 static void ngx_http_weir_auth_fetched(ngx_http_weir_source_t *source,
@@ -153,18 +156,8 @@ ngx_http_weir_auth_add_source(ngx_http_weir_auth_main_conf_t *wamcf,
     ngx_str_t               *document;
     ngx_http_weir_source_t  *source;
 
-    /* a relative name begins in the document's folder */
-
-    folder = 0;
     document = &wamcf->files[NGX_HTTP_WEIR_IDENTITY];
-
-    if (issuer->jwks_file.len && issuer->jwks_file.data[0] != '/') {
-        folder = document->len;
-
-        while (folder && document->data[folder - 1] != '/') {
-            folder--;
-        }
-    }
+    folder = ngx_http_weir_auth_folder(document, issuer);
 
     source = ngx_calloc(sizeof(ngx_http_weir_source_t) + issuer->issuer.len
                         + issuer->jwks_url.len + folder
@@ -206,6 +199,80 @@ ngx_http_weir_auth_add_source(ngx_http_weir_auth_main_conf_t *wamcf,
     ngx_queue_insert_tail(&wamcf->sources, &source->queue);
 
     return source;
+}
+
+
+/* a relative name begins in the document's folder: so many bytes of its name */
+
+static size_t
+ngx_http_weir_auth_folder(ngx_str_t *document,
+    const weir_identity_issuer_t *issuer)
+{
+    size_t  len;
+
+    if (issuer->jwks_file.len == 0 || issuer->jwks_file.data[0] == '/') {
+        return 0;
+    }
+
+    len = document->len;
+
+    while (len && document->data[len - 1] != '/') {
+        len--;
+    }
+
+    return len;
+}
+
+
+/*
+ * "nginx -t" says what is wrong with key files.  They are no reason to refuse
+ * a configuration: whoever writes them may start later.
+ */
+
+void
+ngx_http_weir_auth_try_files(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    u_char                        *p, *path;
+    size_t                         i, folder;
+    ngx_str_t                     *document;
+    weir_jwks_t                   *keys;
+    weir_error_t                   err;
+    const weir_identity_t         *identity;
+    const weir_identity_issuer_t  *issuer;
+
+    identity = weir_registry_identity(wamcf->state.current);
+    document = &wamcf->files[NGX_HTTP_WEIR_IDENTITY];
+
+    for (i = 0; identity && i < identity->n_issuers; i++) {
+        issuer = &identity->issuers[i];
+
+        if (issuer->jwks_file.len == 0) {
+            continue;
+        }
+
+        folder = ngx_http_weir_auth_folder(document, issuer);
+
+        path = ngx_pnalloc(cf->temp_pool, folder + issuer->jwks_file.len + 1);
+        if (path == NULL) {
+            return;
+        }
+
+        p = ngx_cpymem(path, document->data, folder);
+        p = ngx_cpymem(p, issuer->jwks_file.data, issuer->jwks_file.len);
+        *p = '\0';
+
+        if (weir_jwks_load((char *) path, NULL, &keys, &err) != WEIR_OK) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "keys of issuer \"%*s\": %s; its tokens are "
+                          "answered with 503 until that is mended",
+                          issuer->issuer.len, issuer->issuer.data,
+                          err.message);
+            continue;
+        }
+
+        weir_jwks_free(keys);
+    }
 }
 
 
@@ -266,11 +333,12 @@ ngx_http_weir_auth_free_sources(ngx_http_weir_auth_main_conf_t *wamcf)
 
 /*
  * A file has been read when it returns.  Reading one blocks as any local file
- * does; it happens once in "jwks_refresh".
+ * does; it happens once in "refresh".  background: no token waits for it.
  */
 
 void
-ngx_http_weir_auth_fetch(ngx_http_weir_source_t *source)
+ngx_http_weir_auth_fetch(ngx_http_weir_source_t *source,
+    ngx_uint_t background)
 {
     weir_jwks_t          *keys;
     weir_error_t          err;
@@ -279,7 +347,7 @@ ngx_http_weir_auth_fetch(ngx_http_weir_source_t *source)
     weir_jwks_state_begin(&source->keys);
 
     if (source->url.len) {
-        ngx_http_weir_auth_call(source);
+        ngx_http_weir_auth_call(source, background);
         return;
     }
 
@@ -299,7 +367,7 @@ ngx_http_weir_auth_fetch(ngx_http_weir_source_t *source)
 
 
 static void
-ngx_http_weir_auth_call(ngx_http_weir_source_t *source)
+ngx_http_weir_auth_call(ngx_http_weir_source_t *source, ngx_uint_t background)
 {
     ngx_http_weir_client_header_t    accept;
     ngx_http_weir_client_request_t   call;
@@ -329,7 +397,10 @@ ngx_http_weir_auth_call(ngx_http_weir_source_t *source)
     /* the URL is the operator's word, and may be inside his network */
 
     call.trusted = 1;
-    call.background = 1;
+
+    /* a worker that shuts down waits for tokens, not for fresh keys */
+
+    call.background = background;
 
     source->call = wamcf->client->start(&call, ngx_http_weir_auth_called,
                                         source);

@@ -228,6 +228,8 @@ ngx_http_weir_auth_init_main_conf(ngx_conf_t *cf, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    ngx_http_weir_auth_try_files(cf, wamcf);
+
     return NGX_CONF_OK;
 }
 

@@ -34,6 +34,9 @@ static weir_status_t ngx_http_weir_auth_append(const weir_change_t *change,
     uint64_t *seq, weir_error_t *err);
 static void ngx_http_weir_auth_end(ngx_uint_t appended);
 static weir_status_t ngx_http_weir_auth_reload(weir_error_t *err);
+static weir_status_t ngx_http_weir_auth_compact(weir_error_t *err);
+static weir_status_t ngx_http_weir_auth_may_write(
+    ngx_http_weir_auth_main_conf_t *wamcf, weir_error_t *err);
 static ngx_uint_t ngx_http_weir_auth_lock(
     ngx_http_weir_auth_main_conf_t *wamcf);
 static void ngx_http_weir_auth_unlock(ngx_http_weir_auth_main_conf_t *wamcf);
@@ -47,7 +50,8 @@ const ngx_http_weir_registry_api_t  ngx_http_weir_auth_api = {
     ngx_http_weir_auth_begin,
     ngx_http_weir_auth_append,
     ngx_http_weir_auth_end,
-    ngx_http_weir_auth_reload
+    ngx_http_weir_auth_reload,
+    ngx_http_weir_auth_compact
 };
 
 
@@ -592,27 +596,10 @@ ngx_http_weir_auth_begin(const weir_change_t *change, weir_error_t *err)
 
     wamcf = ngx_http_weir_auth_conf();
 
-    if (wamcf->journal_file.len == 0) {
-        return weir_error_at(err, WEIR_ERR_STATE, NULL, "no_journal",
-                             "nothing can be changed at run time: set "
-                             "\"weir_journal\" to the path of a file that "
-                             "the workers may write");
-    }
+    rc = ngx_http_weir_auth_may_write(wamcf, err);
 
-    if (!ngx_http_weir_auth_lock(wamcf)) {
-        return weir_error_at(err, WEIR_ERR_BUSY, NULL, "busy",
-                             "another change is under way: try again");
-    }
-
-    ngx_http_weir_auth_follow(wamcf);
-    ngx_http_weir_auth_read_journal(wamcf);
-
-    if (!wamcf->known) {
-        ngx_http_weir_auth_unlock(wamcf);
-        return weir_error_at(err, WEIR_ERR_IO, NULL, "journal_unreadable",
-                             "the journal \"%s\" cannot be read: see the "
-                             "error log",
-                             (char *) wamcf->journal_file.data);
+    if (rc != WEIR_OK) {
+        return rc;
     }
 
     rc = weir_registry_apply(wamcf->state.current, change, &next, err);
@@ -696,6 +683,77 @@ ngx_http_weir_auth_reload(weir_error_t *err)
     ngx_http_weir_auth_unlock(wamcf);
 
     return rc;
+}
+
+
+static weir_status_t
+ngx_http_weir_auth_compact(weir_error_t *err)
+{
+    weir_status_t                    rc;
+    weir_journal_t                  *journal;
+    ngx_http_weir_auth_main_conf_t  *wamcf;
+
+    wamcf = ngx_http_weir_auth_conf();
+
+    rc = ngx_http_weir_auth_may_write(wamcf, err);
+
+    if (rc != WEIR_OK) {
+        return rc;
+    }
+
+    journal = NULL;
+
+    rc = weir_journal_open((char *) wamcf->journal_file.data, 1, &journal,
+                           err);
+
+    if (rc == WEIR_OK) {
+        rc = weir_journal_compact(journal, err);
+    }
+
+    weir_journal_close(journal);
+
+    if (rc == WEIR_OK) {
+        (void) ngx_atomic_fetch_add(&wamcf->sh->changes, 1);
+    }
+
+    ngx_http_weir_auth_unlock(wamcf);
+
+    ngx_http_weir_auth_follow(wamcf);
+
+    return rc;
+}
+
+
+/* WEIR_OK: locked, and all that others have changed is known */
+
+static weir_status_t
+ngx_http_weir_auth_may_write(ngx_http_weir_auth_main_conf_t *wamcf,
+    weir_error_t *err)
+{
+    if (wamcf->journal_file.len == 0) {
+        return weir_error_at(err, WEIR_ERR_STATE, NULL, "no_journal",
+                             "nothing can be changed at run time: set "
+                             "\"weir_journal\" to the path of a file that "
+                             "the workers may write");
+    }
+
+    if (!ngx_http_weir_auth_lock(wamcf)) {
+        return weir_error_at(err, WEIR_ERR_BUSY, NULL, "busy",
+                             "another change is under way: try again");
+    }
+
+    ngx_http_weir_auth_follow(wamcf);
+    ngx_http_weir_auth_read_journal(wamcf);
+
+    if (!wamcf->known) {
+        ngx_http_weir_auth_unlock(wamcf);
+        return weir_error_at(err, WEIR_ERR_IO, NULL, "journal_unreadable",
+                             "the journal \"%s\" cannot be read: see the "
+                             "error log",
+                             (char *) wamcf->journal_file.data);
+    }
+
+    return WEIR_OK;
 }
 
 

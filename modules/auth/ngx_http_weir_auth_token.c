@@ -235,7 +235,7 @@ ngx_http_weir_auth_keys(ngx_http_weir_auth_ctx_t *actx,
             return NGX_OK;
 
         case WEIR_JWKS_USE_AND_FETCH:
-            ngx_http_weir_auth_fetch(source);
+            ngx_http_weir_auth_fetch(source, 1);
 
             /* a file has been read when it returns */
 
@@ -255,7 +255,7 @@ ngx_http_weir_auth_keys(ngx_http_weir_auth_ctx_t *actx,
         }
 
         if (fetch) {
-            ngx_http_weir_auth_fetch(source);
+            ngx_http_weir_auth_fetch(source, 0);
 
             if (!source->keys.fetching) {
                 waited = 1;

@@ -85,6 +85,13 @@ typedef struct {
      * as reading them takes.
      */
     weir_status_t                (*reload)(weir_error_t *err);
+
+    /*
+     * Writes the journal anew in as few lines as have the same effect.  Needs
+     * a folder that the workers may write to.  Blocks.  Errors: BUSY, STATE,
+     * IO.
+     */
+    weir_status_t                (*compact)(weir_error_t *err);
 } ngx_http_weir_registry_api_t;
 
 

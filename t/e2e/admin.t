@@ -355,9 +355,14 @@ is_([status(r.json()["secret"]) for r in made], [200] * 12, "and all open")
 
 # -- the wait for the disk in threads
 
-threaded = Gateway(up, tenants=TENANTS, more_http=HTTP + "weir_admin_threads admin;",
-                   more_server=MORE, modules=MODULES, workers=2, name="threaded",
-                   main="thread_pool admin threads=2;", documents={"admins.json": ADMINS})
+threaded = Gateway(up, tenants=TENANTS, more_server=MORE, modules=MODULES, workers=2,
+                   more_http="weir_journal @dir@/state/journal; weir_admin_threads admin;",
+                   main="thread_pool admin threads=2;", documents={"admins.json": ADMINS},
+                   name="threaded", start=False)
+folder = os.path.join(threaded.dir, "state")
+os.mkdir(folder)
+os.chmod(folder, 0o777)                 # the workers write the journal anew
+threaded.start()
 made2 = []
 threads = [threading.Thread(target=lambda: made2.append(
     admin("admin", "POST", "keys", {"tenant": "beta"}, where=threaded.ports["port2"])))
@@ -375,6 +380,33 @@ threaded.reload()
 is_(threaded.request("POST", "/v1/chat/completions", json={"model": "m", "messages": []},
                      headers={"Authorization": "Bearer " + made2[0].json()["secret"]}).status, 200,
     "and after a reload")
+
+def journal_lines():
+    with open(os.path.join(folder, "journal")) as f:
+        return len(f.read().splitlines())
+
+
+def opens(r):
+    return {threaded.request("POST", "/v1/chat/completions", json={"model": "m", "messages": []},
+                             headers={"Authorization": "Bearer " + r.json()["secret"]}).status
+            for _ in range(6)}
+
+
+where = threaded.ports["port2"]
+for r in made2[:6]:
+    admin("admin", "DELETE", "keys/" + r.json()["id"], where=where)
+admin("operator", "POST", "keys/%s/revoke" % made2[6].json()["id"], where=where)
+lines = journal_lines()
+for role, wanted in (("viewer", 403), ("operator", 403), ("admin", 200)):
+    is_(admin(role, "POST", "compact", where=where).status, wanted, "compact by %s: %d"
+        % (role, wanted))
+ok(journal_lines() < lines, "the journal is shorter (%d lines, were %d)" % (journal_lines(), lines))
+is_([opens(made2[n]) for n in (0, 6, 7)], [{401}, {401}, {200}], "and says the same, to both workers")
+r = admin("admin", "POST", "keys", {"tenant": "beta"}, where=where)
+is_((r.status, r.json()["seq"], opens(r)), (201, 20, {200}), "numbers go on")
+threaded.reload()
+is_([opens(made2[n]) for n in (0, 6, 7)] + [opens(r)], [{401}, {401}, {200}, {200}],
+    "after a reload, too")
 
 # -- without a journal, and configurations that are refused
 

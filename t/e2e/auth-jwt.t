@@ -202,6 +202,14 @@ for name, token in PLAIN:
     is_((post(token).status, post(token).json()["error"]["code"]), (401, "invalid_api_key"),
         "no token, and refused: " + name)
 
+r = gw.request("POST", "/v1/messages", json={"model": "m", "max_tokens": 1, "messages": []},
+               headers={"Authorization": "Bearer " + rsa.token(claims(exp=1)),
+                        "anthropic-version": "2023-06-01"})
+is_((r.status, r.json().get("type"), r.json()["error"]["type"]), (401, "error",
+                                                                 "authentication_error"),
+    "on Anthropic's paths the error has Anthropic's shape")
+like(r.json()["error"]["message"], "expired", "with the reason")
+
 # -- whom it stands for
 
 for name, more, status, code in (
@@ -328,8 +336,15 @@ ok(not any(t in logs for _, t, _ in BAD), "no token is in any log")
 
 bad = Gateway(up, tenants=TENANTS, more_http=HTTP, start=False,
               documents={"keys.json": jwks(rsa), "identity.json": identity()})
+os.unlink(os.path.join(bad.dir, "keys.json"))
 accepted, said = bad.test()
 is_(accepted, False, "keys at a URL need the client module")
 like(said, r"load_module modules/ngx_http_weir_client_module\.so", "and the message says so")
+only = identity()
+del only["issuers"][1]
+bad.write_document("identity.json", only)
+accepted, said = bad.test()
+is_(accepted, True, "a key file that is not there yet is no reason to refuse a configuration")
+like(said, r"\[warn\].*keys of issuer \"https://login.*keys\.json.*503", "but one to warn")
 gw.allow(r"\[error\].*keys of issuer")
 done_testing()

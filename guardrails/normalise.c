@@ -88,7 +88,7 @@ void weir_guard_build_replace(weir_guard_build_t *b, const char *text, size_t le
     if (len == 0 || b->failed || !grow(b, b->len + len)) {
         return;
     }
-    if (len == 1) {
+    if (len == 1 && origin_end > origin) {
         add_run(b, origin, 0, (uint32_t)(origin_end - origin));
     } else {
         add_run(b, origin, origin_end, 0);

@@ -10,8 +10,8 @@
 #define DEFAULT_BEFORE 32
 #define DEFAULT_AFTER  256
 #define MAX_LITERAL    512
-#define COST_LIMIT     200000 /* match steps over a probe of 4 KB */
-#define PROBE_LEN      4096
+#define COST_LIMIT     200000 /* match steps from one place of a probe */
+#define PROBE_LEN      512
 
 static weir_status_t compile_expression(const char *expression, uint32_t flags, bool partial,
                                         const char *field, pcre2_code **code, weir_error_t *err)
@@ -110,46 +110,61 @@ static weir_status_t compile_secret(weir_guard_rules_t *rules, const weir_guard_
     return WEIR_OK;
 }
 
-/*
- * Tries the expression on texts that lead backtracking astray: runs of one character, and the
- * expression's own letters over and over.
+/* Fills a probe: kind 0 to 7 runs of one character, 8 and 9 the expression's own letters. The last
+ * byte is one that hardly an expression asks for, so that a match that wants the end fails there.
  */
-static weir_status_t check_cost(const weir_guard_compiled_t *c, const char *expression,
-                                const char *field, weir_error_t *err)
+#define PROBE_KINDS 10
+
+static void fill_probe(char *probe, unsigned kind, const char *expression)
 {
     static const char fill[] = "a1 A-.@\"";
-    char *probe = malloc(PROBE_LEN);
+    size_t n = 0;
+    for (const char *e = expression; n < PROBE_LEN - 1; e = *e == '\0' ? expression : e + 1) {
+        if (kind < sizeof(fill) - 1) {
+            probe[n++] = fill[kind];
+        } else if (weir_is(*e, kind == PROBE_KINDS - 1 ? WEIR_C_ALNUM : WEIR_C_LOWER)) {
+            probe[n++] = *e;
+        } else if (*e == '\0') {
+            probe[n++] = kind == PROBE_KINDS - 1 ? '!' : '0';
+        }
+    }
+    probe[n] = '\1';
+}
+
+/* Tries the expression, without the shortcuts that hide its cost, on texts that lead backtracking
+ * astray. */
+static weir_status_t check_cost(const char *expression, uint32_t flags, const char *field,
+                                weir_error_t *err)
+{
+    char probe[PROBE_LEN];
+    pcre2_code *code = NULL;
+    weir_status_t status =
+        compile_expression(expression, flags | PCRE2_NO_START_OPTIMIZE, false, field, &code, err);
+    if (status != WEIR_OK) {
+        return status;
+    }
     pcre2_match_data *match = pcre2_match_data_create(16, NULL);
     pcre2_match_context *limits = pcre2_match_context_create(NULL);
-    int rc = probe == NULL || match == NULL || limits == NULL ? PCRE2_ERROR_NOMEMORY : 0;
+    int rc = match == NULL || limits == NULL ? PCRE2_ERROR_NOMEMORY : 0;
     if (rc == 0) {
         pcre2_set_match_limit(limits, COST_LIMIT);
         pcre2_set_heap_limit(limits, 4096);
     }
-    for (size_t k = 0; k <= sizeof(fill) && rc >= PCRE2_ERROR_NOMATCH; k++) {
-        size_t n = 0;
-        for (const char *e = expression; n < PROBE_LEN; e = *e == '\0' ? expression : e + 1) {
-            if (k + 1 < sizeof(fill)) {
-                probe[n++] = fill[k];
-            } else if (weir_is(*e, k < sizeof(fill) ? WEIR_C_LOWER : WEIR_C_ALNUM)) {
-                probe[n++] = *e;
-            } else if (e[0] == '\0') {
-                probe[n++] = k < sizeof(fill) ? '0' : '!';
-            }
-        }
-        rc = pcre2_match(c->code, (PCRE2_SPTR)probe, PROBE_LEN, 0, PCRE2_NO_JIT, match, limits);
+    for (unsigned kind = 0; kind < PROBE_KINDS && rc >= PCRE2_ERROR_NOMATCH; kind++) {
+        fill_probe(probe, kind, expression);
+        rc = pcre2_match(code, (PCRE2_SPTR)probe, PROBE_LEN, 0, PCRE2_NO_JIT, match, limits);
     }
     pcre2_match_context_free(limits);
     pcre2_match_data_free(match);
-    free(probe);
+    pcre2_code_free(code);
     if (rc == PCRE2_ERROR_NOMEMORY) {
         return weir_error(err, WEIR_ERR_NOMEM, "no memory to try an expression");
     }
     if (rc < PCRE2_ERROR_NOMATCH) {
         return weir_error_at(err, WEIR_ERR_INVALID, field, "expensive_expression",
-                             "the expression backtracks too much: it needs over %d steps for 4 KB; "
-                             "bound its repeats or make them possessive",
-                             COST_LIMIT);
+                             "the expression backtracks too much: over %d steps on %d bytes; bound "
+                             "its repeats or make them possessive",
+                             COST_LIMIT, PROBE_LEN);
     }
     return WEIR_OK;
 }
@@ -183,7 +198,7 @@ static weir_status_t compile_custom_expression(weir_guard_rules_t *rules,
                              "the expression looks %u characters behind; at most %d", behind,
                              WEIR_GUARD_LEFT - 1);
     }
-    return check_cost(c, custom->expression, field, err);
+    return check_cost(custom->expression, flags, field, err);
 }
 
 static weir_status_t compile_list(weir_guard_rules_t *rules, const weir_guard_custom_t *custom,

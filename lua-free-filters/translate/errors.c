@@ -166,6 +166,11 @@ void weir_write_error(weir_protocol_t client, unsigned status, const weir_upstre
     jo_close(out, '}');
 }
 
+unsigned weir_client_status(weir_protocol_t client, unsigned status)
+{
+    return status == 529 && client != WEIR_PROTOCOL_MESSAGES ? 503 : status;
+}
+
 unsigned weir_translate_error(weir_protocol_t client, unsigned status, weir_str_t body,
                               const char *request_id, weir_arena_t *arena, weir_buf_t *out)
 {
@@ -186,7 +191,7 @@ unsigned weir_translate_error(weir_protocol_t client, unsigned status, weir_str_
         error.message = plain;
     }
     weir_write_error(client, status, &error, request_id, out);
-    return status == 529 && client != WEIR_PROTOCOL_MESSAGES ? 503 : status;
+    return weir_client_status(client, status);
 }
 
 weir_status_t weir_stop_with_error(weir_translation_t *tr, const weir_json_doc_t *doc,

@@ -12,7 +12,7 @@ static weir_status_t add_custom(const weir_tctx_t *c, uint32_t name)
         return weir_error(c->err, WEIR_ERR_NOMEM, "out of memory");
     }
     if (tr->n_custom == WEIR_MAX_TOOLS) {
-        return weir_error_at(c->err, WEIR_ERR_LIMIT, "tools", "invalid_request",
+        return weir_error_at(c->err, WEIR_ERR_INVALID, "tools", "invalid_request",
                              "tools: more than %d custom tools", WEIR_MAX_TOOLS);
     }
     tr->custom[tr->n_custom++] = weir_keep(tr, weir_text_of(c, name));

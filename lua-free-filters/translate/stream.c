@@ -29,10 +29,27 @@ weir_status_t weir_emit(weir_sink_t *sink, const char *name, const weir_buf_t *d
     return weir_sink_event(sink, weir_str(name, strlen(name)), weir_str(data->data, data->len));
 }
 
+/* The document of an answer with an error's status. */
+static weir_status_t feed_error(const weir_translation_t *tr, weir_item_t *item, weir_sink_t *sink)
+{
+    weir_buf_t out;
+    weir_buf_init(&out, weir_sink_arena(sink));
+    weir_translate_error(tr->client, tr->status, item->data, tr->options.request_id,
+                         weir_sink_arena(sink), &out);
+    if (out.failed) {
+        return WEIR_ERR_NOMEM;
+    }
+    weir_item_replace(item, weir_str(out.data, out.len));
+    return weir_sink_pass(sink, item);
+}
+
 weir_status_t weir_feed_document(weir_translation_t *tr, weir_item_t *item, weir_sink_t *sink)
 {
     weir_error_t err;
     weir_buf_t out;
+    if (tr->status >= 400) {
+        return feed_error(tr, item, sink);
+    }
     const weir_json_doc_t *doc = weir_item_json(sink, item);
     weir_buf_init(&out, weir_sink_arena(sink));
     weir_status_t s = doc == NULL ? WEIR_ERR_INVALID : weir_translate_answer(tr, doc, &out, &err);

@@ -145,6 +145,12 @@ bool weir_translation_stream(const weir_translation_t *translation)
     return translation->stream;
 }
 
+unsigned weir_translation_answered(weir_translation_t *translation, unsigned status)
+{
+    translation->status = status;
+    return weir_client_status(translation->client, status);
+}
+
 weir_filter_t weir_translate_filter(weir_translation_t *translation)
 {
     const pair_t *pair = pair_of(translation->client, translation->upstream);

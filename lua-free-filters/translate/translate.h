@@ -79,6 +79,13 @@ bool weir_translation_stream(const weir_translation_t *translation);
  */
 weir_filter_t weir_translate_filter(weir_translation_t *translation);
 
+/*
+ * Tells the upstream's HTTP status, before the filter is used. From 400 on the document is an
+ * error, whatever it holds, and the envelope follows the status; without this call it follows the
+ * body. Returns the status for the client (529 is Anthropic's own).
+ */
+unsigned weir_translation_answered(weir_translation_t *translation, unsigned status);
+
 /* A whole answer without a pipeline. Errors: INVALID when it is none (a 502), NOMEM. */
 weir_status_t weir_translate_answer(weir_translation_t *translation, const weir_json_doc_t *doc,
                                     weir_buf_t *out, weir_error_t *err);

@@ -18,6 +18,7 @@ struct weir_translation {
     weir_protocol_t upstream;
     weir_translate_options_t options;
     weir_arena_t *arena;
+    unsigned status; /* the upstream's, when it was told; else 0 */
     bool stream;
     bool include_usage;   /* a chat client asked for usage in its stream */
     bool asked_count;     /* the body is for a call that counts tokens */
@@ -146,6 +147,9 @@ void weir_write_error(weir_protocol_t client, unsigned status, const weir_upstre
 
 /* The HTTP status that goes with an error's type (in-band errors have none). */
 unsigned weir_error_status_of(const weir_upstream_error_t *error);
+
+/* The status that a client gets for an upstream's. */
+unsigned weir_client_status(weir_protocol_t client, unsigned status);
 
 /* Stops the stream with an upstream's in-band error. */
 weir_status_t weir_stop_with_error(weir_translation_t *tr, const weir_json_doc_t *doc,

@@ -12,6 +12,7 @@ typedef struct {
     const char *request;
     weir_translate_options_t options;
     bool json;
+    unsigned status; /* 0: not told */
     weir_end_t why;
     size_t piece; /* 0: at once */
     rng_t *rng;   /* pieces of random sizes */
@@ -74,6 +75,9 @@ static weir_str_t run(weir_arena_t *arena, const way_t *way, const char *text,
     weir_buf_init(&out, arena);
     if (tr == NULL) {
         return WEIR_STR("");
+    }
+    if (way->status != 0) {
+        weir_translation_answered(tr, way->status);
     }
     weir_filter_t filter = weir_translate_filter(tr);
     if (weir_pipeline_open(arena, scratch, &config, &filter, 1, &pipeline) == WEIR_OK) {
@@ -474,6 +478,30 @@ static void test_documents(void)
           "chat: an error that came as an answer");
 }
 
+static void test_statuses(void)
+{
+    way_t way = MESSAGES;
+    way_t chat = CHAT;
+    way.json = chat.json = true;
+    way.status = 404;
+    gives(way,
+          "{\"error\":{\"message\":\"no m\",\"type\":\"NotFoundError\",\"param\":null,\"code\":404}"
+          "}",
+          "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\",\"message\":\"no m\"}}",
+          "messages: the status names the error");
+    way.status = 502;
+    gives(way, "<html>bad</html>",
+          "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"the upstream "
+          "answered with status 502\"}}",
+          "messages: a page becomes an error");
+    chat.status = 529;
+    gives(chat,
+          "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}",
+          "{\"error\":{\"message\":\"busy\",\"type\":\"server_error\",\"param\":null,\"code\":"
+          "\"overloaded\"}}",
+          "chat: overloaded");
+}
+
 static void test_errors(void)
 {
     weir_arena_t arena;
@@ -515,6 +543,7 @@ int main(void)
     test_responses();
     test_limits();
     test_documents();
+    test_statuses();
     test_errors();
     return done_testing();
 }

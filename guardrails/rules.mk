@@ -10,12 +10,9 @@ GUARDRAILS_LDLIBS = -lpcre2-8 -lcrypto -lm
 GUARD_TOOL_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard guardrails/tools/*.c))
 DEPS += $(GUARD_TOOL_OBJS:.o=.d)
 
-# The weights are part of the library; without them there is no classifier to link.
-ifneq ($(wildcard guardrails/weights/tier1.bin),)
 include guardrails/training/rules.mk
 $(BUILD)/bin/weir-guard: $(GUARD_TOOL_OBJS) $(GUARD_TRAINING_OBJS) \
 	$(BUILD)/lib/libweir-guardrails.a $(BUILD)/lib/libweir-base.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(GUARDRAILS_LDLIBS) $(GUARD_TRAINING_LDLIBS) -o $@
 PROGRAMS += $(BUILD)/bin/weir-guard
-endif

@@ -344,12 +344,21 @@ static ngx_int_t
 ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data)
 {
-    void  **translation;
+    void      **translation;
+    ngx_uint_t  status;
 
     translation = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
 
     if (*translation == NULL) {
         return NGX_DECLINED;
+    }
+
+    status = weir_translation_answered(*translation,
+                                       (unsigned) r->headers_out.status);
+
+    if (status != r->headers_out.status) {
+        r->headers_out.status = status;
+        r->headers_out.status_line.len = 0;
     }
 
     *filter = weir_translate_filter(*translation);

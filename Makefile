@@ -77,6 +77,7 @@ help:
 	@echo '  make lint         formatters, static checkers and shell checks; warnings are errors'
 	@echo '  make bench        measure engine and gateway (WRITE=1 also writes docs/benchmarks/)'
 	@echo '  make bench-tools  build llama.cpp for this machine, to be measured beside the engine'
+	@echo '  make bench-litellm  install LiteLLM, to be measured beside the gateway'
 	@echo '  make soak         long fuzz runs, a minute a target (SOAK_SECONDS=60)'
 	@echo '  make check-bare   both quickstart commands in a bare Debian 12 (root, network)'
 	@echo '  make all          build only: programs to build/bin, modules to build/modules'

@@ -1,6 +1,6 @@
 # deploy/: install, run and stop.
 
-.PHONY: run stop status bench-tools check-bare
+.PHONY: run stop status bench-tools bench-litellm check-bare
 
 # Builds first; see deploy/run.
 run:
@@ -15,6 +15,10 @@ status:
 bench-tools:
 	@deploy/install-packages bench
 	@deploy/python-env bench
+
+bench-litellm:
+	@deploy/install-packages bench
+	@deploy/python-env litellm
 
 check-bare:
 	@deploy/check-bare

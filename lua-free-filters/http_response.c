@@ -260,7 +260,7 @@ static weir_status_t end_header(weir_http_response_t *r, weir_error_t *err)
         return status;
     }
     r->keep_alive = !f.closes && (!r->http10 || f.keeps);
-    if (r->limits.head || r->status == 204 || r->status == 304) {
+    if (r->limits.head || r->status == 204 || r->status == 304 || (f.has_length && f.length == 0)) {
         finish(r);
     } else if (f.chunked) {
         r->state = WEIR_HTTP_CHUNK_SIZE;
@@ -269,8 +269,6 @@ static weir_status_t end_header(weir_http_response_t *r, weir_error_t *err)
         r->keep_alive = false;
     } else if (f.length > r->limits.max_body) {
         return too_large(r, err);
-    } else if (f.length == 0) {
-        finish(r);
     } else {
         r->state = WEIR_HTTP_BY_LENGTH;
         r->remaining = f.length;

@@ -147,17 +147,19 @@ ngx_http_weir_foreign_feed(void *self, weir_item_t *item, weir_sink_t *sink)
 static weir_status_t
 ngx_http_weir_foreign_wake(void *self, weir_sink_t *sink)
 {
-    ngx_queue_t            *q;
+    ngx_queue_t            *q, *next;
     weir_status_t           status;
     ngx_http_weir_kept_t   *kept;
     weir_plugin_request_t  *rq = self;
 
     status = WEIR_OK;
 
-    while (status == WEIR_OK && rq->hold == 0 && !rq->stopped
-           && !ngx_queue_empty(&rq->kept))
+    for (q = ngx_queue_head(&rq->kept);
+         q != ngx_queue_sentinel(&rq->kept)
+         && status == WEIR_OK && rq->hold == 0 && !rq->stopped;
+         q = next)
     {
-        q = ngx_queue_head(&rq->kept);
+        next = ngx_queue_next(q);
         kept = ngx_queue_data(q, ngx_http_weir_kept_t, queue);
 
         if (rq->ready) {
@@ -454,7 +456,7 @@ ngx_http_weir_foreign_take(char **p, weir_str_t text)
 void
 ngx_http_weir_foreign_drop(weir_plugin_request_t *rq)
 {
-    ngx_queue_t  *q;
+    ngx_queue_t  *q, *next;
 
     if (rq->timer.timer_set) {
         ngx_del_timer(&rq->timer);
@@ -463,12 +465,15 @@ ngx_http_weir_foreign_drop(weir_plugin_request_t *rq)
     rq->ready = 0;
     rq->kept_size = 0;
 
-    while (!ngx_queue_empty(&rq->kept)) {
-        q = ngx_queue_head(&rq->kept);
-        ngx_queue_remove(q);
-
+    for (q = ngx_queue_head(&rq->kept);
+         q != ngx_queue_sentinel(&rq->kept);
+         q = next)
+    {
+        next = ngx_queue_next(q);
         ngx_free(ngx_queue_data(q, ngx_http_weir_kept_t, queue));
     }
+
+    ngx_queue_init(&rq->kept);
 }
 
 

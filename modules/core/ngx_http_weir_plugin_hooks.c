@@ -111,8 +111,10 @@ ngx_http_weir_foreign_request(ngx_http_weir_foreign_t *foreign,
 
     slot = ngx_http_weir_slot(public, &foreign->plugin);
 
-    if (*slot) {
-        return *slot;
+    rq = *slot;
+
+    if (rq) {
+        return rq;
     }
 
     rq = weir_arena_calloc(ngx_http_weir_arena(public), 1,

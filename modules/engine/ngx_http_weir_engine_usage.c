@@ -45,6 +45,8 @@ typedef struct {
 static void ngx_http_weir_engine_adopt(
     ngx_http_weir_engine_main_conf_t *wmcf, ngx_http_weir_engine_ctx_t *ctx,
     ngx_http_weir_engine_gen_t *gen, ngx_http_weir_engine_spent_t *spent);
+static ngx_http_weir_engine_orphan_t *ngx_http_weir_engine_find_orphan(
+    ngx_http_weir_engine_main_conf_t *wmcf, uint64_t id);
 static void ngx_http_weir_engine_told(ngx_http_weir_engine_main_conf_t *wmcf);
 static ngx_http_weir_engine_spent_t *ngx_http_weir_engine_find_spent(
     ngx_http_weir_engine_asker_t *asker);
@@ -88,17 +90,21 @@ ngx_http_weir_engine_usage_init(ngx_cycle_t *cycle,
 void
 ngx_http_weir_engine_usage_free(ngx_http_weir_engine_main_conf_t *wmcf)
 {
-    ngx_queue_t  *q;
+    ngx_queue_t  *q, *next;
 
     if (wmcf->spent == NULL) {
         return;
     }
 
-    while (!ngx_queue_empty(&wmcf->orphans)) {
-        q = ngx_queue_head(&wmcf->orphans);
-        ngx_queue_remove(q);
+    for (q = ngx_queue_head(&wmcf->orphans);
+         q != ngx_queue_sentinel(&wmcf->orphans);
+         q = next)
+    {
+        next = ngx_queue_next(q);
         ngx_free(ngx_queue_data(q, ngx_http_weir_engine_orphan_t, queue));
     }
+
+    ngx_queue_init(&wmcf->orphans);
 }
 
 
@@ -190,26 +196,12 @@ void
 ngx_http_weir_engine_orphan_event(ngx_http_weir_engine_main_conf_t *wmcf,
     const weir_event_t *event)
 {
-    ngx_queue_t                    *q;
     ngx_http_weir_engine_spent_t   *spent, unused;
     ngx_http_weir_engine_orphan_t  *orphan;
 
-    orphan = NULL;
+    orphan = ngx_http_weir_engine_find_orphan(wmcf, event->request);
 
-    for (q = ngx_queue_head(&wmcf->orphans);
-         q != ngx_queue_sentinel(&wmcf->orphans);
-         q = ngx_queue_next(q))
-    {
-        orphan = ngx_queue_data(q, ngx_http_weir_engine_orphan_t, queue);
-
-        if (orphan->id == event->request) {
-            break;
-        }
-    }
-
-    if (q == ngx_queue_sentinel(&wmcf->orphans)
-        || event->choice >= WEIR_ENGINE_MAX_CHOICES)
-    {
+    if (orphan == NULL || event->choice >= WEIR_ENGINE_MAX_CHOICES) {
         return;
     }
 
@@ -247,6 +239,28 @@ ngx_http_weir_engine_orphan_event(ngx_http_weir_engine_main_conf_t *wmcf,
         ngx_queue_remove(&orphan->queue);
         ngx_free(orphan);
     }
+}
+
+
+static ngx_http_weir_engine_orphan_t *
+ngx_http_weir_engine_find_orphan(ngx_http_weir_engine_main_conf_t *wmcf,
+    uint64_t id)
+{
+    ngx_queue_t                    *q;
+    ngx_http_weir_engine_orphan_t  *orphan;
+
+    for (q = ngx_queue_head(&wmcf->orphans);
+         q != ngx_queue_sentinel(&wmcf->orphans);
+         q = ngx_queue_next(q))
+    {
+        orphan = ngx_queue_data(q, ngx_http_weir_engine_orphan_t, queue);
+
+        if (orphan->id == id) {
+            return orphan;
+        }
+    }
+
+    return NULL;
 }
 
 

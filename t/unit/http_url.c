@@ -8,26 +8,26 @@ static void test_good(void)
 {
     static const struct {
         const char *url;
-        bool tls;
-        bool ipv6;
         const char *host;
         const char *socket;
         const char *authority;
-        int port;
         const char *path;
+        int port;
+        bool tls;
+        bool ipv6;
     } cases[] = {
-        {"http://example.com", false, false, "example.com", "", "example.com", 80, ""},
-        {"HTTPS://Example.com/", true, false, "Example.com", "", "Example.com", 443, "/"},
-        {"https://h:8443/a/b?c=d&e", true, false, "h", "", "h:8443", 8443, "/a/b?c=d&e"},
-        {"http://h?q", false, false, "h", "", "h", 80, "?q"},
-        {"http://127.0.0.1:1/x", false, false, "127.0.0.1", "", "127.0.0.1:1", 1, "/x"},
-        {"http://[::1]:80/x", false, true, "::1", "", "[::1]:80", 80, "/x"},
-        {"http://[fe80::1]", false, true, "fe80::1", "", "[fe80::1]", 80, ""},
-        {"http://h/a@b:c", false, false, "h", "", "h", 80, "/a@b:c"},
-        {"http://unix:/run/a.sock:/b?c", false, false, "", "/run/a.sock", "", 0, "/b?c"},
-        {"http://unix:/run/a.sock", false, false, "", "/run/a.sock", "", 0, ""},
-        {"http://unix:a.sock:/b", false, false, "", "a.sock", "", 0, "/b"},
-        {"https://unix:/run/a.sock:", true, false, "", "/run/a.sock", "", 0, ""},
+        {"http://example.com", "example.com", "", "example.com", "", 80, false, false},
+        {"HTTPS://Example.com/", "Example.com", "", "Example.com", "/", 443, true, false},
+        {"https://h:8443/a/b?c=d&e", "h", "", "h:8443", "/a/b?c=d&e", 8443, true, false},
+        {"http://h?q", "h", "", "h", "?q", 80, false, false},
+        {"http://127.0.0.1:1/x", "127.0.0.1", "", "127.0.0.1:1", "/x", 1, false, false},
+        {"http://[::1]:80/x", "::1", "", "[::1]:80", "/x", 80, false, true},
+        {"http://[fe80::1]", "fe80::1", "", "[fe80::1]", "", 80, false, true},
+        {"http://h/a@b:c", "h", "", "h", "/a@b:c", 80, false, false},
+        {"http://unix:/run/a.sock:/b?c", "", "/run/a.sock", "", "/b?c", 0, false, false},
+        {"http://unix:/run/a.sock", "", "/run/a.sock", "", "", 0, false, false},
+        {"http://unix:a.sock:/b", "", "a.sock", "", "/b", 0, false, false},
+        {"https://unix:/run/a.sock:", "", "/run/a.sock", "", "", 0, true, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         weir_http_url_t u;

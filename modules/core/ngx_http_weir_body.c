@@ -223,6 +223,12 @@ ngx_http_weir_collect_body(ngx_http_request_t *r,
         b = cl->buf;
         size = ngx_buf_size(b);
 
+        /* a chunked body may end with a buffer of nothing */
+
+        if (size == 0) {
+            continue;
+        }
+
         if (!b->in_file) {
             p = ngx_cpymem(p, b->pos, size);
             continue;

@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -281,7 +282,42 @@ def test_configuration():
         like(messages, want, "with its reason")
 
 
+def test_http2():
+    """A stream that the client resets, and a connection that goes with its streams."""
+    global usage_mode
+    usage_mode = "good"
+    if not shutil.which("curl") or "HTTP2" not in subprocess.run(
+            ["curl", "-V"], stdout=subprocess.PIPE, check=False).stdout.decode():
+        skip("curl with HTTP/2 is needed")
+        return
+    up = Upstream(answer)
+    gw = Gateway(up, modules=MODULES, more_server='''
+        location = /unused { return 204; }
+    }
+    server {
+        listen 127.0.0.1:@port2@ http2;
+        weir on;
+        location / {
+            proxy_pass http://engine;
+            include @root@/config/weir-proxy.conf;
+            weir_cancelled_usage http://127.0.0.1:%d/usage/;
+        }
+    ''' % up.port)
+    for count in (1, 2):
+        subprocess.run(["curl", "-s", "-m", "0.3", "--http2-prior-knowledge",
+                        "-H", "Authorization: Bearer " + KEYS["good"],
+                        "-H", "Content-Type: application/json", "-d", json.dumps(CHAT),
+                        "http://127.0.0.1:%d/v1/chat/completions" % gw.ports["port2"]],
+                       stdin=subprocess.DEVNULL, check=False)
+        row = one_line(gw, count, "HTTP/2: left before the answer")
+        is_((tokens(row), row["status"], row["aborted"]), ((123, 7, 45, "reported"), 499, True),
+            "HTTP/2: what the upstream tells is written")
+    gw.reload()
+    gw.stop()
+
+
 test_configuration()
 test_questions()
+test_http2()
 test_engine()
 done_testing()

@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_weir_translate_uri(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_translate_version(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data);
+static void ngx_http_weir_translate_settled(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, void *data);
 
 
 static const ngx_http_weir_refusal_t  ngx_http_weir_untranslatable =
@@ -64,7 +66,7 @@ const ngx_http_weir_plugin_t  ngx_http_weir_translate_plugin = {
     NULL,                                  /* response headers */
     ngx_http_weir_translate_open_filter,   /* open filter */
     NULL,                                  /* cancel */
-    NULL                                   /* settled */
+    ngx_http_weir_translate_settled        /* settled */
 };
 
 
@@ -364,4 +366,30 @@ ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
     *filter = weir_translate_filter(*translation);
 
     return NGX_OK;
+}
+
+
+/* what could not be translated, by the table's names, never the client's */
+
+static void
+ngx_http_weir_translate_settled(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, void *data)
+{
+    void                        **translation;
+    uint32_t                      i, n;
+    const weir_translate_loss_t  *losses;
+
+    translation = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
+
+    if (*translation == NULL) {
+        return;
+    }
+
+    losses = weir_translation_losses(*translation, &n);
+
+    for (i = 0; i < n; i++) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "weir: lost in translation: \"%s.%s\" %uD",
+                      losses[i].object, losses[i].field, losses[i].count);
+    }
 }

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from weirgateway import KEYS, Gateway, bearer  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
-from weirtap import done_testing, is_, like, ok, skip_all  # noqa: E402
+from weirtap import done_testing, is_, like, ok, skip_all, wait_for  # noqa: E402
 
 try:
     import anthropic
@@ -231,5 +231,9 @@ like(str(error), "Overloaded", "chat: and the reason")
 r = gw.request("POST", "/v1/chat/completions", json=dict(CHAT, n=2), headers=bearer("good"),
                port=int(gw.expand("@port2@")))
 is_((r.status, r.json()["error"]["param"]), (400, "n"), "chat: two answers are refused")
+
+raised(lambda: gpt_on_anthropic.chat.completions.create(seed=7, **CHAT))
+ok(wait_for(lambda: 'lost in translation: "request.seed" 1' in gw.read_log()),
+   "chat: what was lost is logged by its name")
 
 done_testing()

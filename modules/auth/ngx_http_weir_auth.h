@@ -176,9 +176,11 @@ void ngx_http_weir_auth_fetch(ngx_http_weir_source_t *source,
 void ngx_http_weir_auth_try_files(ngx_conf_t *cf,
     ngx_http_weir_auth_main_conf_t *wamcf);
 
-/* documents and changes: ngx_http_weir_auth_state.c */
+/* what others may ask and change: ngx_http_weir_auth_change.c */
 
 extern const ngx_http_weir_registry_api_t  ngx_http_weir_auth_api;
+
+/* documents and the journal: ngx_http_weir_auth_state.c */
 
 ngx_int_t ngx_http_weir_auth_load(ngx_conf_t *cf,
     ngx_http_weir_auth_main_conf_t *wamcf);
@@ -189,6 +191,11 @@ ngx_int_t ngx_http_weir_auth_start(ngx_cycle_t *cycle,
     ngx_http_weir_auth_main_conf_t *wamcf);
 void ngx_http_weir_auth_stop(ngx_http_weir_auth_main_conf_t *wamcf);
 void ngx_http_weir_auth_follow(ngx_http_weir_auth_main_conf_t *wamcf);
+void ngx_http_weir_auth_read_journal(ngx_http_weir_auth_main_conf_t *wamcf);
+weir_status_t ngx_http_weir_auth_read_again(
+    ngx_http_weir_auth_main_conf_t *wamcf, weir_error_t *err);
+void ngx_http_weir_auth_tell(ngx_http_weir_auth_main_conf_t *wamcf,
+    const char *error);
 
 
 extern ngx_module_t  ngx_http_weir_auth_module;

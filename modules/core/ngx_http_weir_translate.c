@@ -278,6 +278,7 @@ ngx_http_weir_translate_uri(ngx_http_request_t *r, const char *path)
 {
     size_t                          len;
     u_char                         *p;
+    ngx_str_t                       prefix;
     ngx_http_core_loc_conf_t       *clcf;
     ngx_http_weir_core_loc_conf_t  *wlcf;
 
@@ -285,16 +286,25 @@ ngx_http_weir_translate_uri(ngx_http_request_t *r, const char *path)
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     len = ngx_strlen(path);
+    prefix = wlcf->prefix;
 
-    p = ngx_pnalloc(r->pool, wlcf->prefix.len + len);
+    /* "rewrite" may have taken it off */
+
+    if (r->uri.len < prefix.len
+        || ngx_strncmp(r->uri.data, prefix.data, prefix.len) != 0)
+    {
+        prefix.len = 0;
+    }
+
+    p = ngx_pnalloc(r->pool, prefix.len + len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     r->uri.data = p;
-    r->uri.len = wlcf->prefix.len + len;
+    r->uri.len = prefix.len + len;
 
-    p = ngx_cpymem(p, wlcf->prefix.data, wlcf->prefix.len);
+    p = ngx_cpymem(p, prefix.data, prefix.len);
     ngx_memcpy(p, path, len);
 
     /* a proxy_pass with a path of its own puts it in the location's place */

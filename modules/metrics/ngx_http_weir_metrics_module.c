@@ -44,7 +44,8 @@ static char *ngx_http_weir_health_set(ngx_conf_t *cf, ngx_command_t *cmd,
 static const ngx_http_weir_refusal_t  ngx_http_weir_metrics_not_local =
     ngx_http_weir_refusal(NGX_HTTP_FORBIDDEN, "permission_error",
                           "forbidden",
-                          "This path is served to the gateway's own machine only.",
+                          "This path is served to the gateway's own "
+                          "machine only.",
                           "not_local");
 
 

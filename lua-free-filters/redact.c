@@ -12,7 +12,8 @@ typedef struct text_s {
     weir_text_kind_t kind;
     uint32_t choice;
     uint32_t part;
-    weir_str_t item_id; /* responses: JSON of item_id, for events that are inserted */
+    weir_str_t item_id; /* responses: JSON of item_id, for events that are inserted, */
+    const char *event;  /* and the name of the events that carry it */
     weir_redact_text_t text;
 } text_t;
 
@@ -30,6 +31,7 @@ typedef struct queued_s {
 
 struct weir_redact {
     weir_redact_options_t options;
+    weir_redact_rules_t blind; /* for kinds that are not looked at */
     weir_redact_stats_t stats;
     weir_arena_t *arena;
     text_t *texts;
@@ -52,6 +54,10 @@ weir_status_t weir_redact_open(weir_arena_t *arena, const weir_redact_options_t 
     if (r == NULL)
         return WEIR_ERR_NOMEM;
     r->options = *options;
+    r->blind = options->text;
+    r->blind.rules = NULL;
+    r->blind.check = NULL;
+    r->blind.mode = WEIR_REDACT_HOLDBACK;
     r->arena = arena;
     r->queue_end = &r->queue;
     r->changes = options->text.mode != WEIR_REDACT_OBSERVE || options->text.restore != NULL;
@@ -76,8 +82,9 @@ static text_t *new_text(weir_redact_t *r, weir_text_kind_t kind, uint32_t choice
     t->kind = kind;
     t->choice = choice;
     t->part = part;
-    weir_redact_text_init(&t->text, &r->options.text, kind == WEIR_TEXT_ARGUMENTS,
-                          (r->options.restore_kinds >> kind & 1) != 0);
+    weir_redact_text_init(&t->text,
+                          (r->options.skip_kinds >> kind & 1) != 0 ? &r->blind : &r->options.text,
+                          kind == WEIR_TEXT_ARGUMENTS, (r->options.restore_kinds >> kind & 1) != 0);
     r->stats.texts++;
     return t;
 }
@@ -86,6 +93,7 @@ static void drop_text(weir_redact_t *r, text_t *t)
 {
     r->stats.held_sum += t->text.held_sum;
     r->stats.pieces += t->text.feeds;
+    r->stats.scanned += t->text.scanned;
     r->stats.restored += t->text.restorer == NULL ? 0 : t->text.restorer->restored;
     weir_redact_text_free(&t->text);
     free(t);
@@ -157,6 +165,11 @@ static weir_str_t keep(weir_redact_t *r, weir_str_t old, const weir_json_doc_t *
     return copy == NULL ? old : weir_str(copy, raw.len);
 }
 
+static bool is_call(const text_t *t)
+{
+    return t->kind == WEIR_TEXT_ARGUMENTS || t->kind == WEIR_TEXT_INPUT;
+}
+
 static void write_chat(const weir_redact_t *r, const text_t *t, weir_str_t text, weir_buf_t *out)
 {
     bool chat = r->options.protocol == WEIR_PROTOCOL_CHAT;
@@ -172,9 +185,10 @@ static void write_chat(const weir_redact_t *r, const text_t *t, weir_str_t text,
     weir_buf_printf(out, "\"choices\":[{\"index\":%u,", t->choice);
     if (!chat) {
         weir_buf_append_z(out, "\"text\":");
-    } else if (t->kind == WEIR_TEXT_ARGUMENTS) {
-        weir_buf_printf(
-            out, "\"delta\":{\"tool_calls\":[{\"index\":%u,\"function\":{\"arguments\":", t->part);
+    } else if (is_call(t)) {
+        weir_buf_printf(out, "\"delta\":{\"tool_calls\":[{\"index\":%u,%s", t->part,
+                        t->kind == WEIR_TEXT_INPUT ? "\"custom\":{\"input\":"
+                                                   : "\"function\":{\"arguments\":");
     } else {
         weir_buf_printf(out, "\"delta\":{\"%s\":",
                         t->kind == WEIR_TEXT_REFUSAL     ? "refusal"
@@ -184,7 +198,7 @@ static void write_chat(const weir_redact_t *r, const text_t *t, weir_str_t text,
     }
     weir_json_write_string(out, text);
     if (chat)
-        weir_buf_append_z(out, t->kind == WEIR_TEXT_ARGUMENTS ? "}}]}" : "}");
+        weir_buf_append_z(out, is_call(t) ? "}}]}" : "}");
     weir_buf_append_z(out, ",\"logprobs\":null,\"finish_reason\":null}]}");
 }
 
@@ -201,6 +215,8 @@ static void write_block(const text_t *t, weir_str_t text, weir_buf_t *out)
 
 static const char *response_event(const text_t *t)
 {
+    if (t->event != NULL)
+        return t->event;
     return t->kind == WEIR_TEXT_ARGUMENTS   ? "response.function_call_arguments.delta"
            : t->kind == WEIR_TEXT_REASONING ? "response.reasoning_text.delta"
            : t->kind == WEIR_TEXT_REFUSAL   ? "response.refusal.delta"
@@ -214,8 +230,11 @@ static void write_response(weir_redact_t *r, const text_t *t, weir_str_t text, w
     if (t->item_id.len > 0)
         weir_buf_printf(out, "\"item_id\":%.*s,", (int)t->item_id.len, t->item_id.data);
     weir_buf_printf(out, "\"output_index\":%u,", t->choice);
-    if (t->kind != WEIR_TEXT_ARGUMENTS)
-        weir_buf_printf(out, "\"content_index\":%u,", t->part);
+    if (!is_call(t))
+        weir_buf_printf(out, "\"%s\":%u,",
+                        strstr(response_event(t), "summary") != NULL ? "summary_index"
+                                                                     : "content_index",
+                        t->part);
     if (t->kind == WEIR_TEXT_CONTENT)
         weir_buf_append_z(out, "\"logprobs\":[],");
     weir_buf_append_z(out, "\"delta\":");
@@ -307,6 +326,9 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
             item->kind == WEIR_ITEM_EVENT && r->options.protocol == WEIR_PROTOCOL_RESPONSES;
     } else {
         t->item_id = keep(r, t->item_id, doc, list->item_id);
+        if (t->event == NULL && r->options.protocol == WEIR_PROTOCOL_RESPONSES &&
+            item->name.len > 0)
+            t->event = weir_arena_strndup(r->arena, item->name.data, item->name.len);
     }
     bool last = !f->delta || ends(list, f->kind, f->choice, f->part);
     weir_buf_init(&out, weir_sink_arena(sink));

@@ -15,6 +15,7 @@ typedef struct {
     weir_redact_rules_t text; /* mode, rules, callbacks */
     weir_protocol_t protocol; /* of the answer as it comes to this filter */
     uint32_t restore_kinds;   /* bit i: names are restored in texts of weir_text_kind_t i */
+    uint32_t skip_kinds;      /* bit i: texts of that kind are not looked at */
     weir_stop_t on_block;     /* how a blocked answer ends */
     size_t max_queued;        /* bytes of items that wait for a verdict [1 MiB] */
 } weir_redact_options_t;
@@ -24,6 +25,7 @@ typedef struct {
     uint64_t held_sum; /* bytes held after each piece, summed, and how many pieces */
     uint64_t pieces;
     uint64_t restored; /* names of placeholders put back */
+    uint64_t scanned;  /* bytes handed to the scanner, those seen again included */
     bool stopped;      /* blocked, or something could not be read */
 } weir_redact_stats_t;
 

@@ -338,6 +338,8 @@ static void compact(weir_redact_text_t *t)
     if (t->from < COMPACT_AT || t->from <= keep)
         return;
     size_t cut = t->from - keep;
+    if (t->rules->mode == WEIR_REDACT_OBSERVE && t->rules->check != NULL && cut > t->checked)
+        cut = t->checked;
     /* Not inside a character: what stands in front is read as text. */
     while (cut < t->from && ((unsigned char)t->data[cut] & 0xc0) == 0x80)
         cut++;
@@ -379,8 +381,17 @@ static size_t limit_of(const weir_redact_text_t *t, const weir_guard_result_t *f
 
 static weir_status_t run_check(weir_redact_text_t *t, size_t limit, bool last)
 {
-    if (t->rules->check == NULL || t->rules->mode == WEIR_REDACT_HOLDBACK ||
-        t->rules->mode == WEIR_REDACT_OBSERVE || (limit <= t->checked && !last))
+    if (t->rules->check == NULL || t->rules->mode == WEIR_REDACT_HOLDBACK)
+        return WEIR_OK;
+    if (t->rules->mode == WEIR_REDACT_OBSERVE) {
+        size_t window = t->rules->window == 0 ? DEFAULT_WINDOW : t->rules->window;
+        if (t->len > t->checked && (last || t->len - t->checked >= window)) {
+            (void)t->rules->check(t->rules->ctx, t->data, t->len, t->checked, last);
+            t->checked = t->len;
+        }
+        return WEIR_OK;
+    }
+    if (limit <= t->checked && !last)
         return WEIR_OK;
     size_t to = t->rules->mode == WEIR_REDACT_WINDOW ? t->len : limit;
     switch (t->rules->check(t->rules->ctx, t->data, to, t->checked, last)) {
@@ -419,6 +430,7 @@ static weir_status_t scan(weir_redact_text_t *t, bool more, size_t whole,
     if (view == NULL && t->len > 0)
         return WEIR_ERR_NOMEM;
     weir_guard_scan_options_t options = {.from = t->from, .more = more};
+    t->scanned += whole;
     return weir_guard_scan(t->rules->rules, t->rules->scratch, view == NULL ? "" : view, whole,
                            &options, found, NULL);
 }

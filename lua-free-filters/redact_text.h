@@ -40,7 +40,8 @@ typedef enum { WEIR_CHECK_PASS, WEIR_CHECK_STOP, WEIR_CHECK_WAIT } weir_check_t;
  * Called with text that is about to leave, as it came (WINDOW: left context included; BUFFER: all
  * of it), for verdicts over more than entities: classifiers, an endpoint elsewhere. fresh: where
  * the part begins that was not checked before. WAIT: the caller feeds again (with nothing) when a
- * verdict is there. NULL passes. Not called in the modes HOLDBACK and OBSERVE.
+ * verdict is there. NULL passes. Not called in mode HOLDBACK; in mode OBSERVE the answer has no
+ * effect.
  */
 typedef weir_check_t (*weir_redact_check_pt)(void *ctx, const char *text, size_t len, size_t fresh,
                                              bool last);
@@ -78,6 +79,7 @@ typedef struct {
     bool stopped;
     uint64_t held_sum; /* sum over feeds of the bytes held afterwards, for measuring */
     uint64_t feeds;
+    uint64_t scanned;          /* bytes handed to the scanner, those seen again included */
     weir_restorer_t *restorer; /* malloc, made when needed */
 } weir_redact_text_t;
 

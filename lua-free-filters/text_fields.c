@@ -95,6 +95,15 @@ static uint32_t index_of(const walk_t *w, uint32_t object, const char *key, uint
                                     : (array) + 1;                                         \
          node != 0 && i < (w)->doc->nodes[array].size; i++, node = (w)->doc->nodes[node].next)
 
+/* What a tool is given as an object: every string of it, and every name. */
+static void add_input(walk_t *w, uint32_t value)
+{
+    if (value == WEIR_JSON_NONE)
+        return;
+    for (uint32_t i = value; i < w->doc->nodes[value].next; i++)
+        add(w, i, WEIR_TEXT_INPUT, i, 0, false);
+}
+
 /* --- chat and completions --- */
 
 static void chat_tools(walk_t *w, uint32_t message, uint32_t choice, bool delta)
@@ -106,7 +115,7 @@ static void chat_tools(walk_t *w, uint32_t message, uint32_t choice, bool delta)
         uint32_t custom = weir_json_get(w->doc, call, "custom");
         add(w, weir_json_get(w->doc, function, "arguments"), WEIR_TEXT_ARGUMENTS, choice, part,
             delta);
-        add(w, weir_json_get(w->doc, custom, "input"), WEIR_TEXT_CONTENT, choice, part + 1, delta);
+        add(w, weir_json_get(w->doc, custom, "input"), WEIR_TEXT_INPUT, choice, part, delta);
         w->out->bare = w->out->bare && weir_json_get(w->doc, call, "id") == WEIR_JSON_NONE &&
                        weir_json_get(w->doc, function, "name") == WEIR_JSON_NONE &&
                        weir_json_get(w->doc, custom, "name") == WEIR_JSON_NONE;
@@ -163,6 +172,7 @@ static void message_blocks(walk_t *w, uint32_t content)
     {
         add(w, weir_json_get(w->doc, block, "text"), WEIR_TEXT_CONTENT, i, 0, false);
         add(w, weir_json_get(w->doc, block, "thinking"), WEIR_TEXT_REASONING, i, 0, false);
+        add_input(w, weir_json_get(w->doc, block, "input"));
     }
 }
 
@@ -184,6 +194,7 @@ static void messages(walk_t *w)
         uint32_t start = weir_json_get(w->doc, 0, "content_block");
         add(w, weir_json_get(w->doc, start, "text"), WEIR_TEXT_CONTENT, block, 0, true);
         add(w, weir_json_get(w->doc, start, "thinking"), WEIR_TEXT_REASONING, block, 0, true);
+        add_input(w, weir_json_get(w->doc, start, "input"));
     } else if (weir_json_string_is(w->doc, type, "content_block_stop")) {
         add_end(w, block, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
     } else if (weir_json_string_is(w->doc, type, "message_delta") ||
@@ -205,8 +216,8 @@ static const struct {
     {"response.reasoning_summary_text", WEIR_TEXT_REASONING, "text"},
     {"response.function_call_arguments", WEIR_TEXT_ARGUMENTS, "arguments"},
     {"response.mcp_call_arguments", WEIR_TEXT_ARGUMENTS, "arguments"},
-    {"response.custom_tool_call_input", WEIR_TEXT_CONTENT, "input"},
-    {"response.code_interpreter_call_code", WEIR_TEXT_CONTENT, "code"},
+    {"response.custom_tool_call_input", WEIR_TEXT_INPUT, "input"},
+    {"response.code_interpreter_call_code", WEIR_TEXT_INPUT, "code"},
 };
 
 static bool begins(weir_str_t s, const char *z, weir_str_t *rest)
@@ -218,8 +229,52 @@ static bool begins(weir_str_t s, const char *z, weir_str_t *rest)
     return true;
 }
 
+static bool ends_with(weir_str_t s, const char *z)
+{
+    size_t n = strlen(z);
+    return s.len >= n && memcmp(s.data + s.len - n, z, n) == 0;
+}
+
+/* A content part, whole: output_text, refusal, reasoning_text, summary_text. */
+static void response_part(walk_t *w, uint32_t part, weir_text_kind_t kind)
+{
+    weir_str_t type;
+    uint32_t node = weir_json_get(w->doc, part, "type");
+    if (is_string(w, node) && weir_json_string(w->doc, node, w->arena, &type) == WEIR_OK &&
+        (weir_str_is(type, "reasoning_text") || weir_str_is(type, "summary_text")))
+        kind = WEIR_TEXT_REASONING;
+    add(w, weir_json_get(w->doc, part, "text"), kind, part, 0, false);
+    add(w, weir_json_get(w->doc, part, "refusal"), WEIR_TEXT_REFUSAL, part, 0, false);
+}
+
+/* An output item, whole. */
+static void response_item(walk_t *w, uint32_t item)
+{
+    weir_str_t type;
+    uint32_t node = weir_json_get(w->doc, item, "type");
+    if (!is_string(w, node) || weir_json_string(w->doc, node, w->arena, &type) != WEIR_OK)
+        return;
+    weir_text_kind_t kind =
+        weir_str_is(type, "reasoning") ? WEIR_TEXT_REASONING : WEIR_TEXT_CONTENT;
+    each(w, weir_json_get(w->doc, item, "content"), i, part) response_part(w, part, kind);
+    each(w, weir_json_get(w->doc, item, "summary"), k, part) response_part(w, part, kind);
+    if (!ends_with(type, "_call"))
+        return;
+    add(w, weir_json_get(w->doc, item, "arguments"), WEIR_TEXT_ARGUMENTS, item, 0, false);
+    static const char *const given[] = {"arguments", "input", "code", "action", "operation"};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        add_input(w, weir_json_get(w->doc, item, given[i]));
+}
+
 static void responses(walk_t *w)
 {
+    uint32_t part_node = weir_json_get(w->doc, 0, "part");
+    uint32_t response = weir_json_get(w->doc, 0, "response");
+    response = response == WEIR_JSON_NONE ? 0 : response;
+    response_item(w, weir_json_get(w->doc, 0, "item"));
+    if (part_node != WEIR_JSON_NONE)
+        response_part(w, part_node, WEIR_TEXT_CONTENT);
+    each(w, weir_json_get(w->doc, response, "output"), k, output) response_item(w, output);
     weir_str_t type;
     weir_str_t rest;
     uint32_t node = weir_json_get(w->doc, 0, "type");
@@ -255,9 +310,17 @@ static void responses(walk_t *w)
 
 /* --- the rest --- */
 
-/* Names whose strings are the protocol's own. */
-static bool is_structure(weir_str_t key)
+/* Names whose strings are the protocol's own. Of a protocol that is not known only what cannot be
+ * text is left alone. */
+static bool is_structure(weir_protocol_t protocol, weir_str_t key)
 {
+    static const char *const sealed[] = {"b64_json", "encrypted_content", "signature"};
+    if (protocol == WEIR_PROTOCOL_OTHER || protocol == WEIR_PROTOCOL_DOCUMENT) {
+        for (size_t i = 0; i < sizeof sealed / sizeof *sealed; i++)
+            if (weir_str_is(key, sealed[i]))
+                return true;
+        return false;
+    }
     static const char *const names[] = {"id",
                                         "object",
                                         "type",
@@ -310,12 +373,14 @@ static bool is_structure(weir_str_t key)
 }
 
 /* What a response says of its request is not of the model's making. */
-static bool is_request_echo(weir_str_t key)
+static bool is_request_echo(weir_protocol_t protocol, weir_str_t key)
 {
+    if (protocol == WEIR_PROTOCOL_OTHER || protocol == WEIR_PROTOCOL_DOCUMENT)
+        return weir_str_is(key, "usage");
     return weir_str_is(key, "tools") || weir_str_is(key, "metadata") || weir_str_is(key, "usage");
 }
 
-static void remaining(walk_t *w)
+static void remaining(walk_t *w, weir_protocol_t protocol)
 {
     const weir_json_doc_t *doc = w->doc;
     uint32_t i = 0;
@@ -333,13 +398,16 @@ static void remaining(walk_t *w)
             w->seen[key] = 1;
             if (weir_json_string(doc, key, w->arena, &name) != WEIR_OK)
                 w->failed = true;
-            else if (is_request_echo(name) ||
-                     (weir_json_type(doc, value) == WEIR_JSON_STRING && is_structure(name)))
+            else if (is_request_echo(protocol, name) ||
+                     (weir_json_type(doc, value) == WEIR_JSON_STRING &&
+                      is_structure(protocol, name)))
                 account(w, value);
             else if (weir_str_is(name, "logprobs"))
                 add_logprobs(w, value);
             else if (weir_str_is(name, "arguments"))
-                add(w, value, WEIR_TEXT_ARGUMENTS, w->whole++, 0, false);
+                weir_json_type(doc, value) == WEIR_JSON_STRING
+                    ? add(w, value, WEIR_TEXT_ARGUMENTS, w->whole++, 0, false)
+                    : add_input(w, value);
             key = doc->nodes[value].next;
         }
         i++;
@@ -376,7 +444,7 @@ weir_status_t weir_text_fields(weir_protocol_t protocol, const weir_item_t *item
         }
     }
     uint32_t known = out->count;
-    remaining(&w);
+    remaining(&w, protocol);
     if (out->count > known)
         out->bare = false;
     /* A whole answer's texts are whole. */

@@ -14,6 +14,7 @@ typedef enum {
     WEIR_TEXT_REASONING,
     WEIR_TEXT_REFUSAL,
     WEIR_TEXT_ARGUMENTS, /* of a tool call: JSON in pieces */
+    WEIR_TEXT_INPUT,     /* of a tool call: plain text, or a string of its arguments' object */
     WEIR_TEXT_OTHER,     /* a whole string of unknown meaning */
     WEIR_TEXT_KINDS
 } weir_text_kind_t;

@@ -66,6 +66,7 @@ typedef struct {
 typedef struct {
     weir_str_t url; /* empty: there is none */
     weir_str_t model;
+    weir_str_t api_key; /* sent as a bearer token; empty: none */
     int64_t timeout_ms;
     bool open; /* a failed call lets the text pass */
 } weir_guard_tier2_t;
@@ -93,6 +94,8 @@ typedef struct {
     bool block_in_band;       /* a stream ends with an error instead of content_filter */
     bool shadow;              /* everything is recorded, nothing changed or refused */
     bool explain;             /* a response header tells what was found */
+    /* What is neither JSON nor an event stream (forms, sound, WebSockets) passes unseen. */
+    bool opaque[WEIR_GUARD_DIRECTIONS];
     weir_str_t route_target;
     const weir_guard_policy_private_t *own;
 } weir_guard_policy_t;

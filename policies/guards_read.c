@@ -480,19 +480,27 @@ static weir_status_t read_streaming(reader_t *r)
     return WEIR_OK;
 }
 
-/* At least 32 bytes of key, hashed to 32. */
-static weir_status_t read_key(reader_t *r, weir_str_t file, const char *path, const char *folder)
+/* A file beside the document, whose text lasts as long as the arena. */
+static weir_status_t read_file(reader_t *r, weir_str_t file, const char *path, const char *folder,
+                               weir_str_t *text)
 {
     char *name = weir_arena_alloc(r->doc->arena, file.len + 4096);
-    weir_str_t text;
     weir_error_t err;
-    unsigned n = 0;
     if (name == NULL)
         return weir_document_nomem(r->doc);
     snprintf(name, file.len + 4096, "%s%s%.*s", file.data[0] == '/' || folder == NULL ? "" : folder,
              file.data[0] == '/' || folder == NULL ? "" : "/", (int)file.len, file.data);
-    if (weir_document_read(name, r->doc->arena, &text, &err) != WEIR_OK)
+    if (weir_document_read(name, r->doc->arena, text, &err) != WEIR_OK)
         return weir_document_fail(r->doc, path, "%s", err.message);
+    return WEIR_OK;
+}
+
+/* At least 32 bytes of key, hashed to 32. */
+static weir_status_t read_key(reader_t *r, weir_str_t file, const char *path, const char *folder)
+{
+    weir_str_t text;
+    unsigned n = 0;
+    TRY(read_file(r, file, path, folder, &text));
     if (text.len < 32)
         return weir_document_fail(r->doc, path, "expected a file of at least 32 bytes, found %zu",
                                   text.len);
@@ -528,13 +536,15 @@ static weir_status_t read_placeholders(reader_t *r, const char *folder)
     return read_key(r, file, weir_path_member(path.text, "key_file").text, folder);
 }
 
-static weir_status_t read_tier2(reader_t *r)
+static weir_status_t read_tier2(reader_t *r, const char *folder)
 {
-    static const char *const known[] = {"url", "model", "timeout_ms", "on_error", NULL};
+    static const char *const known[] = {"url",        "model",    "api_key_file",
+                                        "timeout_ms", "on_error", NULL};
     static const char *const errors[] = {"closed", "open", NULL};
     json_t *object = json_object_get(r->object, "tier2");
     const weir_path_t path = weir_path_member(r->path, "tier2");
     weir_guard_tier2_t *t = &r->out->tier2;
+    weir_str_t file;
     int word;
     if (object == NULL)
         return WEIR_OK;
@@ -544,6 +554,18 @@ static weir_status_t read_tier2(reader_t *r)
     TRY(weir_document_int(r->doc, object, path.text, "timeout_ms", 1, 60000, 1000, &t->timeout_ms));
     TRY(weir_document_word(r->doc, object, path.text, "on_error", errors, &word));
     t->open = word == 1;
+    TRY(weir_document_text(r->doc, object, path.text, "api_key_file", 4096, &file));
+    if (file.len > 0) {
+        const weir_path_t at = weir_path_member(path.text, "api_key_file");
+        TRY(read_file(r, file, at.text, folder, &t->api_key));
+        while (t->api_key.len > 0 && strchr(" \t\r\n", t->api_key.data[t->api_key.len - 1]) != NULL)
+            t->api_key.len--;
+        for (size_t i = 0; i < t->api_key.len; i++)
+            if (t->api_key.data[i] <= ' ' || t->api_key.data[i] == 0x7f)
+                return weir_document_fail(r->doc, at.text, "expected one key on one line");
+        if (t->api_key.len == 0)
+            return weir_document_fail(r->doc, at.text, "expected a file with a key, found nothing");
+    }
     if (t->url.len == 0)
         return weir_document_fail(r->doc, weir_path_member(path.text, "url").text,
                                   "expected the URL of a moderations endpoint, found nothing");
@@ -569,6 +591,23 @@ static weir_status_t read_block(reader_t *r)
     }
     r->out->block_status = (unsigned)status;
     r->out->block_in_band = word == 1;
+    return WEIR_OK;
+}
+
+static weir_status_t read_opaque(reader_t *r)
+{
+    static const char *const known[] = {"input", "output", NULL};
+    static const char *const words[] = {"block", "allow", NULL};
+    json_t *object = json_object_get(r->object, "opaque");
+    const weir_path_t path = weir_path_member(r->path, "opaque");
+    if (object == NULL)
+        return WEIR_OK;
+    TRY(weir_document_members(r->doc, object, path.text, known));
+    for (int i = 0; i < WEIR_GUARD_DIRECTIONS; i++) {
+        int word = 0;
+        TRY(weir_document_word(r->doc, object, path.text, known[i], words, &word));
+        r->out->opaque[i] = word == 1;
+    }
     return WEIR_OK;
 }
 
@@ -654,10 +693,11 @@ static weir_status_t hash_policy(reader_t *r)
 
 static weir_status_t read_members(reader_t *r, const char *folder)
 {
-    static const char *const known[] = {
-        "extends", "locked", "scope",    "entities",     "secrets",   "custom",       "deny",
-        "topics",  "allow",  "classify", "classifiers",  "streaming", "placeholders", "tier2",
-        "block",   "shadow", "explain",  "route_target", NULL};
+    static const char *const known[] = {"extends",      "locked",       "scope",       "entities",
+                                        "secrets",      "custom",       "deny",        "topics",
+                                        "allow",        "classify",     "classifiers", "streaming",
+                                        "placeholders", "tier2",        "block",       "shadow",
+                                        "explain",      "route_target", "opaque",      NULL};
     weir_str_t name;
     const weir_str_t *locked;
     size_t n;
@@ -672,8 +712,9 @@ static weir_status_t read_members(reader_t *r, const char *folder)
     TRY(read_classifiers(r));
     TRY(read_streaming(r));
     TRY(read_placeholders(r, folder));
-    TRY(read_tier2(r));
+    TRY(read_tier2(r, folder));
     TRY(read_block(r));
+    TRY(read_opaque(r));
     TRY(weir_document_bool(r->doc, r->object, r->path, "shadow", false, &r->out->shadow));
     TRY(weir_document_bool(r->doc, r->object, r->path, "explain", false, &r->out->explain));
     TRY(weir_document_text(r->doc, r->object, r->path, "route_target", 64, &name));

@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_weir_metrics.h"
+#include "ngx_http_weir_counters.h"
 
 
 #define NGX_HTTP_WEIR_HEALTH                                                  \
@@ -18,6 +19,7 @@
 typedef struct {
     const ngx_http_weir_api_t          *weir;
     const ngx_http_weir_registry_api_t *registry;
+    const ngx_http_weir_counters_t     *guard;
     ngx_http_weir_plugin_t              plugin;
     size_t                              size;
     ngx_shm_zone_t                     *shm_zone;
@@ -25,6 +27,8 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_weir_metrics_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_metrics_add(ngx_http_request_t *r,
+    const ngx_http_weir_counters_t *counters, ngx_chain_t *out, off_t *size);
 static ngx_int_t ngx_http_weir_health_handler(ngx_http_request_t *r);
 static const ngx_http_weir_refusal_t *ngx_http_weir_metrics_check(
     ngx_http_request_t *r);
@@ -149,8 +153,56 @@ ngx_http_weir_metrics_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if (wmmcf->guard
+        && ngx_http_weir_metrics_add(r, wmmcf->guard, out, &size) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     return ngx_http_weir_metrics_send(r, &ngx_http_weir_metrics_type, out,
                                       size);
+}
+
+
+/* what another module has counted, behind our own */
+
+static ngx_int_t
+ngx_http_weir_metrics_add(ngx_http_request_t *r,
+    const ngx_http_weir_counters_t *counters, ngx_chain_t *out, off_t *size)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_str_t     text;
+    ngx_chain_t  *cl;
+
+    rc = counters->text(r, &text);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = text.data;
+    b->last = text.data + text.len;
+    b->memory = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    while (out->next) {
+        out = out->next;
+    }
+
+    out->next = cl;
+    *size += text.len;
+
+    return NGX_OK;
 }
 
 
@@ -317,6 +369,7 @@ ngx_http_weir_metrics_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_weir_metrics_main_conf_t *wmmcf = conf;
 
     wmmcf->registry = ngx_http_weir_find_registry(cf);
+    wmmcf->guard = ngx_http_weir_find_counters(cf, NGX_HTTP_WEIR_GUARD);
 
     ngx_conf_init_size_value(wmmcf->size, 512 * 1024);
 

@@ -15,7 +15,7 @@ from weirtap import done_testing, is_, like, ok  # noqa: E402
 
 modules = sorted(glob.glob(os.path.join(modules_dir(), "*.so")))
 names = [os.path.basename(m) for m in modules]
-for wanted in ("core", "auth", "metrics", "engine", "admin"):
+for wanted in ("core", "auth", "metrics", "engine", "admin", "client", "guard"):
     ok("ngx_http_weir_%s_module.so" % wanted in names, "%s is built" % wanted)
 
 for module in modules:

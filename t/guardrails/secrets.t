@@ -21,7 +21,7 @@ from weirtap import diag, done_testing, is_, note, ok  # noqa: E402
 
 WEIR_GUARD = os.path.join(os.environ.get("WEIR_BIN", os.path.join(ROOT, "build", "bin")),
                           "weir-guard")
-EACH = 40
+EACH = 100
 
 seed = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 note("seed %d (WEIR_SEED repeats it)" % seed)

@@ -148,7 +148,7 @@ static weir_status_t read_model(const read_t *read, uint32_t value)
 static weir_status_t read_max_tokens(const read_t *read, uint32_t value)
 {
     weir_request_view_t *view = read->view;
-    int64_t number;
+    int64_t number = 0;
     /* llama.cpp takes -1 for "no limit", which is what an absent member says. */
     if (weir_json_string_is(read->doc, value - 1, "n_predict") &&
         weir_json_int64(read->doc, value, &number) && number < 0) {

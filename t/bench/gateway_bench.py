@@ -313,7 +313,8 @@ kept-alive connections to one backend worker. `plain` is NGINX's proxy_pass; `lo
 Medians of %d alternating rounds of %d s under wrk with 32 connections, with the smallest and the largest; CPU is that
 of the gateway's worker. Instructions are those of user space, by cachegrind: (count at %d requests - count at %d) / %d.
 
-Over plain: keys only %s; governed %s for the JSON answer, %s for the stream, %s for the watched one. Loaded but unused: %s.
+Over plain: keys only %s; governed %s for the JSON answer, %s for the stream, %s for the watched
+one. Loaded but unused: %s.
 Of each governed request about 5,200 instructions are the key's SHA-256.
 
 - Machine: %s

@@ -6,14 +6,13 @@ import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 from weirgateway import KEYS, Gateway, bearer, completion, usage_object  # noqa: E402
-from weirnginx import Upstream, request  # noqa: E402
+from weirnginx import Upstream  # noqa: E402
 from weirtap import diag, done_testing, is_, like, ok  # noqa: E402
 
 CHAT = "/v1/chat/completions"

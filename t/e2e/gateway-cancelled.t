@@ -82,7 +82,8 @@ def test_engine():
 
     up = type("Where", (), {"unix": None, "port": engine.port})
     gw = Gateway(up, modules=MODULES, name="gateway",
-                 more_location="weir_cancelled_usage http://127.0.0.1:%d/usage/;" % engine.port)
+                 more_location="weir_cancelled_usage http://127.0.0.1:%d/usage/ timeout=10s;"
+                 % engine.port)
     whole = gw.request("POST", "/v1/chat/completions", json={**CHAT, "max_tokens": 2},
                        headers=bearer("good")).json()["usage"]
     is_(tokens(gw.usage(1)[-1])[2:], (2, "reported"), "an answer that is read is not asked for")

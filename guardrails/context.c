@@ -66,44 +66,51 @@ static size_t bit_of(uint64_t hash)
     return (hash ^ hash >> 31) % WEIR_CONTEXT_BITS;
 }
 
+/* A phrase is the fold of its words' hashes. */
+static uint64_t join(uint64_t phrase, uint64_t word)
+{
+    return (phrase * 0x9e3779b97f4a7c15ull) ^ (word + (phrase >> 29));
+}
+
+static bool add_phrase(weir_guard_rules_t *rules, unsigned set, uint64_t hash)
+{
+    weir_guard_context_slot_t *slot = slot_of(rules->context, hash);
+    if (slot->hash == 0 && ++rules->context_used > WEIR_CONTEXT_SLOTS / 2) {
+        return false;
+    }
+    slot->hash = hash == 0 ? 1 : hash;
+    slot->sets.bits[set / 64] |= 1ull << set % 64;
+    size_t bit = bit_of(hash);
+    rules->context_bits[bit / 64] |= 1ull << bit % 64;
+    return true;
+}
+
 bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char *words)
 {
-    weir_guard_context_slot_t *slots = rules->context;
-    uint64_t hash = HASH_START;
-    bool any = false;
-    bool gap = false;
-    size_t used = 0;
-    for (size_t i = 0; i < WEIR_CONTEXT_SLOTS; i++) {
-        used += slots[i].hash != 0;
-    }
+    uint64_t phrase = 0;
+    uint64_t word = HASH_START;
+    bool any = false;    /* the phrase has a word */
+    bool inside = false; /* of a word */
     for (const char *c = words;; c++) {
-        if (*c != '\0' && *c != '|') {
-            if (!word_byte(*c)) {
-                gap = any;
-                continue;
-            }
-            hash = gap ? hash_byte(hash, ' ') : hash;
-            hash = hash_byte(hash, *c);
-            gap = false;
-            any = true;
+        if (*c != '\0' && *c != '|' && word_byte(*c)) {
+            word = hash_byte(inside ? word : HASH_START, *c);
+            inside = true;
             continue;
         }
-        if (any) {
-            weir_guard_context_slot_t *slot = slot_of(slots, hash);
-            if (slot->hash == 0 && ++used > WEIR_CONTEXT_SLOTS / 2) {
+        if (inside) {
+            phrase = any ? join(phrase, word) : word;
+            any = true;
+            inside = false;
+        }
+        if (*c == '\0' || *c == '|') {
+            if (any && !add_phrase(rules, set, phrase)) {
                 return false;
             }
-            slot->hash = hash == 0 ? 1 : hash;
-            slot->sets.bits[set / 64] |= 1ull << set % 64;
-            size_t bit = bit_of(hash);
-            rules->context_bits[bit / 64] |= 1ull << bit % 64;
+            any = false;
+            if (*c == '\0') {
+                return true;
+            }
         }
-        if (*c == '\0') {
-            return true;
-        }
-        hash = HASH_START;
-        any = false;
-        gap = false;
     }
 }
 
@@ -116,18 +123,20 @@ static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
     size_t i = start;
     while (i < end) {
         /* A word begins with a letter: numbers only part words. */
-        if (!word_byte(scan->text[i]) || weir_is(scan->text[i], WEIR_C_DIGIT)) {
+        while (i < end && !weir_is(scan->text[i], WEIR_C_ALPHA) &&
+               (unsigned char)scan->text[i] < 0x80) {
             i++;
-            continue;
         }
-        hash[2] = words >= 2 ? hash_byte(hash[1], ' ') : 0;
-        hash[1] = words >= 1 ? hash_byte(hash[0], ' ') : 0;
-        hash[0] = HASH_START;
+        if (i == end) {
+            break;
+        }
+        uint64_t word = HASH_START;
         for (; i < end && word_byte(scan->text[i]); i++) {
-            hash[0] = hash_byte(hash[0], scan->text[i]);
-            hash[1] = hash_byte(hash[1], scan->text[i]);
-            hash[2] = hash_byte(hash[2], scan->text[i]);
+            word = hash_byte(word, scan->text[i]);
         }
+        hash[2] = join(hash[1], word);
+        hash[1] = join(hash[0], word);
+        hash[0] = word;
         words++;
         for (unsigned n = 0; n < 3 && n < words; n++) {
             size_t bit = bit_of(hash[n]);

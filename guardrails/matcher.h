@@ -204,6 +204,7 @@ struct weir_guard_rules {
     size_t layout_count;
     uint16_t buckets[WEIR_MAX_GROUP + 1][WEIR_MAX_LAYOUT + 1]; /* [first][second], 0: only one */
     weir_guard_context_slot_t *context;
+    size_t context_used;
     uint64_t context_bits[WEIR_CONTEXT_BITS / 64]; /* by hash: may be in the table */
     weir_guard_word_slot_t *word_slots;
     uint64_t word_bits[WEIR_WORD_BITS / 64];

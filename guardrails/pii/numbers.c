@@ -58,9 +58,11 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, si
 {
     const weir_guard_rule_t *rule = &scan->rules->rule[layout->rule];
     const weir_guard_id_t *id = rule->number;
+    if (!shape_fits(id->shape, text, n)) {
+        return;
+    }
     float score = weir_guard_near(scan, start, end, rule->context) ? id->known : id->bare;
-    if (score >= rule->min_score && shape_fits(id->shape, text, n) &&
-        (id->check == NULL || id->check(text, n))) {
+    if (score >= rule->min_score && (id->check == NULL || id->check(text, n))) {
         weir_guard_emit(scan, layout->rule, start, end, score);
     }
 }

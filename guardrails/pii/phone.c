@@ -245,6 +245,14 @@ static float score_of(weir_guard_scan_t *scan, const phone_t *p)
     return n >= 9 && n <= 12 ? 0.55f : n >= 7 && n <= 13 ? 0.5f : 0.3f;
 }
 
+/* Groups of four on both sides: an account or a card, whose every group would be tried. */
+static bool four_digits(const weir_guard_scan_t *scan, size_t at)
+{
+    return at + 4 <= scan->len && weir_is(scan->text[at], WEIR_C_DIGIT) &&
+           weir_is(scan->text[at + 1], WEIR_C_DIGIT) && weir_is(scan->text[at + 2], WEIR_C_DIGIT) &&
+           weir_is(scan->text[at + 3], WEIR_C_DIGIT);
+}
+
 /* start is a digit that begins a group. */
 void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
 {
@@ -268,6 +276,10 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
         if (c == '/' && at > 1 && scan->text[at - 2] != ' ') {
             return;
         }
+    }
+    if (at >= 5 && at == start && scan->text[at - 1] == ' ' && four_digits(scan, at - 5) &&
+        four_digits(scan, at)) {
+        return;
     }
     p.start = at;
     if (!collect(scan, at, &p) || p.count < 7) {

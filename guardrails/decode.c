@@ -521,7 +521,7 @@ static bool joined_view(weir_guard_fold_t *fold, unsigned slot, const weir_guard
         size_t n = 0;
         char separator = i + 1 < from->len ? text[i + 1] : '\0';
         bool first = i == 0 || !weir_is(text[i - 1], WEIR_C_ALNUM);
-        if (first && separator != '\0' && memchr(" .-_*|", separator, 6) != NULL) {
+        if (first && separator != '\0' && weir_one_of(separator, " .-_*|")) {
             while (lone(from, i + 2 * n, separator) && i + 2 * n + 1 < from->len &&
                    text[i + 2 * n + 1] == separator) {
                 n++;

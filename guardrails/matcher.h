@@ -33,6 +33,12 @@ static inline bool weir_is(char c, unsigned classes)
     return (weir_guard_class[(unsigned char)c] & classes) != 0;
 }
 
+/* Is c one of the characters of set? Never for NUL. */
+static inline bool weir_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
 /* Rules with a parser of their own; the identity numbers of guardrails/pii/ follow them. */
 typedef enum {
     WEIR_RULE_EMAIL,

@@ -75,7 +75,7 @@ static size_t block_end(const weir_guard_scan_t *scan, size_t at, bool *closed, 
             }
             return limit;
         }
-        if (c != ' ' && (c < '\t' || c > '\r') && memchr("-:,\\.\"'()<>@_*", c, 14) == NULL) {
+        if (c != ' ' && (c < '\t' || c > '\r') && !weir_one_of(c, "-:,\\.\"'()<>@_*")) {
             return i;
         }
     }

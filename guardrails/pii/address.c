@@ -20,7 +20,7 @@ static unsigned kind_of(const weir_guard_scan_t *scan, size_t start, size_t end)
 static size_t unit_end(const weir_guard_scan_t *scan, size_t at)
 {
     size_t i = at;
-    while (i < scan->len && i - at < 4 && memchr(" ,.\n", scan->text[i], 4) != NULL) {
+    while (i < scan->len && i - at < 4 && weir_one_of(scan->text[i], " ,.\n")) {
         i++;
     }
     size_t word = weir_guard_word_end(scan, i, MAX_WORD);
@@ -28,7 +28,7 @@ static size_t unit_end(const weir_guard_scan_t *scan, size_t at)
         return at;
     }
     i = word;
-    while (i < scan->len && i - word < 3 && memchr(" .#", scan->text[i], 3) != NULL) {
+    while (i < scan->len && i - word < 3 && weir_one_of(scan->text[i], " .#")) {
         i++;
     }
     size_t number = i;
@@ -96,7 +96,7 @@ static void number_last(weir_guard_scan_t *scan, size_t start, size_t end)
     stop += stop < scan->len && weir_is(scan->text[stop], WEIR_C_LOWER);
     for (int w = 0; w < 4 && at > limit + 2 && scan->text[at - 1] == ' '; w++) {
         size_t behind = at - 1;
-        behind -= behind > 0 && memchr(",.", scan->text[behind - 1], 2) != NULL;
+        behind -= behind > 0 && weir_one_of(scan->text[behind - 1], ",.");
         size_t word = behind;
         while (word > limit &&
                (weir_guard_letter(scan->text[word - 1]) || scan->text[word - 1] == '\'')) {

@@ -102,11 +102,10 @@ bool weir_guard_free_left(const weir_guard_scan_t *scan, size_t start)
         return true;
     }
     char c = scan->text[start - 1];
-    if (weir_is(c, WEIR_C_ALNUM) || memchr("_+$%\\", c, 5) != NULL) {
+    if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_+$%\\")) {
         return false;
     }
-    return memchr("-./,", c, 4) == NULL || start < 2 ||
-           !weir_is(scan->text[start - 2], WEIR_C_DIGIT);
+    return !weir_one_of(c, "-./,") || start < 2 || !weir_is(scan->text[start - 2], WEIR_C_DIGIT);
 }
 
 bool weir_guard_free_right(const weir_guard_scan_t *scan, size_t end)
@@ -115,9 +114,9 @@ bool weir_guard_free_right(const weir_guard_scan_t *scan, size_t end)
         return true;
     }
     char c = scan->text[end];
-    if (weir_is(c, WEIR_C_ALNUM) || memchr("_@%", c, 3) != NULL) {
+    if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_@%")) {
         return false;
     }
-    return memchr("-./,:", c, 5) == NULL || end + 1 >= scan->len ||
+    return !weir_one_of(c, "-./,:") || end + 1 >= scan->len ||
            !weir_is(scan->text[end + 1], WEIR_C_DIGIT);
 }

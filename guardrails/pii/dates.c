@@ -54,7 +54,7 @@ static size_t numeric_end(const weir_guard_scan_t *scan, size_t start)
                       weir_guard_value(t + start + 6, 2));
         return year_first ? at : start;
     }
-    if ((n1 != 4 && n1 != 1 && n1 != 2) || at + 2 >= scan->len || memchr("-/.", t[at], 3) == NULL) {
+    if ((n1 != 4 && n1 != 1 && n1 != 2) || at + 2 >= scan->len || !weir_one_of(t[at], "-/.")) {
         return start;
     }
     size_t n2 = digits_at(scan, at + 1);
@@ -101,7 +101,7 @@ static size_t worded_end(const weir_guard_scan_t *scan, size_t start)
         at++;
     }
     unsigned month = month_of(t + word, at - word);
-    while (month != 0 && at < scan->len && memchr(" ,.-", t[at], 4) != NULL && at - word < 14) {
+    while (month != 0 && at < scan->len && weir_one_of(t[at], " ,.-") && at - word < 14) {
         at++;
     }
     if (month == 0 || digits_at(scan, at) != 4 ||

@@ -34,7 +34,7 @@ void weir_guard_find_ipv4(weir_guard_scan_t *scan, size_t start)
     if (end == start) {
         return;
     }
-    if (start > 0 && (memchr("._", scan->text[start - 1], 2) != NULL ||
+    if (start > 0 && (weir_one_of(scan->text[start - 1], "._") ||
                       (scan->text[start - 1] == '-' && start > 1 &&
                        weir_is(scan->text[start - 2], WEIR_C_DIGIT)))) {
         return;
@@ -159,13 +159,13 @@ void weir_guard_find_colon_address(weir_guard_scan_t *scan, size_t at)
 void weir_guard_find_mac(weir_guard_scan_t *scan, size_t start, size_t end)
 {
     size_t whole = end - start == 2 ? 17 : 14;
-    if (start > 0 && memchr(":-._", scan->text[start - 1], 4) != NULL) {
+    if (start > 0 && weir_one_of(scan->text[start - 1], ":-._")) {
         return;
     }
     /* The group need not be the first one: a digit may come late. */
     size_t stop = start + whole;
     if (stop > scan->len || (stop < scan->len && (weir_is(scan->text[stop], WEIR_C_ALNUM) ||
-                                                  memchr("-_", scan->text[stop], 2) != NULL))) {
+                                                  weir_one_of(scan->text[stop], "-_")))) {
         return;
     }
     if (whole == 17) {

@@ -162,7 +162,7 @@ void weir_guard_find_numbers(weir_guard_scan_t *scan, size_t start, size_t end)
     try_start(scan, start, end);
     /* Letters in front that belong to the number: "AB 12 34 56 C", "CHE-123.456.788". */
     if (start < 2 || !weir_is(scan->text[start - 2], WEIR_C_ALPHA) ||
-        memchr(" -.", scan->text[start - 1], 3) == NULL) {
+        !weir_one_of(scan->text[start - 1], " -.")) {
         return;
     }
     size_t first = start - 1;

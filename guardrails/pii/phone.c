@@ -266,7 +266,7 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
     }
     if (at > 0) {
         char c = scan->text[at - 1];
-        if (weir_is(c, WEIR_C_ALNUM) || memchr("_$%=#&@", c, 7) != NULL) {
+        if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_$%=#&@")) {
             return;
         }
         if (at > 1 && (separator(c) || c == ',' || c == ')') &&
@@ -290,10 +290,10 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
     p.end = end;
     if (end < scan->len) {
         char c = scan->text[end];
-        if (weir_is(c, WEIR_C_ALNUM) || memchr("_@%=", c, 4) != NULL) {
+        if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_@%=")) {
             return;
         }
-        if (end + 1 < scan->len && memchr("-./,:", c, 5) != NULL &&
+        if (end + 1 < scan->len && weir_one_of(c, "-./,:") &&
             weir_is(scan->text[end + 1], WEIR_C_DIGIT)) {
             return;
         }

@@ -47,7 +47,7 @@ static size_t url_end(const weir_guard_scan_t *scan, size_t start)
         open += c == '(';
         end++;
     }
-    while (end > start && memchr(".,;:!?'*", scan->text[end - 1], 8) != NULL) {
+    while (end > start && weir_one_of(scan->text[end - 1], ".,;:!?'*")) {
         end--;
     }
     /* "[text](url)" and "<a href='url'>" close their own. */
@@ -80,7 +80,7 @@ static void find_url(weir_guard_scan_t *scan, size_t colon)
     size_t limit = colon > MAX_SCHEME ? colon - MAX_SCHEME : 0;
     size_t start = colon;
     while (start > limit && (weir_is(scan->text[start - 1], WEIR_C_ALNUM) ||
-                             memchr("+.-", scan->text[start - 1], 3) != NULL)) {
+                             weir_one_of(scan->text[start - 1], "+.-"))) {
         start--;
     }
     while (start < colon && !weir_is(scan->text[start], WEIR_C_ALPHA)) {
@@ -91,7 +91,7 @@ static void find_url(weir_guard_scan_t *scan, size_t colon)
     }
     size_t end = url_end(scan, colon + 3);
     size_t authority = colon + 3;
-    while (authority < end && memchr("/?#", scan->text[authority], 3) == NULL) {
+    while (authority < end && !weir_one_of(scan->text[authority], "/?#")) {
         authority++;
     }
     const char *text = scan->text + colon + 3;
@@ -155,7 +155,7 @@ void weir_guard_at_dot(weir_guard_scan_t *scan, size_t at)
         len--;
     }
     scan->host_cursor = start + len;
-    if (start > 0 && memchr("@/\\_$=", scan->text[start - 1], 6) != NULL) {
+    if (start > 0 && weir_one_of(scan->text[start - 1], "@/\\_$=")) {
         return;
     }
     size_t label = start + len;
@@ -164,7 +164,7 @@ void weir_guard_at_dot(weir_guard_scan_t *scan, size_t at)
     }
     size_t top = start + len - label;
     if (label == start || top < 2 || !weir_is(scan->text[label], WEIR_C_ALPHA) ||
-        (start + len < scan->len && memchr("@(_=[", scan->text[start + len], 5) != NULL)) {
+        (start + len < scan->len && weir_one_of(scan->text[start + len], "@(_=["))) {
         return;
     }
     size_t end = start + len;

@@ -72,7 +72,7 @@ static int each_line_of(FILE *in, const char *name, weir_guard_line_pt each, voi
         weir_error_t err = {0};
         weir_buf_t out;
         size_t len = (size_t)n;
-        while (len > 0 && memchr("\r\n", line[len - 1], 2) != NULL) {
+        while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r')) {
             len--;
         }
         if (len == 0) {

@@ -9,12 +9,12 @@
 
 int weir_guard_complain(const char *fmt, ...)
 {
+    char message[1024];
     va_list args;
     va_start(args, fmt);
-    fputs("weir-guard: ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    vsnprintf(message, sizeof(message), fmt, args);
     va_end(args);
+    fprintf(stderr, "weir-guard: %s\n", message);
     return 1;
 }
 
@@ -33,7 +33,7 @@ static bool add_entities(weir_guard_tool_options_t *o, char *list, bool on)
 /* The lines of a file as values. */
 static bool read_values(weir_guard_tool_options_t *o, const char *path, weir_guard_custom_t *custom)
 {
-    weir_str_t text;
+    weir_str_t text = {NULL, 0};
     if (weir_guard_read_file(path, &o->arena, &text) != 0) {
         return false;
     }

@@ -1,150 +1,98 @@
 #include "guardrails/classifier/classifier.h"
 
 #include "guardrails/classifier/features.h"
+#include "guardrails/classifier/window.h"
 
 #include <math.h>
-#include <stddef.h>
+#include <string.h>
 
 typedef int8_t weir_i8x8_t __attribute__((vector_size(8)));
 typedef int16_t weir_i16x8_t __attribute__((vector_size(16)));
 
-/* A lane of 16 bits holds this many int8 weights without overflow: 127 * 256 < 2^15. */
-#define LANE_SAFE 256
+/* A lane of 16 bits holds this many int8 weights without overflow: 128 * 255 < 2^15. */
+#define LANE_SAFE 255
 
-#define W      WEIR_KIND_WORD
-#define M      WEIR_KIND_MARK
-#define X16(v) v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v
-
-/* Quotes, commas, full stops, hyphens and underscores separate words and say nothing. */
-const uint8_t weir_classify_kind[256] = {X16(0), X16(0), 0,      M,      0,      M,      M,
-                                         M,      M,      0,      M,      M,      M,      M,
-                                         0,      0,      0,      M, /* SP ! " # $ % & ' ( ) * + , -
-                                                                       . / */
-                                         W,      W,      W,      W,      W,      W,      W,
-                                         W,      W,      W,      M,      M,      M,      M,
-                                         M,      M, /* 0-9 : ; < = > ? */
-                                         M,      W,      W,      W,      W,      W,      W,
-                                         W,      W,      W,      W,      W,      W,      W,
-                                         W,      W, /* @ A-O */
-                                         W,      W,      W,      W,      W,      W,      W,
-                                         W,      W,      W,      W,      M,      M,      M,
-                                         M,      0, /* P-Z [ \ ] ^ _ */
-                                         M,      W,      W,      W,      W,      W,      W,
-                                         W,      W,      W,      W,      W,      W,      W,
-                                         W,      W, /* ` a-o */
-                                         W,      W,      W,      W,      W,      W,      W,
-                                         W,      W,      W,      W,      M,      M,      M,
-                                         M,      0, /* p-z { | } ~ DEL */
-                                         X16(W), X16(W), X16(W), X16(W), X16(W), X16(W), X16(W),
-                                         X16(W)};
-
-#undef W
-#undef M
-#undef X16
-
-static uint8_t lower(uint8_t c)
+/* Moves the distinct ones of n buckets to the front, without branches, and returns their number. */
+static uint32_t distinct(uint16_t *bucket, uint32_t n, uint32_t buckets)
 {
-    return (uint8_t)(c + ((uint8_t)(c - 'A') < 26 ? 32 : 0));
+    uint64_t seen[WEIR_CLASSIFIER_MAX_BUCKETS / 64];
+    uint32_t kept = 0;
+    memset(seen, 0, (buckets + 63) / 64 * sizeof(seen[0]));
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t b = bucket[i];
+        uint64_t old = seen[b >> 6];
+        seen[b >> 6] = old | (uint64_t)1 << (b & 63);
+        bucket[kept] = (uint16_t)b;
+        kept += (uint32_t)(~old >> (b & 63) & 1);
+    }
+    return kept;
 }
 
-static void close_window(weir_classify_stream_t *s)
+static void sum_weights(const int8_t *weights, const uint16_t *bucket, uint32_t n,
+                        int32_t sum[WEIR_HEADS])
 {
-    if (s->features == 0) {
+    memset(sum, 0, WEIR_HEADS * sizeof(*sum));
+    for (uint32_t from = 0; from < n; from += LANE_SAFE) {
+        uint32_t to = n - from < LANE_SAFE ? n : from + LANE_SAFE;
+        weir_i16x8_t lane = {0};
+        for (uint32_t i = from; i < to; i++) {
+            weir_i8x8_t w;
+            memcpy(&w, weights + (size_t)bucket[i] * WEIR_HEADS, sizeof(w));
+            lane += __builtin_convertvector(w, weir_i16x8_t);
+        }
+        for (int h = 0; h < WEIR_HEADS; h++) {
+            sum[h] += lane[h];
+        }
+    }
+}
+
+/* Takes the open window into the closed ones' scores. */
+static void score_window(weir_classify_stream_t *s)
+{
+    uint16_t bucket[WEIR_WINDOW_FEATURES];
+    int32_t sum[WEIR_HEADS];
+    uint32_t n = weir_window_buckets(s, &s->previous, bucket);
+    if (n == 0) {
         return;
     }
-    float norm = weir_window_norm(s->features);
+    n = distinct(bucket, n, s->model->buckets);
+    sum_weights(s->model->weights, bucket, n, sum);
+    float norm = weir_window_norm(n);
     for (int h = 0; h < WEIR_HEADS; h++) {
-        float logit = s->model->head[h].bias + s->model->head[h].scale * (float)s->sum[h] * norm;
+        const weir_head_params_t *head = &s->model->head[h];
+        float logit = head->bias + head->scale * (float)sum[h] * norm;
         if (s->windows == 0 || logit > s->top[h]) {
             s->top[h] = logit;
         }
         s->total[h] += (double)logit;
-        s->sum[h] = 0;
     }
     s->windows++;
-    s->features = 0;
-    s->bytes = 0;
-    memset(s->seen, 0, (s->model->buckets + 63) / 64 * sizeof(s->seen[0]));
-}
-
-/* Adds the weights of the buckets not yet met in this window. */
-static void add_buckets(weir_classify_stream_t *s, const uint16_t *bucket, uint32_t n)
-{
-    const int8_t *weights = s->model->weights;
-    weir_i16x8_t lane = {0};
-    uint32_t fresh = 0;
-    _Static_assert(WEIR_WORD_FEATURES <= LANE_SAFE, "a word's weights fit the lanes");
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t b = bucket[i];
-        uint64_t old = s->seen[b >> 6];
-        uint64_t is_new = (~old >> (b & 63)) & 1;
-        s->seen[b >> 6] = old | (uint64_t)1 << (b & 63);
-        weir_i8x8_t w;
-        memcpy(&w, weights + (size_t)b * WEIR_HEADS, sizeof(w));
-        lane += __builtin_convertvector(w, weir_i16x8_t) & (int16_t) - (int16_t)is_new;
-        fresh += (uint32_t)is_new;
-    }
-    for (int h = 0; h < WEIR_HEADS; h++) {
-        s->sum[h] += lane[h];
-    }
-    s->features += fresh;
-}
-
-/* Ends the word in s->word, whose bytes behind word_len are zero, and scores it. */
-static void end_word(weir_classify_stream_t *s)
-{
-    uint16_t bucket[WEIR_WORD_FEATURES + 2];
-    uint32_t len = s->word_len;
-    if (s->bytes >= WEIR_CLASSIFY_WINDOW) {
-        close_window(s);
-    }
-    memset(s->word + 1 + len, 0, 15);
-    uint32_t n =
-        weir_word_features(s->word, len, s->word_kind, s->model->buckets, &s->previous, bucket);
-    add_buckets(s, bucket, n);
-    s->bytes += len + 1;
-    s->word_len = 0;
-    s->word_kind = WEIR_KIND_NONE;
 }
 
 void weir_classify_begin(weir_classify_stream_t *s, const weir_classifier_t *model)
 {
-    memset(s, 0, offsetof(weir_classify_stream_t, seen));
+    memset(s, 0, offsetof(weir_classify_stream_t, mark));
     s->model = model;
-    memset(s->seen, 0, (model->buckets + 63) / 64 * sizeof(s->seen[0]));
-    memset((char *)s + offsetof(weir_classify_stream_t, sum), 0,
-           sizeof(*s) - offsetof(weir_classify_stream_t, sum));
-    s->word[0] = ' ';
+    weir_window_open(s);
 }
 
 void weir_classify_feed(weir_classify_stream_t *s, const char *text, size_t len)
 {
-    const uint8_t *p = (const uint8_t *)text;
-    const uint8_t *end = p + len;
-    while (p < end) {
-        uint8_t kind = weir_classify_kind[*p];
-        if (s->word_len != 0 && (kind != s->word_kind || s->word_len == WEIR_CLASSIFY_WORD)) {
-            end_word(s);
+    while (len > 0) {
+        size_t taken = weir_window_take(s, text, len);
+        text += taken;
+        len -= taken;
+        if (len > 0) {
+            score_window(s);
+            weir_window_open(s);
         }
-        if (kind == WEIR_KIND_NONE) {
-            p++;
-            continue;
-        }
-        s->word_kind = kind;
-        uint32_t n = s->word_len;
-        do {
-            s->word[1 + n++] = lower(*p++);
-        } while (p < end && n < WEIR_CLASSIFY_WORD && weir_classify_kind[*p] == kind);
-        s->word_len = n;
     }
 }
 
+/* Ends the stream. */
 static void finish(weir_classify_stream_t *s, weir_scores_t *scores)
 {
-    if (s->word_len != 0) {
-        end_word(s);
-    }
-    close_window(s);
+    score_window(s);
     for (int h = 0; h < WEIR_HEADS; h++) {
         const weir_head_params_t *head = &s->model->head[h];
         if (s->windows == 0) {
@@ -152,8 +100,7 @@ static void finish(weir_classify_stream_t *s, weir_scores_t *scores)
             continue;
         }
         double mean = s->total[h] / s->windows;
-        double logit =
-            (double)head->max_part * (double)s->top[h] + (1.0 - (double)head->max_part) * mean;
+        double logit = mean + (double)head->max_part * ((double)s->top[h] - mean);
         scores->p[h] =
             (float)(1.0 / (1.0 + exp(-((double)head->platt_a * logit + (double)head->platt_b))));
     }

@@ -12,6 +12,7 @@
 
 #include "engine/base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum {
@@ -75,23 +76,27 @@ void weir_classify(const weir_classifier_t *model, const char *text, size_t len,
 
 /*
  * The same fed in pieces cut anywhere; the scores are the ones of weir_classify over the whole,
- * whatever the cuts. The struct is the caller's (about 5 KB) and its fields are private.
+ * whatever the cuts. The struct is the caller's (about 1.5 KB), may be copied, and its fields are
+ * private.
  */
-#define WEIR_CLASSIFY_WORD 32 /* longest run scored as one word, in bytes */
+#define WEIR_CLASSIFY_WORD   32  /* longest run scored as one word, in bytes */
+#define WEIR_CLASSIFY_WINDOW 512 /* a word that begins behind this many bytes opens a new window \
+                                  */
 
 typedef struct {
     const weir_classifier_t *model;
-    uint64_t seen[WEIR_CLASSIFIER_MAX_BUCKETS / 64]; /* buckets met in this window */
-    int32_t sum[WEIR_HEADS];                         /* weights of those buckets */
-    uint32_t features;                               /* how many */
-    uint32_t bytes;                                  /* of this window */
-    uint32_t windows;                                /* closed ones that held a feature */
-    float top[WEIR_HEADS];                           /* largest logit of the closed windows */
-    double total[WEIR_HEADS];                        /* sum of their logits */
-    uint64_t previous;                               /* hash of the word before, 0: none */
-    uint8_t word[WEIR_CLASSIFY_WORD + 16];           /* the open word behind one space */
-    uint32_t word_len;
-    uint8_t word_kind;
+    uint32_t windows;         /* closed ones that held a feature */
+    float top[WEIR_HEADS];    /* largest logit of the closed windows */
+    double total[WEIR_HEADS]; /* sum of their logits */
+    uint64_t previous;        /* hash of the last closed window's last word, 0: none */
+    uint32_t len;             /* of text; always ends in a space, but for an open word */
+    uint32_t word;            /* bytes of the open word, in text or mark; 0: none */
+    uint32_t mark_bytes;      /* what marks add to the window's length */
+    uint32_t marks;
+    bool mark_open;                                              /* the open word is a mark */
+    uint8_t mark[WEIR_CLASSIFY_WORD + 8];                        /* the open mark */
+    uint16_t mark_bucket[WEIR_CLASSIFY_WINDOW];                  /* buckets of the window's marks */
+    uint8_t text[WEIR_CLASSIFY_WINDOW + 2 * WEIR_CLASSIFY_WORD]; /* its words between spaces */
 } weir_classify_stream_t;
 
 void weir_classify_begin(weir_classify_stream_t *stream, const weir_classifier_t *model);

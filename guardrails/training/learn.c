@@ -38,10 +38,7 @@ typedef struct {
     weir_feature_table_t *table;
     size_t bucket_cap;
     size_t window_cap;
-    uint32_t modulus;
     uint64_t seen[WEIR_CLASSIFIER_MAX_BUCKETS / 64];
-    uint32_t bytes;
-    uint64_t previous;
     bool failed;
 } weir_extractor_t;
 
@@ -60,31 +57,14 @@ static void *grown(void *old, size_t *cap, size_t need, size_t size, bool *faile
     return fresh;
 }
 
-static void end_window(weir_extractor_t *x)
+/* Appends a window's distinct buckets. */
+static void add_window(void *context, const uint16_t *bucket, uint32_t n)
 {
+    weir_extractor_t *x = context;
     weir_feature_table_t *t = x->table;
-    if (t->buckets == t->start[t->windows]) {
-        return;
-    }
-    t->start = grown(t->start, &x->window_cap, t->windows + 2, sizeof(*t->start), &x->failed);
-    if (x->failed) {
-        return;
-    }
-    t->start[++t->windows] = t->buckets;
-    x->bytes = 0;
-    memset(x->seen, 0, sizeof(x->seen));
-}
-
-static void end_word(weir_extractor_t *x, uint8_t *word, uint32_t len, uint8_t kind)
-{
-    uint16_t bucket[WEIR_WORD_FEATURES + 2];
-    weir_feature_table_t *t = x->table;
-    if (x->bytes >= WEIR_CLASSIFY_WINDOW) {
-        end_window(x);
-    }
-    memset(word + 1 + len, 0, 15);
-    uint32_t n = weir_word_features(word, len, kind, x->modulus, &x->previous, bucket);
     t->bucket = grown(t->bucket, &x->bucket_cap, t->buckets + n, sizeof(*t->bucket), &x->failed);
+    t->start = grown(t->start, &x->window_cap, t->windows + 2, sizeof(*t->start), &x->failed);
+    memset(x->seen, 0, sizeof(x->seen));
     for (uint32_t i = 0; i < n && !x->failed; i++) {
         uint64_t bit = (uint64_t)1 << (bucket[i] & 63);
         if ((x->seen[bucket[i] >> 6] & bit) == 0) {
@@ -92,36 +72,16 @@ static void end_word(weir_extractor_t *x, uint8_t *word, uint32_t len, uint8_t k
             t->bucket[t->buckets++] = bucket[i];
         }
     }
-    x->bytes += len + 1;
-}
-
-static void extract(weir_extractor_t *x, weir_str_t text)
-{
-    uint8_t word[WEIR_CLASSIFY_WORD + 16] = {' '};
-    x->bytes = 0;
-    x->previous = 0;
-    memset(x->seen, 0, sizeof(x->seen));
-    for (size_t i = 0; i < text.len;) {
-        uint8_t kind = weir_classify_kind[(uint8_t)text.data[i]];
-        uint32_t n = 0;
-        if (kind == WEIR_KIND_NONE) {
-            i++;
-            continue;
-        }
-        while (i < text.len && n < WEIR_CLASSIFY_WORD &&
-               weir_classify_kind[(uint8_t)text.data[i]] == kind) {
-            uint8_t c = (uint8_t)text.data[i++];
-            word[1 + n++] = (uint8_t)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-        }
-        end_word(x, word, n, kind);
+    if (!x->failed) {
+        t->start[++t->windows] = t->buckets;
     }
-    end_window(x);
 }
 
 weir_status_t weir_features_build(const weir_corpus_t *corpus, uint32_t buckets,
                                   weir_feature_table_t *table, weir_error_t *err)
 {
-    weir_extractor_t x = {.table = table, .modulus = buckets};
+    weir_extractor_t x = {.table = table};
+    const weir_classifier_t model = {.buckets = buckets};
     memset(table, 0, sizeof(*table));
     table->row = calloc(corpus->count + 1, sizeof(*table->row));
     table->start = grown(NULL, &x.window_cap, 1024, sizeof(*table->start), &x.failed);
@@ -132,7 +92,8 @@ weir_status_t weir_features_build(const weir_corpus_t *corpus, uint32_t buckets,
     table->start[0] = 0;
     for (size_t i = 0; i < corpus->count && !x.failed; i++) {
         table->row[i].first = (uint32_t)table->windows;
-        extract(&x, corpus->rows[i].text);
+        weir_str_t text = corpus->rows[i].text;
+        weir_each_window(&model, text.data, text.len, add_window, &x);
         table->row[i].count = (uint32_t)table->windows - table->row[i].first;
     }
     if (x.failed) {

@@ -33,3 +33,18 @@ GUARD_TRAINING_LDLIBS = -lcrypto -lm
 DEPS += $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard guardrails/training/*.c))
 
 $(BUILD)/obj/guardrails/training/learn.o: EXTRA_CFLAGS = -O3
+
+# Scoring is the hot loop of every guarded request.
+$(BUILD)/obj/guardrails/classifier/%.o: EXTRA_CFLAGS = -O3
+
+ifeq ($(FUZZ),1)
+$(BUILD)/training: $(GUARD_TRAINING_OBJS)
+$(BUILD)/training: TEST_LDLIBS += $(BUILD)/lib/libweir-guardrails.a $(BUILD)/lib/libweir-base.a \
+	$(GUARDRAILS_LDLIBS)
+endif
+
+# Figures on the public sets in DATA, against their bars; also docs/benchmarks/guardrails-accuracy.md.
+.PHONY: eval
+eval: $(BUILD)/bin/weir-guard
+	@test -n "$(DATA)" || { echo "make eval DATA=folder: name the folder of the public sets"; exit 2; }
+	$< eval --data "$(DATA)" --write docs/benchmarks/guardrails-accuracy.md

@@ -33,13 +33,13 @@ typedef struct {
  * comment is toxic, but one sentence in a long document is enough to inject.
  */
 static const weir_head_goal_t GOALS[WEIR_HEADS] = {
-    {1.5e-2f, 0.25f, 0.026, 0.10}, /* toxicity */
+    {1.5e-2f, 0.1f, 0.027, 0.10}, /* toxicity */
     {1.5e-2f, 0.5f, 0.0005, 0.02}, /* insult */
     {1.5e-2f, 0.5f, 0.0005, 0.02}, /* threat */
     {1.5e-2f, 0.5f, 0.0005, 0.02}, /* sexual */
     {1.5e-2f, 0.5f, 0.0005, 0.02}, /* identity_attack */
     {1.5e-2f, 0.5f, 0.0005, 0.02}, /* self_harm */
-    {5e-3f, 0.75f, 0.0020, 0.02},  /* injection */
+    {5e-3f, 0.75f, 0.0018, 0.02},  /* injection */
     {5e-3f, 0.75f, 0.0003, 0.005}, /* jailbreak */
 };
 
@@ -170,6 +170,15 @@ static void collect(const weir_trainer_t *t, int head, weir_head_samples_t *s)
     }
 }
 
+/* Sub-heads know only templates and words for their kind: what they are unsure of is not blocked.
+ */
+#define SUB_HEAD_BLOCK 0.5f
+
+static bool is_sub_head(int head)
+{
+    return head != WEIR_HEAD_TOXICITY && head < WEIR_HEAD_INJECTION;
+}
+
 static float probability(const weir_head_params_t *p, double logit)
 {
     return (float)weir_sigmoid((double)p->platt_a * logit + (double)p->platt_b);
@@ -185,12 +194,15 @@ static void fit_head(weir_trainer_t *t, int head, weir_head_samples_t *s)
     double block = weir_upper_quantile(s->negative, s->negatives, GOALS[head].block_share);
     double review = weir_upper_quantile(s->negative, s->negatives, GOALS[head].review_share);
     p->block = probability(p, block);
+    if (is_sub_head(head) && p->block < SUB_HEAD_BLOCK) {
+        p->block = SUB_HEAD_BLOCK;
+    }
     p->review = probability(p, review < block ? review : block);
     m->auc = weir_auc(s->logit, s->positive, s->n);
     size_t caught = 0;
     for (size_t i = 0; i < s->n; i++) {
         m->positives += s->positive[i];
-        caught += s->positive[i] && s->logit[i] >= block;
+        caught += s->positive[i] && probability(p, s->logit[i]) >= p->block;
     }
     m->negatives = s->n - m->positives;
     m->recall = m->positives > 0 ? (double)caught / (double)m->positives : 0;

@@ -1,0 +1,163 @@
+#include "guardrails/classifier/features.h"
+
+#include "guardrails/classifier/window.h"
+
+#include <string.h>
+
+/* Odd constants with bits well mixed: fractions of the golden ratio and others of that kind. */
+#define MIX_A  0x9E3779B97F4A7C15u
+#define MIX_B  0xD6E8FEB86659FD93u
+#define PAIR_A 0xC2B2AE3D27D4EB4Fu
+#define PAIR_B 0xA0761D6478BD642Fu
+#define PAIR_C 0x5851F42D4C957F2Du
+
+#define BLOCK 64
+
+static uint64_t mix(uint64_t x)
+{
+    x *= MIX_A;
+    x ^= x >> 32;
+    return x * MIX_B;
+}
+
+static inline uint64_t load(const uint8_t *p)
+{
+    uint64_t x;
+    memcpy(&x, p, sizeof(x));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    x = __builtin_bswap64(x);
+#endif
+    return x;
+}
+
+/* A hash's top 16 bits stand for it until all of a window's are turned into buckets together. */
+static inline uint16_t key_of(uint64_t hash)
+{
+    return (uint16_t)(hash >> 48);
+}
+
+static inline uint16_t bucket_of(uint16_t key, uint32_t buckets)
+{
+    return (uint16_t)((uint32_t)key * buckets >> 16);
+}
+
+/* Hash of word[0..len), len > 0; 7 bytes behind the word may be read. Never 0. */
+static inline uint64_t word_hash(const uint8_t *word, uint32_t len)
+{
+    uint64_t hash = len;
+    while (len > 8) {
+        hash = mix(hash ^ load(word));
+        word += 8;
+        len -= 8;
+    }
+    return mix(hash ^ (load(word) & (UINT64_MAX >> (64 - 8 * len)))) | 1;
+}
+
+uint16_t weir_mark_bucket(const uint8_t *mark, uint32_t len, uint32_t buckets)
+{
+    return bucket_of(key_of(mix(word_hash(mark, len))), buckets);
+}
+
+/* Bit i: byte i of the 64 is a space. */
+static uint64_t spaces(const uint8_t *p)
+{
+    const uint64_t low = 0x7F7F7F7F7F7F7F7Fu;
+    uint64_t mask = 0;
+    for (int i = 0; i < 8; i++) {
+        uint64_t x = load(p + 8 * i) ^ 0x2020202020202020u;
+        uint64_t zero = ~(((x & low) + low) | x | low);
+        mask |= ((zero >> 7) * 0x0102040810204080u >> 56) << 8 * i;
+    }
+    return mask;
+}
+
+/*
+ * A gram's hash is its bytes, as a number of up to 40 bits, times MIX_A; the product of five bytes
+ * is that of four plus the fifth's own, so that two small tables save two multiplications of three.
+ */
+#define TIMES(b, shift) ((uint64_t)(b) << (shift)) * MIX_A
+#define TIMES4(b, s)    TIMES(b, s), TIMES((b) + 1, s), TIMES((b) + 2, s), TIMES((b) + 3, s)
+#define TIMES16(b, s)   TIMES4(b, s), TIMES4((b) + 4, s), TIMES4((b) + 8, s), TIMES4((b) + 12, s)
+#define TIMES64(b, s) \
+    TIMES16(b, s), TIMES16((b) + 16, s), TIMES16((b) + 32, s), TIMES16((b) + 48, s)
+static const uint64_t FOURTH[256] = {TIMES64(0, 24), TIMES64(64, 24), TIMES64(128, 24),
+                                     TIMES64(192, 24)};
+static const uint64_t FIFTH[256] = {TIMES64(0, 32), TIMES64(64, 32), TIMES64(128, 32),
+                                    TIMES64(192, 32)};
+
+/*
+ * Grams of the first positions of a block of 64: one of n bytes may begin and end with a space, but
+ * holds none inside. Everything is computed and written; what is no gram is overwritten by the
+ * next.
+ */
+static uint32_t grams(const uint8_t *p, uint64_t solid, uint64_t solid_next, uint32_t positions,
+                      uint16_t *out)
+{
+    uint64_t three = solid >> 1 | solid_next << 63;
+    uint64_t four = three & (solid >> 2 | solid_next << 62);
+    uint64_t five = four & (solid >> 3 | solid_next << 61);
+    uint16_t *to = out;
+    for (uint32_t i = 0; i < positions; i++) {
+        uint64_t hash = (load(p + i) & 0xFFFFFF) * MIX_A;
+        *to = key_of(hash);
+        to += three & 1;
+        hash += FOURTH[p[i + 3]];
+        *to = key_of(hash);
+        to += four & 1;
+        hash += FIFTH[p[i + 4]];
+        *to = key_of(hash);
+        to += five & 1;
+        three >>= 1;
+        four >>= 1;
+        five >>= 1;
+    }
+    return (uint32_t)(to - out);
+}
+
+static uint32_t word_keys(const uint8_t *word, uint32_t len, uint64_t *previous, uint16_t *out)
+{
+    uint64_t hash = word_hash(word, len);
+    out[0] = key_of(mix(hash));
+    out[1] = key_of(mix(hash ^ (*previous * PAIR_A)));
+    out[2] = key_of(mix((hash + PAIR_C) ^ (*previous * PAIR_B)));
+    *previous = hash;
+    return 3;
+}
+
+uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous, uint16_t *out)
+{
+    /* " word word " and spaces to the end of the last block, and what loads read behind it. */
+    uint8_t text[sizeof(s->text) + 2 * BLOCK + 8];
+    uint32_t buckets = s->model->buckets;
+    uint32_t n = 0, start = 0;
+    memcpy(text, s->text, s->len);
+    memset(text + s->len, ' ', sizeof(text) - s->len);
+    uint64_t space = spaces(text);
+    *previous = s->previous;
+    for (uint32_t at = 0; at < s->len; at += BLOCK) {
+        uint64_t next = spaces(text + at + BLOCK);
+        uint32_t positions = s->len - at < BLOCK ? s->len - at : BLOCK;
+        n += grams(text + at, ~space, ~next, positions, out + n);
+        /* Words end where a space follows something else; single spaces divide them. */
+        for (uint64_t ends = space; ends != 0; ends &= ends - 1) {
+            uint32_t end = at + (uint32_t)__builtin_ctzll(ends);
+            if (end > start) {
+                n += word_keys(text + start, end - start, previous, out + n);
+            }
+            start = end + 1;
+        }
+        space = next;
+    }
+    if (start < s->len) {
+        n += word_keys(text + start, s->len - start, previous, out + n);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        out[i] = bucket_of(out[i], buckets);
+    }
+    memcpy(out + n, s->mark_bucket, s->marks * sizeof(*out));
+    n += s->marks;
+    if (s->mark_open && s->word > 0) {
+        out[n++] = weir_mark_bucket(s->mark, s->word, s->model->buckets);
+    }
+    return n;
+}

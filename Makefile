@@ -76,6 +76,7 @@ help:
 	@echo '  make test         build and run every test'
 	@echo '  make lint         formatters, static checkers and shell checks; warnings are errors'
 	@echo '  make bench        measure engine and gateway (WRITE=1 also writes docs/benchmarks/)'
+	@echo '  make eval DATA=folder   accuracy of the guardrails on public sets, against their bars'
 	@echo '  make bench-tools  build llama.cpp for this machine, to be measured beside the engine'
 	@echo '  make bench-litellm  install LiteLLM, to be measured beside the gateway'
 	@echo '  make soak         long fuzz runs, a minute a target (SOAK_SECONDS=60)'

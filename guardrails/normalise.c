@@ -60,12 +60,11 @@ static void add_run(weir_guard_build_t *b, size_t origin, size_t origin_end, uin
     }
     if (b->run_count == b->fold->slots[b->slot].run_cap) {
         size_t cap = b->run_count * 2 + 32;
-        weir_guard_run_t *grown = realloc(runs, cap * sizeof(*grown));
-        if (grown == NULL) {
+        runs = realloc(b->fold->slots[b->slot].runs, cap * sizeof(*runs));
+        if (runs == NULL) {
             b->failed = true;
             return;
         }
-        runs = grown;
         b->fold->slots[b->slot].runs = runs;
         b->fold->slots[b->slot].run_cap = cap;
     }

@@ -182,8 +182,8 @@ scanned, usage counted, ledger written) and one worker of LiteLLM's proxy (maste
 
 %s
 
-Medians of %d alternating rounds of %d s under wrk, with the smallest and the largest. CPU is that of all processes of the
-gateway.
+Medians of %d alternating rounds of %d s under wrk, with the smallest and the largest. CPU is that of all processes
+of the gateway.
 
 - Machine: %s
 - Commit %s, %s

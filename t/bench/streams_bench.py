@@ -259,8 +259,8 @@ def main():
 
 %s
 
-Governed over plain: %.1f KB for each open stream; the ledger has %d lines for them. Memory is the proportional set size of the
-workers with all streams open less that with none.
+Governed over plain: %.1f KB for each open stream; the ledger has %d lines for them. Memory is the proportional set size
+of the workers with all streams open less that with none.
 
 - Machine: %s
 - Commit %s, %s

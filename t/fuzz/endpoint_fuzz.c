@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     weir_arena_t arena;
     weir_json_doc_t doc;
-    weir_request_view_t view;
+    weir_request_view_t view = {0};
     weir_error_t err;
     weir_arena_init(&arena, 0, 64u << 20);
     if (p < end && weir_json_parse(p, (size_t)(end - p), NULL, &arena, &doc, &err) == WEIR_OK) {

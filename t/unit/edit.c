@@ -116,7 +116,7 @@ static void test_any_order(void)
     for (int round = 0; round < 2000 && good; round++) {
         char text[200];
         char want[1000];
-        range_t ranges[20];
+        range_t ranges[20] = {{0}};
         uint32_t n = 0;
         size_t len = rng_below(&rng, sizeof(text));
         size_t out = 0;

@@ -322,7 +322,7 @@ static void test_hold(weir_arena_t *arena)
     weir_buf_t out;
     weir_redact_text_init(&t, &rules, false, false);
     weir_buf_init(&out, arena);
-    size_t held[4096];
+    size_t held[4096] = {0};
     size_t n = 0;
     for (int round = 0; round < 20; round++)
         for (size_t at = 0; at + 4 < sizeof prose && n < 4096; at += 4) {

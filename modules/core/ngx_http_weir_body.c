@@ -126,12 +126,27 @@ ngx_http_weir_ask_needs(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 
     needs = 0;
 
-    if (wlcf->ask_usage && wlcf->read_usage
-        && (ctx->public.endpoint.protocol == WEIR_PROTOCOL_CHAT
-            || ctx->public.endpoint.protocol == WEIR_PROTOCOL_COMPLETIONS))
-    {
-        needs = NGX_HTTP_WEIR_NEEDS_VIEW;
-        ctx->ask_usage = 1;
+    if (wlcf->ask_usage && wlcf->read_usage) {
+
+        switch (ctx->public.endpoint.protocol) {
+
+        case WEIR_PROTOCOL_CHAT:
+        case WEIR_PROTOCOL_COMPLETIONS:
+            needs = NGX_HTTP_WEIR_NEEDS_VIEW;
+            ctx->ask_usage = 1;
+            break;
+
+        case WEIR_PROTOCOL_MESSAGES:
+        case WEIR_PROTOCOL_RESPONSES:
+
+            /* these tell their usage unasked: was a stream asked for? */
+
+            needs = NGX_HTTP_WEIR_NEEDS_VIEW;
+            break;
+
+        default:
+            break;
+        }
     }
 
     p = ctx->wmcf->plugins.elts;

@@ -187,6 +187,44 @@ ngx_http_weir_collect_filters(ngx_http_request_t *r,
 {
     ngx_int_t                       rc;
     ngx_uint_t                      i;
+/* NGX_DECLINED: nobody has to see the answer, so it may pass unread */
+
+ngx_int_t
+ngx_http_weir_must_see(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_uint_t      i, n;
+    weir_filter_t  *filters;
+
+    filters = weir_arena_alloc(&ctx->arena, (ctx->wmcf->plugins.nelts + 1)
+                                            * sizeof(weir_filter_t));
+    if (filters == NULL) {
+        return NGX_ERROR;
+    }
+
+    n = 0;
+
+    switch (ngx_http_weir_collect_filters(r, ctx, filters, &n, 0)) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_DECLINED:
+        return NGX_OK;
+
+    default:
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (filters[i].table->flags & WEIR_FILTER_MUST_SEE) {
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
     const ngx_http_weir_plugin_t  **p;
 
     p = ctx->wmcf->plugins.elts;
@@ -562,7 +600,9 @@ ngx_http_weir_take(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
             ctx->out_last->buf->flush = 1;
         }
 
-    } else if ((b->flush || b->sync) && !b->last_buf && !cut) {
+    } else if ((b->flush || b->sync) && !b->last_buf && !cut
+               && !ctx->header_held)
+    {
 
         /* the header is waiting, for one */
 
@@ -707,6 +747,19 @@ ngx_http_weir_send_out(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     ctx->out_last = NULL;
 
     rc = ngx_http_weir_next_body(r, ctx, out);
+
+    if (ctx->header_held) {
+
+        if (ctx->out == NULL) {
+            return NGX_OK;
+        }
+
+        rc = ngx_http_weir_send_held_header(r, ctx);
+
+        if (rc == NGX_ERROR || rc > NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
 
     ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
                             (ngx_buf_tag_t) &ngx_http_weir_core_module);

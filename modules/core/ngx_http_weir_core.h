@@ -201,6 +201,8 @@ typedef struct {
                                                      * pass */
     unsigned                        finishing:1;
     unsigned                        ended:1;
+    unsigned                        header_held:1;  /* until a document is
+                                                     * known */
     unsigned                        cut:1;
     unsigned                        broken:1;
     unsigned                        asked:1;        /* for its usage */
@@ -304,11 +306,15 @@ ngx_int_t ngx_http_weir_next_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 
 /* its body: ngx_http_weir_answer.c */
+ngx_int_t ngx_http_weir_send_held_header(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
 
 ngx_int_t ngx_http_weir_open_answer(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_uint_t sse, ngx_uint_t error);
 ngx_int_t ngx_http_weir_answer_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
+ngx_int_t ngx_http_weir_must_see(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_append(ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *cl);
 ngx_int_t ngx_http_weir_send_out(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);

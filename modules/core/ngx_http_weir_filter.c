@@ -23,6 +23,10 @@ static ngx_int_t ngx_http_weir_replace(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, const ngx_http_weir_refusal_t *why);
 static ngx_int_t ngx_http_weir_open(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_check_other(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_check_interim(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_change_headers(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_uint_t sse);
 static void ngx_http_weir_read_hints(ngx_http_request_t *r,
@@ -82,6 +86,14 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
 
     ctx->replace = 0;
 
+    if (ctx->header_held) {
+
+        /* another answer, in the place of the one whose header was held */
+
+        ctx->header_held = 0;
+        ctx->pipeline = NULL;
+    }
+
     if (ctx->public.governed) {
 
         rc = ngx_http_weir_response_hooks(ctx);
@@ -118,6 +130,50 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
         && ngx_http_weir_replace(r, ctx, NULL) != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (ctx->pipeline && !ctx->watching && !ctx->public.stream) {
+
+        /* whether the document can be sent is known at its end */
+
+        ctx->header_held = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/* the header of a document, when its body is known: an error has its status */
+
+ngx_int_t
+ngx_http_weir_send_held_header(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_uint_t          status;
+    const weir_stop_t  *stop;
+
+    ctx->header_held = 0;
+
+    status = 0;
+    stop = weir_pipeline_stopped(ctx->pipeline);
+
+    if (stop) {
+        if (stop->reason == WEIR_STOP_ERROR) {
+            status = stop->status ? stop->status : NGX_HTTP_BAD_GATEWAY;
+        }
+
+    } else if (ctx->cut) {
+        status = NGX_HTTP_BAD_GATEWAY;
+    }
+
+    if (status && r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
+        r->headers_out.status = status;
+        r->headers_out.status_line.len = 0;
+
+        if (ngx_http_weir_retry_headers(r, NULL) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     return ngx_http_next_header_filter(r);
@@ -257,8 +313,12 @@ ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 
     status = r->headers_out.status;
 
-    if (ctx->pipeline || status < NGX_HTTP_OK) {
+    if (ctx->pipeline) {
         return NGX_OK;
+    }
+
+    if (status < NGX_HTTP_OK) {
+        return ngx_http_weir_check_interim(r, ctx);
     }
 
     if (ngx_http_weir_type_is(r, &ngx_http_weir_sse_type)) {
@@ -268,7 +328,7 @@ ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
         sse = 0;
 
     } else {
-        return NGX_OK;
+        return ngx_http_weir_check_other(r, ctx);
     }
 
     error = (status >= NGX_HTTP_BAD_REQUEST);
@@ -302,6 +362,78 @@ ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     }
 
     return ngx_http_weir_change_headers(r, ctx, sse);
+}
+
+
+/*
+ * NGINX takes an interim answer for the final one: what follows, the real one
+ * with its header, would pass as a body that nobody reads.
+ */
+
+static ngx_int_t
+ngx_http_weir_check_interim(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx)
+{
+    static const ngx_http_weir_refusal_t  interim =
+        ngx_http_weir_refusal(NGX_HTTP_BAD_GATEWAY, "server_error",
+                              "bad_gateway",
+                              "The model server sent an interim answer, which "
+                              "nobody asked for.",
+                              "bad_gateway");
+
+    if (r->upstream == NULL || r->upstream->upgrade) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "upstream sent an interim answer with status %ui",
+                  r->headers_out.status);
+
+    ngx_http_weir_end_upstream(ctx, 0);
+
+    ctx->public.refusal = &interim;
+
+    return NGX_DECLINED;
+}
+
+
+/* neither JSON nor events: for those who need not see it */
+
+static ngx_int_t
+ngx_http_weir_check_other(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx)
+{
+    static const ngx_http_weir_refusal_t  unreadable =
+        ngx_http_weir_refusal(NGX_HTTP_BAD_GATEWAY, "server_error",
+                              "unreadable_answer",
+                              "The model server's answer is neither JSON nor "
+                              "an event stream, so the gateway cannot check "
+                              "it.",
+                              "unreadable_answer");
+
+    if (ctx->public.endpoint.why != WEIR_UNDERSTOOD
+        || r->upstream == NULL
+        || r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE
+        || r->headers_out.status == NGX_HTTP_NO_CONTENT
+        || r->headers_out.content_length_n == 0
+        || r->method == NGX_HTTP_HEAD
+        || !(ctx->needs & NGX_HTTP_WEIR_NEEDS_RESPONSE))
+    {
+        return NGX_OK;
+    }
+
+    switch (ngx_http_weir_must_see(r, ctx)) {
+
+    case NGX_OK:
+        ctx->public.refusal = &unreadable;
+        return NGX_DECLINED;
+
+    case NGX_DECLINED:
+        return NGX_OK;
+
+    default:
+        return NGX_ERROR;
+    }
 }
 
 

@@ -43,7 +43,7 @@ ngx_http_weir_stop(ngx_http_weir_ctx_t *public, weir_stop_reason_t how,
                   "request \"%V\" of key \"%V\" stopped: %V",
                   &public->request_id, &public->key_id, &why->reason);
 
-    if (!r->header_sent) {
+    if (!r->header_sent && !ctx->header_held) {
         ngx_http_weir_stop_early(ctx, why);
         return;
     }

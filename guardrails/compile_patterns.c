@@ -265,8 +265,8 @@ static weir_status_t compile_custom(weir_guard_rules_t *rules, const weir_guard_
 
 static int by_text(const void *a, const void *b)
 {
-    const weir_guard_literal_t *x = *(const weir_guard_literal_t *const *)a;
-    const weir_guard_literal_t *y = *(const weir_guard_literal_t *const *)b;
+    const weir_guard_literal_t *x = ((const weir_guard_beginning_t *)a)->literal;
+    const weir_guard_literal_t *y = ((const weir_guard_beginning_t *)b)->literal;
     size_t n = x->len < y->len ? x->len : y->len;
     int order = memcmp(x->text, y->text, n);
     return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
@@ -275,9 +275,9 @@ static int by_text(const void *a, const void *b)
 /* Entities that begin with a literal that holds white space: their beginnings are live. */
 static weir_status_t collect_blocks(weir_guard_rules_t *rules, weir_error_t *err)
 {
-    rules->block_literals =
-        weir_arena_calloc(&rules->arena, rules->literal_count + 1, sizeof(*rules->block_literals));
-    if (rules->block_literals == NULL) {
+    rules->beginnings =
+        weir_arena_calloc(&rules->arena, rules->literal_count + 1, sizeof(*rules->beginnings));
+    if (rules->beginnings == NULL) {
         return weir_error(err, WEIR_ERR_NOMEM, "no memory for the list of values");
     }
     for (size_t i = 0; i < rules->literal_count; i++) {
@@ -290,12 +290,12 @@ static weir_status_t collect_blocks(weir_guard_rules_t *rules, weir_error_t *err
             spaced |= (unsigned char)l->text[k] <= ' ' || (unsigned char)l->text[k] >= 0xe0;
         }
         if (begins && spaced) {
-            rules->block_literals[rules->block_count++] = l;
+            rules->beginnings[rules->beginning_count++].literal = l;
             rules->longest_literal =
                 l->len > rules->longest_literal ? l->len : rules->longest_literal;
         }
     }
-    qsort(rules->block_literals, rules->block_count, sizeof(*rules->block_literals), by_text);
+    qsort(rules->beginnings, rules->beginning_count, sizeof(*rules->beginnings), by_text);
     return WEIR_OK;
 }
 

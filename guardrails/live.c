@@ -105,10 +105,10 @@ static size_t groups_start(const weir_guard_scan_t *scan, size_t at)
 static bool begins_value(const weir_guard_rules_t *rules, const char *text, size_t len)
 {
     size_t low = 0;
-    size_t high = rules->block_count;
+    size_t high = rules->beginning_count;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        const weir_guard_literal_t *literal = rules->block_literals[mid];
+        const weir_guard_literal_t *literal = rules->beginnings[mid].literal;
         size_t n = literal->len < len ? literal->len : len;
         int order = 0;
         for (size_t i = 0; i < n && order == 0; i++) {
@@ -146,7 +146,7 @@ size_t weir_guard_live(const weir_guard_scan_t *scan)
     if (scan->rules->digits) {
         live = groups_start(scan, live);
     }
-    if (scan->rules->block_count > 0) {
+    if (scan->rules->beginning_count > 0) {
         live = values_start(scan, live);
     }
     live = scan->live < live ? scan->live : live;

@@ -183,6 +183,11 @@ typedef struct {
     float score;
 } weir_guard_literal_t;
 
+/* An entity that begins with a literal with white space in it. */
+typedef struct {
+    const weir_guard_literal_t *literal;
+} weir_guard_beginning_t;
+
 #define WEIR_BITMAP_BITS   65536
 #define WEIR_LITERAL_HEADS 4096
 #define WEIR_NO_LITERAL    UINT32_MAX
@@ -221,8 +226,8 @@ struct weir_guard_rules {
     size_t literal_count;
     uint32_t literal_heads[WEIR_LITERAL_HEADS]; /* by the bitmap's hash */
     uint64_t *bitmap;
-    const weir_guard_literal_t **block_literals; /* keywords with white space in them */
-    size_t block_count;
+    weir_guard_beginning_t *beginnings; /* sorted by text */
+    size_t beginning_count;
     size_t longest_literal;
 };
 

@@ -299,20 +299,20 @@ static weir_status_t fill(weir_guard_rules_t *rules, const weir_guard_options_t 
 }
 
 weir_status_t weir_guard_rules_compile(const weir_guard_options_t *options,
-                                       weir_guard_rules_t **out, weir_error_t *err)
+                                       weir_guard_rules_t **rules, weir_error_t *err)
 {
-    weir_guard_rules_t *rules = calloc(1, sizeof(*rules));
-    *out = NULL;
-    if (rules == NULL) {
+    weir_guard_rules_t *made = calloc(1, sizeof(*made));
+    *rules = NULL;
+    if (made == NULL) {
         return weir_error(err, WEIR_ERR_NOMEM, "no memory for a rule set");
     }
-    weir_arena_init(&rules->arena, 64 * 1024, 0);
-    weir_status_t status = fill(rules, options, err);
+    weir_arena_init(&made->arena, 64 * 1024, 0);
+    weir_status_t status = fill(made, options, err);
     if (status != WEIR_OK) {
-        weir_guard_rules_free(rules);
+        weir_guard_rules_free(made);
         return status;
     }
-    *out = rules;
+    *rules = made;
     return WEIR_OK;
 }
 

@@ -69,7 +69,7 @@ static bool bech32_checks(const char *text, size_t len, size_t one)
         } else if (i > 2 * one) {
             char c = text[i - one];
             c = weir_is(c, WEIR_C_UPPER) ? (char)(c | 0x20) : c;
-            const char *at = memchr(alphabet, c, 32);
+            const char *at = c == '\0' ? NULL : strchr(alphabet, c);
             if (at == NULL) {
                 return false;
             }

@@ -91,7 +91,7 @@ static bool checks(const char *iban, size_t len)
 /* [start, end): the alphanumeric group that may be all of it, or its first four characters. */
 void weir_guard_find_iban(weir_guard_scan_t *scan, size_t start, size_t end)
 {
-    char iban[MAX_IBAN];
+    char iban[MAX_IBAN] = {0};
     const char *text = scan->text;
     const char *parts = NULL;
     if (end - start < 4 || !weir_is(text[start], WEIR_C_ALPHA) ||

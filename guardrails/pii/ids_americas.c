@@ -35,8 +35,7 @@ static bool us_ein(const char *d, size_t n)
 /* US CMS, "Requirements for NPI and NPI check digit": Luhn behind the prefix 80840. */
 static bool us_npi(const char *d, size_t n)
 {
-    char all[15];
-    memcpy(all, "80840", 5);
+    char all[15] = {'8', '0', '8', '4', '0'};
     memcpy(all + 5, d, n);
     return (d[0] == '1' || d[0] == '2') && weir_guard_luhn(all, 5 + n) &&
            !weir_guard_same_digits(d, n);

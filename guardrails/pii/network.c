@@ -85,7 +85,6 @@ static bool is_ipv6(const weir_guard_scan_t *scan, size_t at, size_t end)
             if (quad_end(scan, start) != end) {
                 return false;
             }
-            i = end;
             break;
         }
         if (i == start || i - start > 4) {

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Entities in disguise: what people do to a value so that a filter does not see it and a reader, or a
+model, still does. Every disguise of every kind of entity must be found, all of it, at the bytes where
+it stands; the same disguises of harmless text must not be."""
+
+import base64
+import codecs
+import html
+import json
+import os
+import random
+import subprocess
+import sys
+import urllib.parse
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+from weirtap import diag, done_testing, is_, note, ok  # noqa: E402
+
+WEIR_GUARD = os.path.join(os.environ.get("WEIR_BIN", os.path.join(ROOT, "build", "bin")),
+                          "weir-guard")
+seed = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+note("seed %d (WEIR_SEED repeats it)" % seed)
+rng = random.Random(seed)
+
+DIGITS = "0123456789"
+ALNUM = DIGITS + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def digits(count):
+    return "".join(rng.choice(DIGITS) for _ in range(count))
+
+
+def luhn(body):
+    """ISO/IEC 7812-1, annex B."""
+    total = 0
+    for i, c in enumerate(reversed(body)):
+        value = int(c) * (2 if i % 2 == 0 else 1)
+        total += value - 9 if value > 9 else value
+    return body + str(-total % 10)
+
+
+def iban():
+    """ISO 13616: GB, 22 characters, check digits by ISO 7064 mod 97-10."""
+    bban = "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(4)) + digits(14)
+    number = "".join(str(int(c, 36)) for c in bban + "GB00")
+    return "GB%02d%s" % (98 - int(number) % 97, bban)
+
+
+def word(count):
+    return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(count))
+
+
+def make(kind):
+    if kind == "EMAIL_ADDRESS":
+        return "%s.%s@%s.org" % (word(5), word(6), word(8))
+    if kind == "CREDIT_CARD":
+        number = luhn("4" + digits(14))
+        return rng.choice([number, " ".join(number[i:i + 4] for i in range(0, 16, 4)),
+                           "-".join(number[i:i + 4] for i in range(0, 16, 4))])
+    if kind == "IBAN_CODE":
+        return iban()
+    if kind == "US_SSN":
+        return "%03d-%02d-%04d" % (rng.randint(1, 665), rng.randint(1, 99), rng.randint(1, 9999))
+    if kind == "PHONE_NUMBER":
+        return "+1 415 555 %s" % digits(4)
+    if kind == "IP_ADDRESS":
+        return "10.%d.%d.%d" % tuple(rng.randint(11, 250) for _ in range(3))
+    return "ghp_" + "".join(rng.choice(ALNUM) for _ in range(36))
+
+
+KINDS = ["EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "PHONE_NUMBER", "IP_ADDRESS",
+         "SECRET"]
+
+CYRILLIC = str.maketrans("aceopxy", "\u0430\u0441\u0435\u043e\u0440\u0445\u0443")
+
+
+def shift(text, digit, letter=None, capital=None):
+    """Digits (and letters) of another alphabet in Unicode."""
+    out = ""
+    for c in text:
+        if c.isdigit():
+            c = chr(digit + int(c))
+        elif letter and "a" <= c <= "z":
+            c = chr(letter + ord(c) - 97)
+        elif capital and "A" <= c <= "Z":
+            c = chr(capital + ord(c) - 65)
+        out += c
+    return out
+
+
+def sprinkle(text, marks):
+    return "".join(c + (rng.choice(marks) if rng.random() < 0.5 else "") for c in text)
+
+
+DISGUISES = {
+    "as it is": lambda s: s,
+    "full width": lambda s: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in s),
+    "zero-width spaces": lambda s: "\u200b".join(s),
+    "joiners here and there": lambda s: sprinkle(s, "\u200c\u200d\u2060\ufeff"),
+    "soft hyphens": lambda s: "\u00ad".join(s),
+    "bidi marks": lambda s: "\u202e" + sprinkle(s, "\u200e\u200f") + "\u202c",
+    "variation selectors": lambda s: sprinkle(s, "\ufe0e\ufe0f\U000e0101"),
+    "combining grapheme joiners": lambda s: sprinkle(s, "\u034f"),
+    "tag characters": lambda s: "".join(chr(0xE0000 + ord(c)) for c in s),
+    "bold letters": lambda s: shift(s, 0x1D7CE, 0x1D41A, 0x1D400),
+    "monospace letters": lambda s: shift(s, 0x1D7F6, 0x1D68A, 0x1D670),
+    "Arabic digits": lambda s: shift(s, 0x660),
+    "Devanagari digits": lambda s: shift(s, 0x966),
+    "base64": lambda s: base64.b64encode(("the value is %s as agreed" % s).encode()).decode(),
+    "base64 for URLs": lambda s: base64.urlsafe_b64encode(
+        ("the value is %s as agreed" % s).encode()).decode().rstrip("="),
+    "percent encoding": lambda s: "".join("%%%02X" % b for b in s.encode()),
+    "percent encoding of marks": lambda s: urllib.parse.quote(s, safe=""),
+    "hexadecimal": lambda s: ("the value is %s as agreed" % s).encode().hex(),
+    "decimal entities": lambda s: "".join("&#%d;" % ord(c) for c in s),
+    "hexadecimal entities": lambda s: "".join("&#x%x;" % ord(c) for c in s),
+    "entities of marks": lambda s: html.escape(s).replace("@", "&commat;").replace(".", "&#46;"),
+    "base64 of percent encoding": lambda s: base64.b64encode(
+        ("value: " + "".join("%%%02X" % b for b in s.encode())).encode()).decode(),
+    "full width and zero width": lambda s: "\u200b".join(
+        chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in s),
+}
+
+FRAMES = ["Please use %s for it.", "%s", "It is (%s), thanks", "first line\n%s\nlast line",
+          "\u00fcber %s hinaus", "\U0001F600 %s"]
+
+
+def scan(rows):
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    done = subprocess.run([WEIR_GUARD, "scan", "--jsonl", "--no-scores"], input=text.encode(),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if done.returncode not in (0, 1):
+        diag(done.stderr.decode()[:1000])
+    return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+rows = []
+for name, disguise in DISGUISES.items():
+    for kind in KINDS:
+        for i in range(30):
+            value = disguise(make(kind))
+            text = FRAMES[i % len(FRAMES)] % value
+            start = len(text[:text.index(value)].encode())
+            rows.append({"disguise": name, "kind": kind, "text": text, "from": start,
+                         "to": start + len(value.encode())})
+answers = scan(rows)
+is_(len(answers), len(rows), "every line is answered")
+missed = {}
+partly = {}
+for row in answers:
+    hits = [f for f in row["findings"] if f["type"] == row["kind"]]
+    if not hits:
+        missed.setdefault((row["disguise"], row["kind"]), []).append(row)
+    # In a coded text the code is what is taken out; in any other every byte of the entity.
+    elif "base64" not in row["disguise"] and row["disguise"] != "hexadecimal":
+        # Invisible marks in front of the first and behind the last character may stay.
+        covered = min(f["start"] for f in hits) <= row["from"] + 4 and \
+            max(f["end"] for f in hits) >= row["to"] - 8
+        if not covered:
+            partly.setdefault((row["disguise"], row["kind"]), []).append(row)
+for name in DISGUISES:
+    bad = {kind: found for (which, kind), found in missed.items() if which == name}
+    if not ok(not bad, "%s: every kind is found" % name):
+        for kind, found in bad.items():
+            diag("  %s: %d of 30, such as %r: %s" % (kind, len(found), found[0]["text"][:120],
+                                                    found[0]["findings"]))
+    bad = {kind: found for (which, kind), found in partly.items() if which == name}
+    if not ok(not bad, "%s: all of it" % name):
+        for kind, found in bad.items():
+            diag("  %s: %d of 30, such as %r: %s" % (kind, len(found), found[0]["text"][:120],
+                                                    found[0]["findings"]))
+
+# -- homoglyphs: letters of another script in a mixed word are folded, a Russian word is not touched
+
+text = "Write to %s now" % ("peace.copy@example.org".translate(CYRILLIC))
+row = scan([{"text": text}])[0]
+ok(any(f["type"] == "EMAIL_ADDRESS" for f in row["findings"]), "an address with Cyrillic letters")
+PLAIN = ("\u041f\u0440\u0438\u0432\u0435\u0442, \u043a\u0430\u043a \u0434\u0435\u043b\u0430? "
+         "\u041a\u0430\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1, \u03c4\u03b9 \u03ba\u03ac\u03bd\u03b5\u03b9\u03c2;")
+row = scan([{"text": PLAIN}])[0]
+is_(row["findings"], [], "Russian and Greek are no disguise")
+
+# -- redaction of what is disguised: nothing of the value is left, whatever the pieces
+
+for name in ("full width", "zero-width spaces", "percent encoding", "bold letters",
+             "hexadecimal entities"):
+    for kind in ("EMAIL_ADDRESS", "CREDIT_CARD", "SECRET"):
+        value = DISGUISES[name](make(kind))
+        text = "Use %s today" % value
+        done = subprocess.run([WEIR_GUARD, "redact"], input=text.encode(), stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, check=False).stdout.decode()
+        ok(done.startswith("Use <%s" % kind) and value not in done and done.rstrip().endswith(
+            "> today"), "%s, %s: redacted whole" % (name, kind)) or diag(repr(done))
+
+for kind in KINDS:
+    value = make(kind)
+    text = "Use %s today, and again %s." % (value, value)
+    outputs = set()
+    for size in list(range(1, 24)) + [len(text)]:
+        done = subprocess.run([WEIR_GUARD, "redact", "--holdback", "--stream", str(size)],
+                              input=text.encode(), stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, check=False).stdout.decode()
+        outputs.add(done)
+    ok(len(outputs) == 1, "%s: the same redaction in pieces of every size" % kind) or diag(outputs)
+    ok(value not in next(iter(outputs)), "%s: and nothing of it is left" % kind)
+
+# -- harmless text in the same clothes
+
+WORDS = ("the quick brown fox jumps over the lazy dog while the river runs slowly through the old "
+         "town and nobody counts the bridges any more in that long summer of plain words").split()
+rows = []
+for name, disguise in DISGUISES.items():
+    for i in range(30):
+        rows.append({"disguise": name, "text": disguise(" ".join(rng.sample(WORDS, 8)))})
+for name in ("rot13",):
+    for i in range(30):
+        rows.append({"disguise": name, "text": codecs.encode(" ".join(rng.sample(WORDS, 8)), name)})
+false = [row for row in scan(rows) if row["findings"]]
+if not ok(not false, "harmless text in %d disguises has no findings" % (len(DISGUISES) + 1)):
+    for row in false[:5]:
+        diag("%s: %r %s" % (row["disguise"], row["text"][:100], row["findings"]))
+
+# -- values are never put together over borders that the text has
+
+SPLIT = ["4111 1111\n\n\n\n1111 1111", "jane.doe\n@example.org", "ghp_aB3dE5gH7jK9 mN1pQ3sT5vW7yZ9bC1dE3fG5"]
+for text in SPLIT:
+    row = scan([{"text": text}])[0]
+    is_([f["type"] for f in row["findings"] if f["type"] in KINDS], [],
+        "not put together: %r" % text[:30])
+
+done_testing()

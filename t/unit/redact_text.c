@@ -341,6 +341,42 @@ static void test_hold(weir_arena_t *arena)
     ok(over * 100 <= n, "and by more than 32 in %zu of %zu pieces", over, n);
 }
 
+/* Cost in pieces of four characters: what is scanned grows with the text, not with its square. */
+static void test_linear(weir_arena_t *arena)
+{
+    static const char unit[] =
+        "Write to jane.doe@example.org or call +1 415 555 2671 about 12 of 34. "
+        "The rest is prose without a number or a name, as most text is. ";
+    static const weir_redact_mode_t modes[] = {WEIR_REDACT_HOLDBACK, WEIR_REDACT_WINDOW,
+                                               WEIR_REDACT_BUFFER};
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
+        uint64_t scanned[3];
+        for (size_t k = 0; k < 3; k++) {
+            size_t size = (size_t)4096 << (2 * k);
+            verdicts_t v = {.action = WEIR_REDACT_REPLACE};
+            weir_redact_rules_t rules = rules_of(&v, modes[m]);
+            weir_redact_text_t t;
+            weir_buf_t out;
+            weir_arena_reset(arena);
+            weir_buf_init(&out, arena);
+            weir_redact_text_init(&t, &rules, false, false);
+            for (size_t at = 0; at < size; at += 4) {
+                char piece[4];
+                for (size_t i = 0; i < 4; i++)
+                    piece[i] = unit[(at + i) % (sizeof unit - 1)];
+                v.names[0] = '\0';
+                weir_redact_text_feed(&t, piece, 4, at + 4 >= size, &out);
+            }
+            scanned[k] = t.scanned;
+            weir_redact_text_free(&t);
+        }
+        ok(scanned[1] < scanned[0] * 9 / 2 && scanned[2] < scanned[1] * 9 / 2,
+           "mode %zu: 4, 16 and 64 KB scan %llu, %llu and %llu bytes", m,
+           (unsigned long long)scanned[0], (unsigned long long)scanned[1],
+           (unsigned long long)scanned[2]);
+    }
+}
+
 static void test_json(weir_arena_t *arena, rng_t *rng)
 {
     static const char *const values[] = {"jane.doe@example.org",
@@ -405,6 +441,7 @@ int main(void)
     test_every_split(&arena);
     test_stops(&arena);
     test_hold(&arena);
+    test_linear(&arena);
     test_random(&arena, &rng);
     test_modes(&arena, &rng);
     test_json(&arena, &rng);

@@ -79,9 +79,10 @@ void weir_classify(const weir_classifier_t *model, const char *text, size_t len,
  * whatever the cuts. The struct is the caller's (about 1.5 KB), may be copied, and its fields are
  * private.
  */
-#define WEIR_CLASSIFY_WORD   32  /* longest run scored as one word, in bytes */
-#define WEIR_CLASSIFY_WINDOW 512 /* a word that begins behind this many bytes opens a new window \
-                                  */
+#define WEIR_CLASSIFY_WORD 32 /* longest run scored as one word, in bytes */
+#define WEIR_CLASSIFY_WINDOW                                            \
+    512 /* a word that begins behind this many bytes opens a new window \
+         */
 
 typedef struct {
     const weir_classifier_t *model;

@@ -13,6 +13,9 @@
 
 #define BLOCK 64
 
+/* Of the table that finds words met before; a power of two. */
+#define SLOTS 256
+
 static uint64_t mix(uint64_t x)
 {
     x *= MIX_A;
@@ -75,7 +78,7 @@ static uint64_t spaces(const uint8_t *p)
  * A gram's hash is its bytes, as a number of up to 40 bits, times MIX_A; the product of five bytes
  * is that of four plus the fifth's own, so that two small tables save two multiplications of three.
  */
-#define TIMES(b, shift) ((uint64_t)(b) << (shift)) * MIX_A
+#define TIMES(b, shift) (((uint64_t)(b) << (shift)) * MIX_A)
 #define TIMES4(b, s)    TIMES(b, s), TIMES((b) + 1, s), TIMES((b) + 2, s), TIMES((b) + 3, s)
 #define TIMES16(b, s)   TIMES4(b, s), TIMES4((b) + 4, s), TIMES4((b) + 8, s), TIMES4((b) + 12, s)
 #define TIMES64(b, s) \
@@ -114,9 +117,9 @@ static uint32_t grams(const uint8_t *p, uint64_t solid, uint64_t solid_next, uin
     return (uint32_t)(to - out);
 }
 
-static uint32_t word_keys(const uint8_t *word, uint32_t len, uint64_t *previous, uint16_t *out)
+/* Keys of a word by itself and with the one before. */
+static uint32_t word_keys(uint64_t hash, uint64_t *previous, uint16_t *out)
 {
-    uint64_t hash = word_hash(word, len);
     out[0] = key_of(mix(hash));
     out[1] = key_of(mix(hash ^ (*previous * PAIR_A)));
     out[2] = key_of(mix((hash + PAIR_C) ^ (*previous * PAIR_B)));
@@ -124,32 +127,66 @@ static uint32_t word_keys(const uint8_t *word, uint32_t len, uint64_t *previous,
     return 3;
 }
 
-uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous, uint16_t *out)
+/* Words of a window between single spaces, and what loads read behind them: always spaces. */
+typedef struct {
+    uint8_t text[sizeof(((weir_classify_stream_t *)0)->text) + 2 * BLOCK + WEIR_CLASSIFY_WORD];
+    uint32_t len;
+} weir_words_t;
+
+static void pad(weir_words_t *words)
 {
-    /* " word word " and spaces to the end of the last block, and what loads read behind it. */
-    uint8_t text[sizeof(s->text) + 2 * BLOCK + 8];
-    uint32_t buckets = s->model->buckets;
-    uint32_t n = 0, start = 0;
-    memcpy(text, s->text, s->len);
-    memset(text + s->len, ' ', sizeof(text) - s->len);
-    uint64_t space = spaces(text);
-    *previous = s->previous;
-    for (uint32_t at = 0; at < s->len; at += BLOCK) {
-        uint64_t next = spaces(text + at + BLOCK);
-        uint32_t positions = s->len - at < BLOCK ? s->len - at : BLOCK;
-        n += grams(text + at, ~space, ~next, positions, out + n);
-        /* Words end where a space follows something else; single spaces divide them. */
-        for (uint64_t ends = space; ends != 0; ends &= ends - 1) {
+    memset(words->text + words->len, ' ', 2 * BLOCK + 8);
+}
+
+/*
+ * Keys of all words, and once those words that the window holds more than once: their grams say
+ * nothing the second time. A word that met its table's slot in use stands twice, which is harmless.
+ */
+static uint32_t each_word(const weir_words_t *all, weir_words_t *once, uint64_t *previous,
+                          uint16_t *out)
+{
+    uint64_t met[SLOTS] = {0};
+    uint32_t n = 0, start = 1;
+    once->text[0] = ' ';
+    once->len = 1;
+    for (uint32_t at = 0; at < all->len; at += BLOCK) {
+        uint64_t ends = spaces(all->text + at) & (at == 0 ? UINT64_MAX - 1 : UINT64_MAX);
+        for (; ends != 0; ends &= ends - 1) {
             uint32_t end = at + (uint32_t)__builtin_ctzll(ends);
-            if (end > start) {
-                n += word_keys(text + start, end - start, previous, out + n);
+            if (end >= all->len) {
+                break;
             }
+            uint64_t hash = word_hash(all->text + start, end - start);
+            uint64_t *slot = &met[hash >> 56 & (SLOTS - 1)];
+            memcpy(once->text + once->len, all->text + start, WEIR_CLASSIFY_WORD + 1);
+            once->len += *slot == hash ? 0 : end - start + 1;
+            *slot = hash;
+            n += word_keys(hash, previous, out + n);
             start = end + 1;
         }
-        space = next;
     }
-    if (start < s->len) {
-        n += word_keys(text + start, s->len - start, previous, out + n);
+    pad(once);
+    return n;
+}
+
+uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous, uint16_t *out)
+{
+    weir_words_t all, once;
+    uint32_t buckets = s->model->buckets;
+    memcpy(all.text, s->text, s->len);
+    all.len = s->len;
+    if (s->word > 0 && !s->mark_open) {
+        all.text[all.len++] = ' ';
+    }
+    pad(&all);
+    *previous = s->previous;
+    uint32_t n = each_word(&all, &once, previous, out);
+    uint64_t space = spaces(once.text);
+    for (uint32_t at = 0; at < once.len; at += BLOCK) {
+        uint64_t next = spaces(once.text + at + BLOCK);
+        uint32_t positions = once.len - at < BLOCK ? once.len - at : BLOCK;
+        n += grams(once.text + at, ~space, ~next, positions, out + n);
+        space = next;
     }
     for (uint32_t i = 0; i < n; i++) {
         out[i] = bucket_of(out[i], buckets);

@@ -50,7 +50,7 @@ weir_status_t weir_eval_evasion(weir_evaluation_t *e)
                       "| Transform | attacks blocked | lost | harmless blocked |\n"
                       "|---|---:|---:|---:|\n");
     for (int v = 0; v < WEIR_EVASIONS; v++) {
-        double recall, wrong;
+        double recall = 0, wrong = 0;
         char name[96];
         weir_evasion_t evasion = (weir_evasion_t)v;
         weir_status_t status = blocked_share(e, WEIR_SET_INJECTION, true, evasion, &recall);

@@ -51,7 +51,8 @@ weir_status_t weir_model_encode(const weir_linear_t *m, const weir_head_params_t
     if (data == NULL || scratch == NULL) {
         return weir_error(err, WEIR_ERR_NOMEM, "no memory to encode %zu bytes of weights", len);
     }
-    memcpy(data, WEIR_MODEL_MAGIC, 8);
+    static const uint8_t magic[8] = WEIR_MODEL_MAGIC;
+    memcpy(data, magic, sizeof(magic));
     put_u32(data + 8, m->buckets);
     put_u32(data + 12, WEIR_HEADS);
     for (int h = 0; h < WEIR_HEADS; h++) {

@@ -33,7 +33,7 @@ typedef struct {
  * comment is toxic, but one sentence in a long document is enough to inject.
  */
 static const weir_head_goal_t GOALS[WEIR_HEADS] = {
-    {1.5e-2f, 0.1f, 0.027, 0.10}, /* toxicity */
+    {1.5e-2f, 0.1f, 0.027, 0.10},  /* toxicity */
     {1.5e-2f, 0.5f, 0.0005, 0.02}, /* insult */
     {1.5e-2f, 0.5f, 0.0005, 0.02}, /* threat */
     {1.5e-2f, 0.5f, 0.0005, 0.02}, /* sexual */

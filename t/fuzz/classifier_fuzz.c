@@ -28,8 +28,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     weir_classify_feed(&stream, text, at);
     weir_classify_feed(&stream, text + at, len - at);
     weir_classify_scores(&stream, &cut);
-    if (memcmp(&whole, &cut, sizeof(whole)) != 0) {
-        abort();
+    for (int h = 0; h < WEIR_HEADS; h++) {
+        if (whole.p[h] < cut.p[h] || whole.p[h] > cut.p[h]) {
+            abort();
+        }
     }
     weir_guard_fold_t fold = {0};
     weir_classify_text(&model, &fold, text, len, &whole, &err);

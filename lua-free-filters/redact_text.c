@@ -431,7 +431,6 @@ static weir_status_t scan(weir_redact_text_t *t, bool more, size_t whole,
         return WEIR_ERR_NOMEM;
     weir_guard_scan_options_t options = {.from = t->from, .more = more};
     t->scanned += whole;
-    t->scanned += whole;
     return weir_guard_scan(t->rules->rules, t->rules->scratch, view == NULL ? "" : view, whole,
                            &options, found, NULL);
 }

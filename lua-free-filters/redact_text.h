@@ -80,7 +80,6 @@ typedef struct {
     uint64_t held_sum; /* sum over feeds of the bytes held afterwards, for measuring */
     uint64_t feeds;
     uint64_t scanned;          /* bytes given to the scanner, left context and repeats included */
-    uint64_t scanned;          /* bytes handed to the scanner, those seen again included */
     weir_restorer_t *restorer; /* malloc, made when needed */
 } weir_redact_text_t;
 

@@ -96,6 +96,8 @@ typedef struct {
     ngx_http_weir_question_t       *question;
     ngx_uint_t                      upstream_api;
     ngx_str_t                       upstream_bearer;   /* "Bearer KEY" */
+
+    const weir_translate_options_t *translate;
 } ngx_http_weir_core_loc_conf_t;
 
 
@@ -199,10 +201,10 @@ typedef struct {
     unsigned                        hinted:1;
     unsigned                        watching:1;     /* NGINX's own buffers
                                                      * pass */
-    unsigned                        finishing:1;
-    unsigned                        ended:1;
     unsigned                        header_held:1;  /* until a document is
                                                      * known */
+    unsigned                        finishing:1;
+    unsigned                        ended:1;
     unsigned                        cut:1;
     unsigned                        broken:1;
     unsigned                        asked:1;        /* for its usage */
@@ -216,6 +218,7 @@ ngx_http_weir_core_ctx_t *ngx_http_weir_find_ctx(ngx_http_request_t *r);
 ngx_http_weir_core_ctx_t *ngx_http_weir_core_get_ctx(ngx_http_request_t *r);
 ngx_http_weir_ctx_t *ngx_http_weir_get_ctx(ngx_http_request_t *r);
 void ngx_http_weir_govern(ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_recognise(ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_classify(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, weir_endpoint_info_t *info);
 void **ngx_http_weir_slot(ngx_http_weir_ctx_t *public,
@@ -304,17 +307,17 @@ ngx_int_t ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
 void ngx_http_weir_filter_init(void);
 ngx_int_t ngx_http_weir_next_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
-
-/* its body: ngx_http_weir_answer.c */
 ngx_int_t ngx_http_weir_send_held_header(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 
+/* its body: ngx_http_weir_answer.c */
+
 ngx_int_t ngx_http_weir_open_answer(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_uint_t sse, ngx_uint_t error);
-ngx_int_t ngx_http_weir_answer_body(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 ngx_int_t ngx_http_weir_must_see(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
+ngx_int_t ngx_http_weir_answer_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 void ngx_http_weir_append(ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *cl);
 ngx_int_t ngx_http_weir_send_out(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
@@ -337,6 +340,13 @@ ngx_uint_t ngx_http_weir_policy_passes(const ngx_http_weir_ctx_t *ctx,
 
 extern const ngx_http_weir_plugin_t  ngx_http_weir_policy_plugin;
 extern const ngx_http_weir_plugin_t  ngx_http_weir_translate_plugin;
+
+char *ngx_http_weir_translate_options(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_http_weir_translate_status(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx);
+
+extern const weir_translate_options_t  ngx_http_weir_translate_defaults;
 
 
 extern ngx_module_t  ngx_http_weir_core_module;

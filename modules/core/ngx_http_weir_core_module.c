@@ -100,6 +100,13 @@ static ngx_command_t  ngx_http_weir_core_commands[] = {
       offsetof(ngx_http_weir_core_loc_conf_t, upstream_api),
       &ngx_http_weir_upstream_apis },
 
+    { ngx_string("weir_translate_options"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_translate_options,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("weir_upstream_key"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_weir_upstream_key,
@@ -327,6 +334,7 @@ ngx_http_weir_core_create_loc_conf(ngx_conf_t *cf)
     wlcf->ask_usage = NGX_CONF_UNSET;
     wlcf->read_usage = NGX_CONF_UNSET;
     wlcf->upstream_api = NGX_CONF_UNSET_UINT;
+    wlcf->translate = NGX_CONF_UNSET_PTR;
 
     return wlcf;
 }
@@ -345,6 +353,8 @@ ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->upstream_bearer, prev->upstream_bearer, "");
     ngx_conf_merge_uint_value(conf->upstream_api, prev->upstream_api,
                               NGX_HTTP_WEIR_API_SAME);
+    ngx_conf_merge_ptr_value(conf->translate, prev->translate,
+                             &ngx_http_weir_translate_defaults);
     ngx_conf_merge_str_value(conf->prefix, prev->prefix, "");
     ngx_conf_merge_bitmask_value(conf->pass_through, prev->pass_through,
                                  NGX_CONF_BITMASK_SET);

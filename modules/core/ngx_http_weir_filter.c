@@ -80,6 +80,13 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
         }
     }
 
+    if (!ctx->public.governed && r->unparsed_uri.len) {
+
+        /* refused by NGINX before it came to us: whose client is it? */
+
+        ngx_http_weir_recognise(ctx);
+    }
+
     if (ngx_http_weir_request_id_header(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -128,6 +135,14 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
         && ctx->pipeline == NULL
         && ngx_http_weir_must_replace(r)
         && ngx_http_weir_replace(r, ctx, NULL) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (wlcf->enable && !ctx->refusing && !ctx->replace
+        && (r->headers_out.status == NGX_HTTP_TOO_MANY_REQUESTS
+            || r->headers_out.status == NGX_HTTP_SERVICE_UNAVAILABLE)
+        && ngx_http_weir_retry_headers(r, NULL) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -269,6 +284,10 @@ static ngx_int_t
 ngx_http_weir_replace(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_refusal_t *why)
 {
+    if (why == NULL && ctx->public.governed) {
+        ngx_http_weir_translate_status(r, &ctx->public);
+    }
+
     if (ngx_http_weir_retry_headers(r, why) != NGX_OK) {
         return NGX_ERROR;
     }

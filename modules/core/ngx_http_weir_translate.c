@@ -18,6 +18,8 @@
 #define NGX_HTTP_WEIR_ANTHROPIC_VERSION  "2023-06-01"
 
 
+static ngx_int_t ngx_http_weir_translate_option(
+    weir_translate_options_t *options, ngx_str_t *value);
 static ngx_uint_t ngx_http_weir_translate_wants(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
 static weir_protocol_t ngx_http_weir_translate_target(ngx_http_request_t *r,
@@ -68,6 +70,108 @@ const ngx_http_weir_plugin_t  ngx_http_weir_translate_plugin = {
     NULL,                                  /* cancel */
     ngx_http_weir_translate_settled        /* settled */
 };
+
+
+/* where the location says nothing */
+
+const weir_translate_options_t  ngx_http_weir_translate_defaults;
+
+
+char *
+ngx_http_weir_translate_options(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_core_loc_conf_t *wlcf = conf;
+
+    ngx_str_t                 *value;
+    ngx_uint_t                 i;
+    weir_translate_options_t  *options;
+
+    if (wlcf->translate != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    options = ngx_pcalloc(cf->pool, sizeof(weir_translate_options_t));
+    if (options == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_weir_translate_option(options, &value[i]) != NGX_OK) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "unknown option or bad value \"%V\" in "
+                               "\"weir_translate_options\": see "
+                               "docs/translation.md", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    wlcf->translate = options;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_translate_option(weir_translate_options_t *options,
+    ngx_str_t *value)
+{
+    ngx_int_t   n;
+    ngx_uint_t  i;
+
+    static const struct {
+        const char  *name;
+        size_t       offset;
+    } flags[] = {
+        { "strict_openai", offsetof(weir_translate_options_t, strict_openai) },
+        { "legacy_max_tokens",
+          offsetof(weir_translate_options_t, legacy_max_tokens) },
+        { "no_sampling", offsetof(weir_translate_options_t, no_sampling) },
+        { "no_thinking_blocks",
+          offsetof(weir_translate_options_t, no_thinking_blocks) }
+    };
+
+    for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (ngx_strcmp(value->data, flags[i].name) == 0) {
+            *(bool *) ((u_char *) options + flags[i].offset) = true;
+            return NGX_OK;
+        }
+    }
+
+    if (ngx_strcmp(value->data, "thinking=adaptive") == 0) {
+        options->thinking = WEIR_THINKING_ADAPTIVE;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(value->data, "thinking=budget") == 0) {
+        options->thinking = WEIR_THINKING_BUDGET;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(value->data, "reasoning=reasoning_content") == 0
+        || ngx_strcmp(value->data, "reasoning=reasoning") == 0)
+    {
+        options->reasoning_field = (char *) value->data
+                                   + sizeof("reasoning=") - 1;
+        return NGX_OK;
+    }
+
+    if (ngx_strncmp(value->data, "max_tokens=", sizeof("max_tokens=") - 1)
+        == 0)
+    {
+        n = ngx_atoi(value->data + sizeof("max_tokens=") - 1,
+                     value->len - (sizeof("max_tokens=") - 1));
+
+        if (n > 0) {
+            options->default_max_tokens = n;
+            return NGX_OK;
+        }
+    }
+
+    return NGX_ERROR;
+}
 
 
 static ngx_uint_t
@@ -144,6 +248,8 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
     weir_translation_t        *translation;
     weir_translate_options_t   options;
 
+    ngx_http_weir_core_loc_conf_t  *wlcf;
+
     target = ngx_http_weir_translate_target(r, ctx);
 
     if (target == WEIR_PROTOCOL_OTHER || ctx->view == NULL) {
@@ -161,7 +267,9 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
 
     arena = ngx_http_weir_arena(ctx);
 
-    ngx_memzero(&options, sizeof(weir_translate_options_t));
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
+
+    options = *wlcf->translate;
 
     options.now = ngx_time();
     options.request_id = weir_arena_strndup(arena,
@@ -356,13 +464,34 @@ static ngx_int_t
 ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data)
 {
+    void  **translation;
+
+    translation = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
+
+    if (*translation == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_weir_translate_status(r, ctx);
+
+    *filter = weir_translate_filter(*translation);
+
+    return NGX_OK;
+}
+
+
+/* a status that only the upstream's API has becomes the client's */
+
+void
+ngx_http_weir_translate_status(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx)
+{
     void      **translation;
     ngx_uint_t  status;
 
     translation = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
 
     if (*translation == NULL) {
-        return NGX_DECLINED;
+        return;
     }
 
     status = weir_translation_answered(*translation,
@@ -372,10 +501,6 @@ ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
         r->headers_out.status = status;
         r->headers_out.status_line.len = 0;
     }
-
-    *filter = weir_translate_filter(*translation);
-
-    return NGX_OK;
 }
 
 
@@ -396,6 +521,9 @@ ngx_http_weir_translate_settled(ngx_http_request_t *r,
     }
 
     losses = weir_translation_losses(*translation, &n);
+
+    ctx->losses = losses;
+    ctx->nlosses = n;
 
     for (i = 0; i < n; i++) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,

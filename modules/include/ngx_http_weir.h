@@ -27,6 +27,7 @@
 #include "lua-free-filters/endpoint.h"
 #include "lua-free-filters/filter.h"
 #include "lua-free-filters/request.h"
+#include "lua-free-filters/translate/translate.h"
 
 
 #define NGX_HTTP_WEIR_VERSION  "0.1.0"
@@ -296,6 +297,11 @@ struct ngx_http_weir_ctx_s {
     ngx_msec_int_t                 ttft;
 
     ngx_uint_t                     status;
+
+    /* what translation has lost, for settled() of later stages */
+
+    const weir_translate_loss_t   *losses;
+    ngx_uint_t                     nlosses;
 
     unsigned                       governed:1;
     unsigned                       decided:1;

@@ -20,6 +20,8 @@
 #define NGX_HTTP_WEIR_METRICS_MODEL     128
 #define NGX_HTTP_WEIR_METRICS_REASON    32
 #define NGX_HTTP_WEIR_METRICS_REASONS   32
+#define NGX_HTTP_WEIR_METRICS_LOSS      80
+#define NGX_HTTP_WEIR_METRICS_LOSSES    128
 #define NGX_HTTP_WEIR_METRICS_CLASSES   6
 #define NGX_HTTP_WEIR_METRICS_BUCKETS   20
 #define NGX_HTTP_WEIR_METRICS_SOURCES   4
@@ -59,6 +61,16 @@ typedef struct {
 } ngx_http_weir_metrics_reason_t;
 
 
+/* a member that translation has lost: "object.field" of its table */
+
+typedef struct {
+    ngx_atomic_t                 used;
+    ngx_uint_t                   len;
+    u_char                       name[NGX_HTTP_WEIR_METRICS_LOSS];
+    ngx_atomic_t                 count;
+} ngx_http_weir_metrics_loss_t;
+
+
 /* buckets are not cumulative; the last one has no upper bound */
 
 typedef struct {
@@ -82,6 +94,9 @@ typedef struct {
     ngx_http_weir_metrics_histogram_t  ttft;
 
     ngx_http_weir_metrics_reason_t     reasons[NGX_HTTP_WEIR_METRICS_REASONS];
+
+    ngx_http_weir_metrics_loss_t       losses[NGX_HTTP_WEIR_METRICS_LOSSES];
+    ngx_atomic_t                       other_losses;
 
     /* for all that found no place of its own */
     ngx_http_weir_metrics_series_t     other;

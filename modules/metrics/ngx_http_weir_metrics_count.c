@@ -17,6 +17,8 @@ static ngx_uint_t ngx_http_weir_metrics_same(
     ngx_http_weir_metrics_series_t *s, ngx_str_t *tenant, ngx_str_t *model);
 static void ngx_http_weir_metrics_reason(ngx_http_weir_metrics_shm_t *sh,
     const ngx_str_t *name);
+static void ngx_http_weir_metrics_loss(ngx_http_weir_metrics_shm_t *sh,
+    const weir_translate_loss_t *loss);
 static void ngx_http_weir_metrics_observe(
     ngx_http_weir_metrics_histogram_t *h, const ngx_msec_t *bounds,
     ngx_msec_int_t value);
@@ -94,7 +96,7 @@ ngx_http_weir_metrics_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
 {
     ngx_shm_zone_t *shm_zone = data;
 
-    ngx_uint_t                       class;
+    ngx_uint_t                       i, class;
     ngx_http_weir_metrics_shm_t     *sh;
     ngx_http_weir_metrics_series_t  *s;
 
@@ -132,6 +134,10 @@ ngx_http_weir_metrics_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
 
     if (ctx->unrecorded) {
         (void) ngx_atomic_fetch_add(&sh->unrecorded, 1);
+    }
+
+    for (i = 0; i < ctx->nlosses; i++) {
+        ngx_http_weir_metrics_loss(sh, &ctx->losses[i]);
     }
 
     if (ctx->refusal) {
@@ -272,6 +278,46 @@ ngx_http_weir_metrics_reason(ngx_http_weir_metrics_shm_t *sh,
             (void) ngx_atomic_fetch_add(&reason->count, 1);
             break;
         }
+    }
+
+    ngx_shmtx_unlock(&sh->shpool->mutex);
+}
+
+
+/* names are of the translator's tables, never the client's */
+
+static void
+ngx_http_weir_metrics_loss(ngx_http_weir_metrics_shm_t *sh,
+    const weir_translate_loss_t *loss)
+{
+    size_t                         len;
+    u_char                         name[NGX_HTTP_WEIR_METRICS_LOSS];
+    ngx_uint_t                     i;
+    ngx_http_weir_metrics_loss_t  *l;
+
+    len = ngx_snprintf(name, sizeof(name), "%s.%s", loss->object, loss->field)
+          - name;
+
+    ngx_shmtx_lock(&sh->shpool->mutex);
+
+    for (i = 0; i < NGX_HTTP_WEIR_METRICS_LOSSES; i++) {
+        l = &sh->losses[i];
+
+        if (!l->used) {
+            ngx_memcpy(l->name, name, len);
+            l->len = len;
+            ngx_memory_barrier();
+            l->used = 1;
+        }
+
+        if (l->len == len && ngx_memcmp(l->name, name, len) == 0) {
+            (void) ngx_atomic_fetch_add(&l->count, loss->count);
+            break;
+        }
+    }
+
+    if (i == NGX_HTTP_WEIR_METRICS_LOSSES) {
+        (void) ngx_atomic_fetch_add(&sh->other_losses, loss->count);
     }
 
     ngx_shmtx_unlock(&sh->shpool->mutex);

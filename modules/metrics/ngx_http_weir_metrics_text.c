@@ -58,6 +58,8 @@ static void ngx_http_weir_metrics_aborted(ngx_http_weir_metrics_out_t *out,
 static void ngx_http_weir_metrics_histogram(ngx_http_weir_metrics_out_t *out,
     ngx_http_weir_metrics_histogram_t *h, const ngx_msec_t *bounds,
     const char *name, const char *help);
+static void ngx_http_weir_metrics_losses(ngx_http_weir_metrics_out_t *out,
+    ngx_http_weir_metrics_shm_t *sh);
 static void ngx_http_weir_metrics_documents(ngx_http_weir_metrics_out_t *out,
     const ngx_http_weir_documents_t *documents);
 static size_t ngx_http_weir_metrics_escape(u_char *dst, u_char *src,
@@ -122,6 +124,8 @@ ngx_http_weir_metrics_text(ngx_pool_t *pool, ngx_http_weir_metrics_shm_t *sh,
                                    "{reason=\"%V\"} %uA", &name,
                                    reason->count);
     }
+
+    ngx_http_weir_metrics_losses(&out, sh);
 
     ngx_http_weir_metrics_family(&out, "weir_usage_total", "counter",
                                  "Requests by where their token counts come "
@@ -383,6 +387,45 @@ ngx_http_weir_metrics_histogram(ngx_http_weir_metrics_out_t *out,
     ngx_http_weir_metrics_line(out, "%s_sum %uA.%03uA", name, sum / 1000,
                                sum % 1000);
     ngx_http_weir_metrics_line(out, "%s_count %uA", name, count);
+}
+
+
+static void
+ngx_http_weir_metrics_losses(ngx_http_weir_metrics_out_t *out,
+    ngx_http_weir_metrics_shm_t *sh)
+{
+    ngx_str_t                      name;
+    ngx_uint_t                     i;
+    ngx_http_weir_metrics_loss_t  *loss;
+
+    ngx_http_weir_metrics_family(out, "weir_translation_lossy_total",
+                                 "counter",
+                                 "Members that translation has dropped or "
+                                 "sent as something near.");
+
+    for (i = 0; i < NGX_HTTP_WEIR_METRICS_LOSSES; i++) {
+        loss = &sh->losses[i];
+
+        if (!loss->used) {
+            break;
+        }
+
+        ngx_memory_barrier();
+
+        name.data = loss->name;
+        name.len = loss->len;
+
+        ngx_http_weir_metrics_line(out,
+                                   "weir_translation_lossy_total"
+                                   "{field=\"%V\"} %uA", &name, loss->count);
+    }
+
+    if (sh->other_losses) {
+        ngx_http_weir_metrics_line(out,
+                                   "weir_translation_lossy_total"
+                                   "{field=\"other\"} %uA",
+                                   sh->other_losses);
+    }
 }
 
 

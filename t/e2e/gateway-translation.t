@@ -45,6 +45,21 @@ gw = Gateway(up, http="""
         include @root@/config/weir-proxy.conf;
         location / { weir_upstream_api anthropic; proxy_pass http://engine; }
     }
+    server {
+        listen 127.0.0.1:@port3@;
+        weir on;
+        include @root@/config/weir-proxy.conf;
+        weir_translate_options strict_openai legacy_max_tokens;
+        location / { weir_upstream_api chat; proxy_pass http://engine; }
+    }
+    server {
+        listen 127.0.0.1:@port4@;
+        weir on;
+        include @root@/config/weir-proxy.conf;
+        weir_translate_options no_sampling thinking=budget max_tokens=777 reasoning=reasoning
+                               no_thinking_blocks;
+        location / { weir_upstream_api anthropic; proxy_pass http://engine; }
+    }
 """)
 gw.allow(r"upstream prematurely closed|Connection reset by peer|upstream sent")
 
@@ -235,5 +250,85 @@ is_((r.status, r.json()["error"]["param"]), (400, "n"), "chat: two answers are r
 raised(lambda: gpt_on_anthropic.chat.completions.create(seed=7, **CHAT))
 ok(wait_for(lambda: 'lost in translation: "request.seed" 1' in gw.read_log()),
    "chat: what was lost is logged by its name")
+
+ok(wait_for(lambda: 'weir_translation_lossy_total{field="request.seed"} 1'
+            in gw.get("/metrics").text), "and counted")
+raised(lambda: gpt_on_anthropic.chat.completions.create(
+    extra_body={"secret\nname": 1, "another": 2}, **CHAT))
+ok(wait_for(lambda: 'weir_translation_lossy_total{field="request.(unknown)"} 2'
+            in gw.get("/metrics").text), "under no name that a client made")
+ok("another" not in gw.get("/metrics").text, "none at all")
+gw.reload()
+like(gw.get("/metrics").text, r'weir_translation_lossy_total\{field="request.seed"\} 1',
+     "a reload keeps the counts")
+
+# -- what is special about the upstream
+
+
+def post(port, path, body):
+    r = gw.request("POST", path, json=body, headers=bearer("good"),
+                   port=int(gw.expand("@%s@" % port)))
+    return r, up.requests[-1].json()
+
+
+ANSWER = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+    {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
+THOUGHT = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+           "content": [{"type": "thinking", "thinking": "hm", "signature": "sig"},
+                       {"type": "text", "text": "hi"}],
+           "stop_reason": "end_turn", "stop_sequence": None,
+           "usage": {"input_tokens": 1, "output_tokens": 1}}
+
+reply_json(200, ANSWER)
+r, sent = post("port", "/v1/messages", dict(MESSAGE, top_k=5))
+is_((r.status, sent.get("top_k"), sent.get("max_completion_tokens"), sent.get("max_tokens")),
+    (200, 5, 50, None), "options: none")
+r, sent = post("port3", "/v1/messages", dict(MESSAGE, top_k=5))
+is_((r.status, sent.get("top_k"), sent.get("max_completion_tokens"), sent.get("max_tokens")),
+    (200, None, None, 50), "options: a strict upstream, an old one")
+reply_json(200, THOUGHT)
+r, sent = post("port2", "/v1/chat/completions",
+               dict(CHAT, temperature=0.5, reasoning_effort="low", max_tokens=9000))
+is_((sent["thinking"]["type"], sent["output_config"], sent["max_tokens"]),
+    ("adaptive", {"effort": "low"}, 9000), "options: thinking as it is now")
+message = r.json()["choices"][0]["message"]
+is_((message["reasoning_content"], "thinking_blocks" in message), ("hm", True),
+    "options: and where it is read")
+r, sent = post("port4", "/v1/chat/completions",
+               dict(CHAT, reasoning_effort="low", max_tokens=9000))
+is_((sent["thinking"], "output_config" in sent),
+    ({"type": "enabled", "budget_tokens": 2048}, False), "options: thinking as it was")
+message = r.json()["choices"][0]["message"]
+is_((message.get("reasoning"), "reasoning_content" in message, "thinking_blocks" in message),
+    ("hm", False, False), "options: read elsewhere, without blocks")
+r, sent = post("port4", "/v1/chat/completions", dict(CHAT, temperature=0.5, top_p=0.5))
+is_(("temperature" in sent, "top_p" in sent, sent["max_tokens"]), (False, False, 777),
+    "options: no sampling, another cap")
+
+for bad in ("strict", "thinking=never", "max_tokens=0", "max_tokens=x", "reasoning=a"):
+    accepted, text = Gateway(start=False, more_location="weir_translate_options %s;" % bad).test()
+    ok(not accepted and 'bad value "%s"' % bad in text, "options: %s is refused" % bad)
+
+# -- an upstream that answers with something else
+
+PAGE = "<html>no</html>"
+for status, want in ((200, 502), (403, 403), (502, 502), (529, 503)):
+    SCRIPT["answer"] = lambda _, reply: reply.send(  # pylint: disable=cell-var-from-loop
+        status, PAGE, {"Content-Type": "text/html"})
+    error = raised(lambda: claude.messages.create(**MESSAGE))
+    is_((error.status_code, error.body["type"], PAGE in str(error.body)),
+        (529 if status == 529 else want, "error", False),
+        "messages: a page with status %d is an error of the client's API" % status)
+    error = raised(lambda: gpt_on_anthropic.chat.completions.create(**CHAT))
+    is_((error.status_code, bool(error.body["message"]), PAGE in str(error.body)),
+        (want, True, False), "chat: a page with status %d, too" % status)
+
+for text in ("", PAGE, "[1, 2]", '{"id": '):
+    for status in (200, 500):
+        SCRIPT["answer"] = lambda _, reply: reply.send(  # pylint: disable=cell-var-from-loop
+            status, text, {"Content-Type": "application/json"})
+        error = raised(lambda: claude.messages.create(**MESSAGE))
+        ok(error is not None and error.body["type"] == "error",
+           "messages: %r as JSON with status %d is an error" % (text, status))
 
 done_testing()

@@ -142,6 +142,15 @@ ngx_http_weir_open_answer(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    /*
+     * An event that was cut cannot be taken back once it has left, and what
+     * clients choke on ("id:", "retry:", a byte-order mark) must not leave.
+     */
+
+    if (sse && config.protocol != WEIR_PROTOCOL_OTHER) {
+        config.tap = 0;
+    }
+
     if (ctx->wmcf->scratch == NULL) {
         ctx->wmcf->scratch = weir_scratch_new();
 
@@ -178,15 +187,6 @@ ngx_http_weir_open_answer(ngx_http_request_t *r,
 }
 
 
-/* answers come down the stages */
-
-static ngx_int_t
-ngx_http_weir_collect_filters(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx, weir_filter_t *filters, ngx_uint_t *n,
-    ngx_uint_t error)
-{
-    ngx_int_t                       rc;
-    ngx_uint_t                      i;
 /* NGX_DECLINED: nobody has to see the answer, so it may pass unread */
 
 ngx_int_t
@@ -225,6 +225,15 @@ ngx_http_weir_must_see(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 }
 
 
+/* answers come down the stages */
+
+static ngx_int_t
+ngx_http_weir_collect_filters(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, weir_filter_t *filters, ngx_uint_t *n,
+    ngx_uint_t error)
+{
+    ngx_int_t                       rc;
+    ngx_uint_t                      i;
     const ngx_http_weir_plugin_t  **p;
 
     p = ctx->wmcf->plugins.elts;
@@ -739,15 +748,6 @@ ngx_http_weir_send_out(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     ngx_int_t     rc;
     ngx_chain_t  *out;
 
-    /* detached first: a later filter may call back */
-
-    out = ctx->out;
-
-    ctx->out = NULL;
-    ctx->out_last = NULL;
-
-    rc = ngx_http_weir_next_body(r, ctx, out);
-
     if (ctx->header_held) {
 
         if (ctx->out == NULL) {
@@ -760,6 +760,15 @@ ngx_http_weir_send_out(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
             return NGX_ERROR;
         }
     }
+
+    /* detached first: a later filter may call back */
+
+    out = ctx->out;
+
+    ctx->out = NULL;
+    ctx->out_last = NULL;
+
+    rc = ngx_http_weir_next_body(r, ctx, out);
 
     ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
                             (ngx_buf_tag_t) &ngx_http_weir_core_module);

@@ -142,6 +142,17 @@ def random_pieces(received, reply):
 
 
 @scenario
+def odd_lines(received, reply):
+    """What the standard allows and the clients of these APIs do not."""
+    reply.begin()
+    events = STREAMS[received.headers["x-kind"]][1]
+    reply.piece("\ufeff" + "id: 0\nretry: 100\n\n")
+    for i, event in enumerate(events):
+        reply.piece("id: %d\nretry: 5\n%sid: x\n\ndata\n\nevent: none\n\n" % (i, event))
+    reply.end()
+
+
+@scenario
 def document(_, reply):
     reply.json(200, completion("Hello", usage=usage_object(7, 4)))
 
@@ -298,6 +309,16 @@ for kind, (path, events) in STREAMS.items():
     is_([again[k] for k in ("prompt_tokens", "completion_tokens", "usage_source")],
         [row[k] for k in ("prompt_tokens", "completion_tokens", "usage_source")],
         "%s: with the same usage" % kind)
+
+# -- what clients choke on does not leave, whoever reads the stream
+
+for kind, (path, events) in STREAMS.items():
+    want = "".join(events)
+    for ask in (False, True):
+        plain = post("whole", path, kind=kind, ask=ask).text
+        r = post("odd_lines", path, kind=kind, ask=ask)
+        is_(r.text, plain, "%s, usage %s: no id, retry, byte-order mark or empty event"
+            % (kind, "asked" if ask else "hidden"))
 
 # -- every event at once
 

@@ -69,7 +69,6 @@ typedef struct {
     bool window;  /* not in streaming sets */
     bool off;     /* not in the PII group unless switched on */
     bool digits;  /* begins at a digit, or at a letter group before one */
-    float strong; /* least score of a finding, for documentation and tests */
 } weir_guard_parser_rule_t;
 
 extern const weir_guard_parser_rule_t weir_guard_parser_rules[WEIR_RULE_PARSERS];

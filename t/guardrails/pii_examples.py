@@ -82,7 +82,8 @@ def nir(t):
 
 def be(t):
     check = int(t[9:])
-    return int(t[2:4]) % 20 <= 12 and int(t[4:6]) <= 31 and check in (97 - int(t[:9]) % 97, 97 - int("2" + t[:9]) % 97)
+    return int(t[2:4]) % 20 <= 12 and int(t[4:6]) <= 31 and check in \
+        (97 - int(t[:9]) % 97, 97 - int("2" + t[:9]) % 97)
 
 
 def hetu(t):
@@ -369,7 +370,8 @@ NUMBERS = [
     ("LU_NIN", "matricule", "19YYMMDD99999", lu, ["#############"]),
     ("CH_AHV", "AHV", "7569999999999", ean, ["###.####.####.##", "#############"]),
     ("AT_SVNR", "SVNR", "9999DDMMYY", svnr, ["#### ######", "##########"]),
-    ("SE_PERSONNUMMER", "personnummer", "YYMMDD9999", lambda t: date(t[:4] + "%02d" % (int(t[4:6]) - 60 if t[4] in "6789" else int(t[4:6]))) and luhn(t),
+    ("SE_PERSONNUMMER", "personnummer", "YYMMDD9999",
+     lambda t: date(t[:4] + "%02d" % (int(t[4:6]) % 60)) and luhn(t),
      ["######-####", "##########"]),
     ("FI_PERSONAL_IDENTITY_CODE", "henkil\u00f6tunnus", "DDMMYY-999X", hetu, ["###########"]),
     ("NO_FODSELSNUMMER", "f\u00f8dselsnummer", "DDMMYY99999", fnr, ["###########", "###### #####"]),
@@ -385,7 +387,8 @@ NUMBERS = [
     ("GR_AFM", "AFM", "999999999", afm, ["#########"]),
     ("GR_AMKA", "AMKA", "DDMMYY99999", lambda t: dmy(t[:6]) and luhn(t), ["###########"]),
     ("PL_PESEL", "PESEL", "YYMMDD99999",
-     lambda t: date(t[:2] + "%02d" % (int(t[2:4]) % 20) + t[4:6]) and dot(t, [1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]) % 10 == 0, ["###########"]),
+     lambda t: date(t[:2] + "%02d" % (int(t[2:4]) % 20) + t[4:6]) and
+     dot(t, [1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]) % 10 == 0, ["###########"]),
     ("PL_NIP", "NIP", "9999999999", nip, ["###-###-##-##", "##########"]),
     ("PL_REGON", "REGON", "999999999", regon, ["#########"]),
     ("CZ_RODNE_CISLO", "rodn\u00e9 \u010d\u00edslo", "YYMMDD9999", cz, ["######/####", "##########"]),

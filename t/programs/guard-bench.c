@@ -158,31 +158,18 @@ static void with_rules(bench_t *b, const char *name, const weir_guard_options_t 
 static void adversarial(bench_t *b)
 {
     static const char *const units[] = {
-        "1 2 3 4 ",
-        "12 12 12 12 ",
-        "123-45-678 ",
-        "4111 1111 1111 1112 ",
-        "a@b.",
-        "a@",
-        "x://y",
-        "1.2.3.4.",
-        "ab:cd:",
-        "http://a:b@c ",
-        "call 123 4567 ",
-        "key=secret token ",
-        "AB12 CD34 ",
-        "Mr A Mr B ",
-        "%41%42",
-        "&#65;",
-        "\xd0\xb0"
-        "a",
-        "\xef\xbc\xa1",
-        "GB29 NWBK ",
-        "-----BEGIN RSA PRIVATE KEY-----",
-        "QUJD",
-        "eyJhbGciOi.",
-        "12 Main A ",
-        "999999999 ",
+        "1 2 3 4 ",       "12 12 12 12 ",
+        "123-45-678 ",    "4111 1111 1111 1112 ",
+        "a@b.",           "a@",
+        "x://y",          "1.2.3.4.",
+        "ab:cd:",         "http://a:b@c ",
+        "call 123 4567 ", "key=secret token ",
+        "AB12 CD34 ",     "Mr A Mr B ",
+        "%41%42",         "&#65;",
+        "\320\260a",      "\xef\xbc\xa1",
+        "GB29 NWBK ",     "-----BEGIN RSA PRIVATE KEY-----",
+        "QUJD",           "eyJhbGciOi.",
+        "12 Main A ",     "999999999 ",
     };
     weir_guard_options_t options = {.pii = true, .secrets = true};
     char *text = malloc(65536);
@@ -220,7 +207,7 @@ int main(int argc, char **argv)
     char *text = malloc(1 << 20);
     if (file == NULL || text == NULL || b.scratch == NULL || b.bitmap == NULL || b.events == NULL) {
         fprintf(stderr, "usage: guard-bench FILE SECONDS [MEASURE]\n");
-        return 2;
+        exit(2);
     }
     size_t len = fread(text, 1, 1 << 20, file);
     fclose(file);
@@ -238,7 +225,7 @@ int main(int argc, char **argv)
     weir_error_t err;
     if (weir_classifier_open_builtin(&b.classifier, &err) != WEIR_OK) {
         fprintf(stderr, "guard-bench: %s\n", err.message);
-        return 1;
+        exit(1);
     }
     measure("classifiers", &b, classify_work, text, len);
     with_rules(&b, "everything", &both, all_work, text, len);

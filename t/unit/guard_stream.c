@@ -72,8 +72,7 @@ static const char *const pieces[] = {
     "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82",
     "\xe4\xb8\xad\xe6\x96\x87",
     "\xef\xbc\x91\xef\xbc\x92",
-    "j\xe2\x80\x8boe@ex\xe2\x80\x8b"
-    "ample.com",
+    "j\342\200\213oe@ex\342\200\213ample.com",
     "p\xd0\xb0ypal.com",
     "\xff",
     "\xf0\x9f\x98\x80",
@@ -115,8 +114,9 @@ static size_t make_text(rng_t *rng, char *text)
         }
         memcpy(text + len, piece, take);
         len += take;
-        memcpy(text + len, join, strlen(join));
-        len += strlen(join);
+        for (const char *j = join; *j != '\0'; j++) {
+            text[len++] = *j;
+        }
     }
     return len;
 }

@@ -106,8 +106,8 @@ One core, blocks of 2 KB of ASCII prose (%d KB, made by the program), warm scrat
 
 %s
 
-Medians of 9 rounds. A streamed event: %.2f us at the median, %.2f at the 99th percentile, %.2f at the 99.9th. Of %d texts
-made to keep the matcher busy, the worst goes at %.1f MB/s (%.3f of the bitmap; %.1f-%.1f).
+Medians of 9 rounds. A streamed event: %.2f us at the median, %.2f at the 99th percentile, %.2f at the 99.9th.
+Of %d texts made to keep the matcher busy, the worst goes at %.1f MB/s (%.3f of the bitmap; %.1f-%.1f).
 
 - Machine: %s
 - Commit %s, %s

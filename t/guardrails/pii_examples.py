@@ -243,7 +243,8 @@ def rut(t):
 
 def cuit(t):
     check = 11 - dot(t[:10], [5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11
-    return (t[:2] == "20" or "23" <= t[:2] <= "27" or "30" <= t[:2] <= "34") and check != 10 and check % 11 == int(t[10])
+    return (t[:2] == "20" or "23" <= t[:2] <= "27" or "30" <= t[:2] <= "34") and \
+        check != 10 and check % 11 == int(t[10])
 
 
 def ruc(t):

@@ -5,16 +5,26 @@
 /* Text is judged, and turned, in pieces of this many bytes: one sentence may hide in a page. */
 #define PIECE 512
 
-/* A piece is turned when that makes it likelier by this much, in units of LIKELY. */
+/* A piece is turned when that makes it likelier by this much, in tenths of a natural logarithm. */
 #define ROT13_MARGIN  20
 #define ROT13_LETTERS 8
 
 /*
- * Ten times the natural logarithm of each letter's share in English text, a to z (shares as
- * published by Lewand, Cryptological Mathematics, 2000).
+ * For each letter: how much likelier, in tenths of a natural logarithm, the letter 13 places on is
+ * in English (shares as published by Lewand, Cryptological Mathematics, 2000), and one LETTER, so
+ * that one sum holds both the gain and the number of letters.
  */
-static const int8_t LIKELY[26] = {-25, -42, -36, -32, -21, -38, -39, -28, -27, -65, -49, -32, -37,
-                                  -27, -26, -39, -70, -28, -28, -24, -36, -46, -37, -65, -39, -72};
+#define LETTER        (1 << 16)
+#define GAIN(in, out) (LETTER + (out) - (in))
+#define A_M                                                                             \
+    GAIN(-25, -27), GAIN(-42, -26), GAIN(-36, -39), GAIN(-32, -70), GAIN(-21, -28),     \
+        GAIN(-38, -28), GAIN(-39, -24), GAIN(-28, -36), GAIN(-27, -46), GAIN(-65, -37), \
+        GAIN(-49, -65), GAIN(-32, -39), GAIN(-37, -72)
+#define N_Z                                                                             \
+    GAIN(-27, -25), GAIN(-26, -42), GAIN(-39, -36), GAIN(-70, -32), GAIN(-28, -21),     \
+        GAIN(-28, -38), GAIN(-24, -39), GAIN(-36, -28), GAIN(-46, -27), GAIN(-37, -65), \
+        GAIN(-65, -49), GAIN(-39, -32), GAIN(-72, -37)
+static const int32_t TURN[256] = {['A'] = A_M, N_Z, ['a'] = A_M, N_Z};
 
 static void take_larger(weir_scores_t *into, const weir_scores_t *other)
 {
@@ -25,19 +35,20 @@ static void take_larger(weir_scores_t *into, const weir_scores_t *other)
 
 static bool turned_is_likelier(const char *text, size_t len)
 {
-    int32_t count[26] = {0};
-    int32_t gain = 0, letters = 0;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = (uint8_t)((text[i] | 32) - 'a');
-        if (c < 26) {
-            count[c]++;
-            letters++;
+    int32_t sum[4] = {0};
+    size_t i = 0;
+    for (; i + 4 <= len; i += 4) {
+        for (int k = 0; k < 4; k++) {
+            sum[k] += TURN[(uint8_t)text[i + (size_t)k]];
         }
     }
-    for (int c = 0; c < 26; c++) {
-        gain += count[c] * (LIKELY[(c + 13) % 26] - LIKELY[c]);
+    for (; i < len; i++) {
+        sum[0] += TURN[(uint8_t)text[i]];
     }
-    return letters >= ROT13_LETTERS && gain > ROT13_MARGIN;
+    /* PIECE letters and their gains fit 32 bits; the gain is the signed low half. */
+    int32_t all = sum[0] + sum[1] + sum[2] + sum[3];
+    int32_t letters = (all + LETTER / 2) / LETTER;
+    return letters >= ROT13_LETTERS && all - letters * LETTER > ROT13_MARGIN;
 }
 
 static void feed_turned(weir_classify_stream_t *stream, const char *text, size_t len)

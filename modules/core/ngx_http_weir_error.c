@@ -358,6 +358,15 @@ ngx_http_weir_retry_headers(ngx_http_request_t *r,
 
     should = NULL;
 
+    /* an upstream may have said it already */
+
+    if (why == NULL
+        && ngx_http_weir_find_header(&r->headers_out.headers,
+                                     &ngx_http_weir_should_name))
+    {
+        return NGX_OK;
+    }
+
     if (why && why->retry == NGX_HTTP_WEIR_RETRY_YES) {
         should = &yes;
 

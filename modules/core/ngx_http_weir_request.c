@@ -300,6 +300,24 @@ ngx_http_weir_random(ngx_http_request_t *r,
 void
 ngx_http_weir_govern(ngx_http_weir_core_ctx_t *ctx)
 {
+    ngx_http_weir_recognise(ctx);
+
+    ctx->public.upstream = ctx->public.endpoint.protocol;
+    ctx->public.governed = 1;
+
+    ngx_queue_insert_tail(&ctx->wmcf->live, &ctx->queue);
+
+    if (ctx->wmcf->asks) {
+        (void) ngx_http_weir_expect_cancel(ctx);
+    }
+}
+
+
+/* also of a request that NGINX refuses before it is governed: by its shape */
+
+void
+ngx_http_weir_recognise(ngx_http_weir_core_ctx_t *ctx)
+{
     u_char     *p;
     ngx_str_t  *uri;
 
@@ -316,15 +334,6 @@ ngx_http_weir_govern(ngx_http_weir_core_ctx_t *ctx)
     }
 
     ngx_http_weir_classify(ctx->request, ctx, &ctx->public.endpoint);
-
-    ctx->public.upstream = ctx->public.endpoint.protocol;
-    ctx->public.governed = 1;
-
-    ngx_queue_insert_tail(&ctx->wmcf->live, &ctx->queue);
-
-    if (ctx->wmcf->asks) {
-        (void) ngx_http_weir_expect_cancel(ctx);
-    }
 }
 
 

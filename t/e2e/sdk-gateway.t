@@ -302,4 +302,209 @@ if anthropic:
             is_((answer["usage"]["input_tokens"], answer["usage"]["cache_read_input_tokens"],
                  answer["usage"]["output_tokens"]), (40, 60, 20), "%s on chat: usage" % name)
 
+
+# -- lies: what is not the whole answer never looks like one
+
+def said(result):
+    """(text, whole?) of a stream's events, or of a document."""
+    if isinstance(result, dict):
+        facts = chat_facts if "choices" in result else response_facts if "output" in result \
+            else message_facts if "content" in result else None
+        return (facts(result)[0], True) if facts else ("", False)
+    text, whole = "", False
+    for event in result:
+        for choice in event.get("choices") or []:
+            text += choice.get("text") or choice.get("delta", {}).get("content") or ""
+            whole = whole or bool(choice.get("finish_reason"))
+        kind = event.get("type")
+        text += event.get("delta", "") if kind == "response.output_text.delta" else ""
+        if kind == "content_block_delta":
+            text += event["delta"].get("text", "")
+        whole = whole or kind in ("response.completed", "message_stop")
+    return text, whole
+
+
+def noticed(result):
+    """An exception, or the events by which a responses client is told."""
+    return isinstance(result, str) or bool(
+        result and isinstance(result, list)
+        and result[-1].get("type") in ("error", "response.failed", "response.incomplete"))
+
+
+def lie(call, client, manner):
+    """whole, noticed, or what is neither."""
+    try:
+        result = outcome(call, client, manner)
+    except (ValueError, AttributeError) as error:
+        # What is cut without a length is no JSON.
+        return "noticed" if manner in ("short:40", "cut:100 close") else repr(error)
+    except Exception as error:  # pylint: disable=broad-except
+        # The HTTP library's own, which anthropic lets through in mid-stream.
+        return "noticed" if type(error).__module__.startswith("http") else repr(error)
+    if noticed(result):
+        return "noticed"
+    return "whole" if said(result) == (SAID, True) else result
+
+
+STREAM_LIES = {
+    "nousage": "whole", "nullusage": "whole", "nodone": "whole", "document": "whole",
+    "document nousage": "whole", "document bytes": "whole", "huge:3": "whole", "cut:1000000": "whole",
+    "header:Set-Cookie=a=b": "whole", "type:TEXT/Event-Stream;charset=UTF-8": "whole",
+    "events:0": "noticed", "events:3": "noticed", "cut:0": "noticed", "cut:300": "noticed",
+    "reset:0": "noticed", "reset:300": "noticed", "cut:300 close": "noticed", "error:0": "noticed",
+    "error:3": "noticed", "error:3 bytes": "noticed", "huge:9": "noticed", "huge:200": "noticed",
+    "type:application/json": "noticed", "status:200": "noticed", "interim:100": "noticed",
+    "interim:103": "noticed", "interim:199": "noticed", "document cut:50": "noticed",
+    "document type:text/event-stream": "noticed", "length long:40": "either",
+    "length short:40": "either", "gzip": "either", "type:text/plain": "either", "type:x": "either"}
+DOCUMENT_LIES = {
+    "nousage": "whole", "huge:3": "whole", "header:Set-Cookie=a=b": "whole",
+    "type:Application/JSON;charset=utf-8": "whole", "cut:0": "noticed", "cut:100": "noticed",
+    "cut:100 close": "noticed", "reset:100": "noticed", "long:40": "noticed", "short:40": "noticed",
+    "huge:9": "noticed", "interim:100": "noticed", "interim:103": "noticed", "gzip": "either",
+    "type:text/plain": "either", "type:text/html": "either"}
+
+
+def lies(calls, where, client, names):
+    gw.allow(r"upstream sent an interim answer")
+    for name in names:
+        bad = []
+        told = STREAM_LIES if "stream" in name else DOCUMENT_LIES
+        for manner, want in told.items():
+            # Behind a broken answer the connection ends, which a client may see too late.
+            got = lie(calls[name], client(), manner)
+            if got != want and not (want == "either" and got in ("whole", "noticed")):
+                bad.append((manner, want, got))
+        if not ok(not bad, "%s%s: %d lies" % (name, where, len(told))):
+            diag("\n".join("%s: want %s, got %.600r" % b for b in bad))
+
+
+lies(OPENAI_CALLS, "", gpt, ("chat", "chat stream", "chat stream with usage", "completions stream",
+                             "responses", "responses stream"))
+lies(OPENAI_CALLS, " on Anthropic", lambda: gpt("/claude"), ("chat", "chat stream"))
+lies(OPENAI_CALLS, " on chat", lambda: gpt("/chat"), ("responses", "responses stream"))
+if anthropic:
+    lies(CLAUDE_CALLS, "", claude, ("messages", "messages stream"))
+    lies(CLAUDE_CALLS, " on chat", lambda: claude("/chat"), ("messages", "messages stream"))
+
+count = len(gw.usage())
+for where, name, stream in (("", "chat stream", True), ("/chat", "responses stream", True),
+                            ("/claude", "chat stream", True), ("", "chat", False)):
+    for manner in ("nousage", "nullusage"):
+        outcome(OPENAI_CALLS[name], gpt(where), manner)
+        count += 1
+        row = gw.usage(count)[-1]
+        ok(row["usage_source"] in ("estimated", "none") and row["stream"] == stream
+           and (row["completion_tokens"] > 0) == (row["usage_source"] == "estimated"),
+           "%s%s, %s: estimated as %d tokens" % (where, name, manner, row["completion_tokens"]))
+
+
+# -- errors: the right exception, with the reason and the id
+
+def raised(call):
+    try:
+        call()
+    except CLIENT_ERRORS as error:
+        return error
+    return None
+
+
+OPENAI_CLASSES = {400: "BadRequestError", 401: "AuthenticationError", 403: "PermissionDeniedError",
+                  404: "NotFoundError", 409: "ConflictError", 413: "APIStatusError",
+                  422: "UnprocessableEntityError", 429: "RateLimitError", 500: "InternalServerError",
+                  502: "InternalServerError", 503: "InternalServerError",
+                  504: "InternalServerError", 529: "InternalServerError"}
+CLAUDE_CLASSES = {**OPENAI_CLASSES, 413: "ContentTooLargeError", 503: "ServiceUnavailableError",
+                  504: "GatewayTimeoutError", 529: "OverloadedError"}
+
+
+def errors(client, classes, calls, where, known=None):
+    """known: the status that an upstream's becomes, where it does not stay."""
+    bad = []
+    for call in calls:
+        for status in classes:
+            want = (known or {}).get(status, status)
+            error = raised(lambda s=status, c=call: c(client, {"X-Manner": "status:%d" % s}))
+            if type(error).__name__ != classes[want] or error.status_code != want \
+                    or weirscript.FAILURE not in str(error) \
+                    or error.request_id != error.response.headers["x-request-id"] \
+                    or not error.request_id.startswith("req_"):
+                bad.append((status, repr(error), getattr(error, "request_id", None)))
+            retry = error.response.headers.get("retry-after")
+            if (want in (429, 503)) != (retry == "1"):
+                bad.append((status, "retry-after", retry))
+    if not ok(not bad, "%serrors of %d classes: exception, reason, id" % (where, len(classes))):
+        diag("\n".join(map(repr, bad[:5])))
+
+
+errors(gpt(), OPENAI_CLASSES, [OPENAI_CALLS[n] for n in (
+    "chat", "chat stream", "responses stream", "embeddings", "models")], "")
+errors(gpt("/claude"), OPENAI_CLASSES, [OPENAI_CALLS["chat"], OPENAI_CALLS["chat stream"]],
+       "chat on Anthropic: ", {529: 503})
+errors(gpt("/chat"), OPENAI_CLASSES, [OPENAI_CALLS["responses"]], "responses on chat: ", {529: 503})
+if anthropic:
+    errors(claude(), CLAUDE_CLASSES, [CLAUDE_CALLS[n] for n in (
+        "messages", "messages stream", "count_tokens")], "")
+    errors(claude("/chat"), CLAUDE_CLASSES, [CLAUDE_CALLS["messages"]], "messages on chat: ")
+
+OWN = [("a wrong key", "", "wk_wrong", {}, "AuthenticationError", "Incorrect API key"),
+       ("an expired key", "", "expired", {}, "AuthenticationError", "expired"),
+       ("a path of another API's server", "/dead", "good", {}, "InternalServerError", "cannot be reached"),
+       ("a body too large", "/small", "good", {"messages": [{"role": "user", "content": "x" * 2000}]},
+        None, "larger than the gateway accepts"),
+       ("over the rate", "/limited", "good", {}, "RateLimitError", "oo many|rate|limit")]
+outcome(OPENAI_CALLS["chat"], gpt("/limited"), "whole")
+for name, where, key, more, kind, reason in OWN:
+    for api, client, classes in (("openai", gpt(where, key), OPENAI_CLASSES),
+                                 ("anthropic", anthropic and claude(where, key), CLAUDE_CLASSES)):
+        if not client:
+            continue
+        make = (lambda: client.chat.completions.create(**{**CHAT, **more})) if api == "openai" \
+            else (lambda: client.messages.create(**{**MESSAGE, **more}))
+        error = raised(make)
+        is_(type(error).__name__, kind or classes[413], "%s: %s raises" % (name, api))
+        like(str(error), "(?i)" + reason, "%s: %s tells the reason" % (name, api))
+        like(error.request_id, "^req_", "%s: %s has the id" % (name, api))
+
+
+# -- retries that happen and those that do not
+
+def tries(client, call, manner):
+    """(how it ended, requests that the model server got)"""
+    before = len(up.requests)
+    error = raised(lambda: call(client, {"X-Manner": manner}))
+    return type(error).__name__ if error else "served", len(up.requests) - before
+
+
+RETRIES = [("status:429 until:1 header:retry-after-ms=1", ("served", 2)),
+           ("status:503 until:2 header:retry-after=0.01", ("served", 3)),
+           ("status:500 until:1 header:retry-after-ms=1", ("served", 2)),
+           ("status:409 until:1 header:retry-after-ms=1", ("served", 2)),
+           ("status:429 header:retry-after-ms=1", (None, 3)),
+           ("status:429 header:x-should-retry=false", (None, 1)),
+           ("status:503 header:x-should-retry=false", (None, 1)),
+           ("status:400 header:retry-after-ms=1", (None, 1)),
+           ("status:422 header:retry-after-ms=1", (None, 1)),
+           ("status:403 header:retry-after-ms=1", (None, 1))]
+everyone = [("openai", gpt(retries=2), OPENAI_CALLS["chat stream"], OPENAI_CLASSES)]
+if anthropic:
+    everyone += [("anthropic", claude(retries=2), CLAUDE_CALLS["messages stream"], CLAUDE_CLASSES)]
+for api, client, call, classes in everyone:
+    for manner, (end, number) in RETRIES:
+        status = int(manner.split()[0].split(":")[1])
+        is_(tries(client, call, manner), (end or classes[status], number),
+            "%s: %s: %d tries" % (api, manner, number))
+# A stream that has begun is not tried again by anybody.
+is_(tries(gpt(retries=2), OPENAI_CALLS["chat stream"], "cut:300"), ("APIError", 1),
+    "openai: a stream that breaks off is not tried again")
+rows = len(gw.usage())
+raised(lambda: gpt("", "wk_wrong", 2).models.list())
+is_(len(gw.usage(rows + 1)) - rows, 1, "a wrong key is not tried again")
+
+is_(up.errors, [], "the model server had no trouble")
+text = gw.logs()
+ok(not any(KEYS[name].split("_", 2)[2] in text for name in ("good", "expired")), "no key in any log")
+m = gw.metrics()
+ok(m["weir_truncated_answers_total"] > 40, "%d answers were seen to break off"
+   % m["weir_truncated_answers_total"])
 done_testing()

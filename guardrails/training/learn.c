@@ -57,24 +57,26 @@ static void *grown(void *old, size_t *cap, size_t need, size_t size, bool *faile
     return fresh;
 }
 
-/* Appends a window's distinct buckets. */
+/* Appends a window's distinct buckets in ascending order, in which their weights are summed. */
 static void add_window(void *context, const uint16_t *bucket, uint32_t n)
 {
     weir_extractor_t *x = context;
     weir_feature_table_t *t = x->table;
     t->bucket = grown(t->bucket, &x->bucket_cap, t->buckets + n, sizeof(*t->bucket), &x->failed);
     t->start = grown(t->start, &x->window_cap, t->windows + 2, sizeof(*t->start), &x->failed);
+    if (x->failed) {
+        return;
+    }
     memset(x->seen, 0, sizeof(x->seen));
-    for (uint32_t i = 0; i < n && !x->failed; i++) {
-        uint64_t bit = (uint64_t)1 << (bucket[i] & 63);
-        if ((x->seen[bucket[i] >> 6] & bit) == 0) {
-            x->seen[bucket[i] >> 6] |= bit;
-            t->bucket[t->buckets++] = bucket[i];
+    for (uint32_t i = 0; i < n; i++) {
+        x->seen[bucket[i] >> 6] |= (uint64_t)1 << (bucket[i] & 63);
+    }
+    for (uint32_t w = 0; w < WEIR_CLASSIFIER_MAX_BUCKETS / 64; w++) {
+        for (uint64_t bits = x->seen[w]; bits != 0; bits &= bits - 1) {
+            t->bucket[t->buckets++] = (uint16_t)(64 * w + (uint32_t)__builtin_ctzll(bits));
         }
     }
-    if (!x->failed) {
-        t->start[++t->windows] = t->buckets;
-    }
+    t->start[++t->windows] = t->buckets;
 }
 
 weir_status_t weir_features_build(const weir_corpus_t *corpus, uint32_t buckets,

@@ -22,6 +22,8 @@ static ngx_int_t ngx_http_weir_request_id_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_string_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_weir_one_line(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, ngx_str_t *s);
 static ngx_int_t ngx_http_weir_tokens_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_ttft_variable(ngx_http_request_t *r,
@@ -141,11 +143,47 @@ ngx_http_weir_string_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    return ngx_http_weir_one_line(r, v, s);
+}
+
+
+/*
+ * Names of models come from bodies, where "\r\n" is as good as any other text.
+ * NGINX puts variables into headers as they are: no byte may end a line.
+ */
+
+static ngx_int_t
+ngx_http_weir_one_line(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    ngx_str_t *s)
+{
+    u_char  *p;
+    size_t   i, odd;
+
+    odd = 0;
+
+    for (i = 0; i < s->len; i++) {
+        odd += (s->data[i] < 0x20 || s->data[i] == 0x7f);
+    }
+
+    p = s->data;
+
+    if (odd) {
+        p = ngx_pnalloc(r->pool, s->len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        for (i = 0; i < s->len; i++) {
+            p[i] = (s->data[i] < 0x20 || s->data[i] == 0x7f) ? '?'
+                                                             : s->data[i];
+        }
+    }
+
     v->len = s->len;
     v->valid = 1;
     v->no_cacheable = 0;
     v->not_found = 0;
-    v->data = s->data;
+    v->data = p;
 
     return NGX_OK;
 }
@@ -274,11 +312,11 @@ ngx_http_weir_tag_variable(ngx_http_request_t *r,
             continue;
         }
 
-        v->len = tag->value.len;
-        v->valid = 1;
+        if (ngx_http_weir_one_line(r, v, &tag->value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         v->no_cacheable = 1;
-        v->not_found = 0;
-        v->data = tag->value.data;
 
         return NGX_OK;
     }

@@ -24,6 +24,8 @@ static void ngx_http_weir_see_headers(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_set_request_id(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_valid_request_id(ngx_str_t *id);
+static ngx_uint_t ngx_http_weir_upgrades(ngx_http_request_t *r);
+static void ngx_http_weir_drop_offer(ngx_http_request_t *r);
 static void ngx_http_weir_random(ngx_http_request_t *r,
     ngx_http_weir_core_main_conf_t *wmcf, u_char *bytes, size_t len);
 
@@ -302,6 +304,10 @@ ngx_http_weir_govern(ngx_http_weir_core_ctx_t *ctx)
 {
     ngx_http_weir_recognise(ctx);
 
+    if (!ngx_http_weir_upgrades(ctx->request)) {
+        ngx_http_weir_drop_offer(ctx->request);
+    }
+
     ctx->public.upstream = ctx->public.endpoint.protocol;
     ctx->public.governed = 1;
 
@@ -310,6 +316,36 @@ ngx_http_weir_govern(ngx_http_weir_core_ctx_t *ctx)
     if (ctx->wmcf->asks) {
         (void) ngx_http_weir_expect_cancel(ctx);
     }
+}
+
+
+static ngx_uint_t
+ngx_http_weir_upgrades(ngx_http_request_t *r)
+{
+    ngx_table_elt_t  *h;
+
+    h = r->headers_in.upgrade;
+
+    return h != NULL
+           && (h->value.len != 3
+               || ngx_strncasecmp(h->value.data, (u_char *) "h2c", 3) != 0);
+}
+
+
+/*
+ * The upstream must not take what the gateway has not: where a location hands
+ * on "Upgrade" for WebSockets, an answer of 101 would open a tunnel.
+ */
+
+static void
+ngx_http_weir_drop_offer(ngx_http_request_t *r)
+{
+    if (r->headers_in.upgrade == NULL) {
+        return;
+    }
+
+    ngx_str_set(&r->headers_in.upgrade->value, "");
+    r->headers_in.upgrade = NULL;
 }
 
 
@@ -372,12 +408,7 @@ ngx_http_weir_classify(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
 
     /* an offer of HTTP/2 comes with ordinary requests, and is not taken */
 
-    request.upgrade = (r->headers_in.upgrade != NULL
-                       && (r->headers_in.upgrade->value.len != 3
-                           || ngx_strncasecmp(
-                                  r->headers_in.upgrade->value.data,
-                                  (u_char *) "h2c", 3)
-                              != 0));
+    request.upgrade = ngx_http_weir_upgrades(r);
 
     request.has_body = (r->headers_in.content_length_n > 0
                         || r->headers_in.chunked

@@ -30,6 +30,21 @@ gw = Gateway(up, log_level="notice", server=SERVER.replace("weir_pass_through al
             proxy_pass http://engine;
             include @root@/config/weir-proxy.conf;
         }
+        location /tunnel/ {
+            weir_api_prefix /tunnel;
+            weir_pass_through realtime;
+            proxy_pass http://engine;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection "upgrade";
+        }
+        location /named/ {
+            weir_api_prefix /named;
+            proxy_pass http://engine;
+            include @root@/config/weir-proxy.conf;
+            proxy_set_header X-Model $weir_model_asked;
+            add_header X-Model $weir_model_asked;
+        }
     }
     server {
         listen 127.0.0.1:@port2@ http2;
@@ -231,6 +246,28 @@ refused(http("GET", "/v1/models", *UPGRADE), "a WebSocket on models")
 passes(chat("/v1/chat/completions", "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings",
             "HTTP2-Settings: AAMAAABkAAQAAP__"), "a chat that offers an upgrade to HTTP/2")
 ok("upgrade" not in up.requests[-1].headers, "and the offer ends at the gateway")
+# A location for WebSockets must not become a tunnel for others: the upstream might take the offer.
+for offer in ("h2c", "H2C"):
+    passes(chat("/tunnel/v1/chat/completions", "Upgrade: " + offer,
+                "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"),
+           "a chat that offers %s where upgrades are passed on" % offer)
+    ok("upgrade" not in up.requests[-1].headers, "and the offer ends here, too")
+for offer in ("h2c, websocket", "websocket", "TLS/1.0"):
+    refused(chat("/tunnel/v1/chat/completions", "Upgrade: " + offer, "Connection: Upgrade"),
+            "a chat that offers %s" % offer)
+
+# -- text of a body in a header
+
+before = len(up.requests)
+got = exchange(chat("/named/v1/chat/completions", body=json.dumps(
+    {"model": "tiny\r\nX-Evil: 1\r\nContent-Length: 0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n",
+     "messages": []}).encode()))
+is_([r.path for r in up.requests[before:]], ["/named/v1/chat/completions"],
+    "a model with line ends in its name: one request")
+ok("x-evil" not in up.requests[-1].headers and b"\r\nX-Evil" not in got,
+   "and no header of its own, neither way")
+ok(up.requests[-1].headers["x-model"].startswith("tiny??X-Evil"), "the ends are no ends any more")
+
 refused(http("CONNECT", "engine:80"), "CONNECT", envelope=False)
 
 # -- bodies that are not what they look like

@@ -97,6 +97,75 @@ static meaning_t meaning_of(const weir_json_doc_t *doc, uint32_t key)
     return OTHER;
 }
 
+/*
+ * The next character in lower case as servers written in Go fold it: besides ASCII only two
+ * characters are other forms of ASCII letters, the Kelvin sign and the long s.
+ */
+static char fold(const char **p, const char *end)
+{
+    char c = *(*p)++;
+    if (c == '\xE2' && end - *p >= 2 && memcmp(*p, "\x84\xAA", 2) == 0) {
+        *p += 2;
+        return 'k';
+    }
+    if (c == '\xC5' && end - *p >= 1 && **p == '\xBF') {
+        *p += 1;
+        return 's';
+    }
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/*
+ * Whether the key, which is no name that is read here, would be one if its case did not matter:
+ * Go's decoder, for one, takes "Model" for "model", and the last of both counts.
+ */
+static weir_status_t looks_known(const read_t *read, uint32_t key, bool *known)
+{
+    weir_str_t text;
+    *known = false;
+    weir_status_t rc = weir_json_string(read->doc, key, read->arena, &text);
+    if (rc != WEIR_OK) {
+        return weir_error(read->err, WEIR_ERR_NOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !*known; i++) {
+        const char *p = text.data;
+        const char *end = text.data + text.len;
+        size_t n = 0;
+        while (p < end && n < names[i].len && fold(&p, end) == names[i].name[n]) {
+            n++;
+        }
+        *known = p == end && n == names[i].len;
+    }
+    return WEIR_OK;
+}
+
+/* Cheap: most names are in lower case and without escapes. */
+static bool may_look_known(const weir_json_doc_t *doc, uint32_t key)
+{
+    const weir_json_node_t *node = &doc->nodes[key];
+    const unsigned char *text = (const unsigned char *)doc->text + node->start + 1;
+    uint32_t len = node->end - node->start - 2;
+    bool odd = node->escaped;
+    for (uint32_t i = 0; i < len && !odd; i++) {
+        odd = (text[i] >= 'A' && text[i] <= 'Z') || text[i] >= 0x80;
+    }
+    return odd && len <= 6 * 32;
+}
+
+static weir_status_t check_other(const read_t *read, uint32_t key)
+{
+    bool known = false;
+    if (!may_look_known(read->doc, key)) {
+        return WEIR_OK;
+    }
+    weir_status_t rc = looks_known(read, key, &known);
+    if (rc != WEIR_OK || !known) {
+        return rc;
+    }
+    return weir_error_at(read->err, WEIR_ERR_INVALID, NULL, "invalid_request",
+                         "the request has a member that is known by the same name in lower case");
+}
+
 static weir_status_t wrong(const read_t *read, uint32_t value, const char *want)
 {
     weir_str_t name = weir_json_raw(read->doc, value - 1);
@@ -152,6 +221,7 @@ static weir_status_t read_max_tokens(const read_t *read, uint32_t value)
     /* llama.cpp takes -1 for "no limit", which is what an absent member says. */
     if (weir_json_string_is(read->doc, value - 1, "n_predict") &&
         weir_json_int64(read->doc, value, &number) && number < 0) {
+        view->no_limit_node = value;
         return WEIR_OK;
     }
     weir_status_t rc = read_count(read, value, 0, &number);
@@ -355,6 +425,7 @@ static void clear(weir_request_view_t *view, weir_endpoint_t endpoint, const wei
                                   .max_tokens = -1,
                                   .max_tokens_node = WEIR_JSON_NONE,
                                   .max_tokens_node2 = WEIR_JSON_NONE,
+                                  .no_limit_node = WEIR_JSON_NONE,
                                   .n = 1,
                                   .n_node = WEIR_JSON_NONE,
                                   .best_of_node = WEIR_JSON_NONE,
@@ -384,7 +455,12 @@ weir_status_t weir_request_read(weir_endpoint_t endpoint, const weir_json_doc_t 
     for (uint32_t i = 0; i < doc->nodes[0].size; i++) {
         uint32_t value = key + 1;
         meaning_t meaning = meaning_of(doc, key);
-        if (meaning != OTHER && weir_json_type(doc, value) != WEIR_JSON_NULL) {
+        if (meaning == OTHER) {
+            weir_status_t rc = check_other(&read, key);
+            if (rc != WEIR_OK) {
+                return rc;
+            }
+        } else if (weir_json_type(doc, value) != WEIR_JSON_NULL) {
             weir_status_t rc = read_member(&read, meaning, value);
             if (rc != WEIR_OK) {
                 return rc;

@@ -30,6 +30,7 @@ typedef struct {
     int64_t max_tokens;        /* of one answer; where two members give it, the larger */
     uint32_t max_tokens_node;  /* max_completion_tokens, max_tokens, max_output_tokens, ... */
     uint32_t max_tokens_node2; /* the other one of chat, when both are there */
+    uint32_t no_limit_node;    /* n_predict below 0: "no limit", to servers that know it */
     int64_t n;                 /* answers asked for: n, or best_of where larger; 1 when absent */
     uint32_t n_node;
     uint32_t best_of_node;
@@ -61,7 +62,8 @@ typedef struct {
  * here: whoever restricts models refuses it. Errors, with field and code for the caller: INVALID
  * when the body is no object, or a member read here has another type than the API says (model no
  * string or empty, stream a string, n not a positive integer, ...): upstreams differ in what they
- * make of it, so it is not passed on. NOMEM.
+ * make of it, so it is not passed on; or a member has the name of one that is read here but for its
+ * case, because some servers do not mind that. NOMEM.
  */
 weir_status_t weir_request_read(weir_endpoint_t endpoint, const weir_json_doc_t *doc,
                                 weir_arena_t *arena, weir_request_view_t *view, weir_error_t *err);

@@ -38,12 +38,16 @@ static ngx_int_t ngx_http_weir_policy_n(ngx_http_weir_ctx_t *ctx,
     const weir_policy_t *policy, const weir_policy_caps_t *caps);
 static ngx_int_t ngx_http_weir_policy_lower(ngx_http_weir_ctx_t *ctx,
     uint32_t node, int64_t max);
+static ngx_int_t ngx_http_weir_policy_write(ngx_http_weir_ctx_t *ctx,
+    uint32_t node, int64_t max);
 static ngx_int_t ngx_http_weir_policy_tools(ngx_http_weir_ctx_t *ctx,
     const weir_policy_t *policy);
 static ngx_int_t ngx_http_weir_policy_tool_list(ngx_http_weir_ctx_t *ctx,
     const weir_policy_t *policy, uint32_t list);
+static ngx_int_t ngx_http_weir_policy_tool(ngx_http_weir_ctx_t *ctx,
+    const weir_policy_t *policy, uint32_t tool);
 static ngx_int_t ngx_http_weir_policy_tool_name(ngx_http_weir_ctx_t *ctx,
-    uint32_t tool, weir_str_t *name);
+    const weir_policy_t *policy, uint32_t node);
 static ngx_int_t ngx_http_weir_policy_open_filter(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data);
 static weir_status_t ngx_http_weir_models_feed(void *self, weir_item_t *item,
@@ -362,12 +366,28 @@ ngx_http_weir_policy_max_tokens(ngx_http_weir_ctx_t *ctx,
             max = caps->default_max_tokens;
         }
 
-        return (max < 0) ? NGX_OK
-                         : ngx_http_weir_policy_default_max(ctx, max);
+        if (max < 0) {
+            return NGX_OK;
+        }
+
+        rc = ngx_http_weir_policy_default_max(ctx, max);
+
+        return (rc == NGX_OK)
+                   ? ngx_http_weir_policy_write(ctx, view->no_limit_node, max)
+                   : rc;
     }
 
-    if (max < 0 || view->max_tokens <= max) {
+    if (max < 0) {
         return NGX_OK;
+    }
+
+    /* servers that know both names may take the one that says "no limit" */
+
+    rc = ngx_http_weir_policy_write(ctx, view->no_limit_node,
+                                    ngx_min(view->max_tokens, max));
+
+    if (rc != NGX_OK || view->max_tokens <= max) {
+        return rc;
     }
 
     if (policy->over_cap == WEIR_OVER_CAP_REFUSE) {
@@ -469,16 +489,26 @@ static ngx_int_t
 ngx_http_weir_policy_lower(ngx_http_weir_ctx_t *ctx, uint32_t node,
     int64_t max)
 {
-    u_char                     *p;
-    int64_t                     n;
-    weir_edit_t                *edit;
-    const weir_request_view_t  *view;
-
-    view = ctx->view;
+    int64_t  n;
 
     if (node == WEIR_JSON_NONE
-        || (weir_json_int64(view->doc, node, &n) && n <= max))
+        || (weir_json_int64(ctx->view->doc, node, &n) && n <= max))
     {
+        return NGX_OK;
+    }
+
+    return ngx_http_weir_policy_write(ctx, node, max);
+}
+
+
+static ngx_int_t
+ngx_http_weir_policy_write(ngx_http_weir_ctx_t *ctx, uint32_t node,
+    int64_t max)
+{
+    u_char       *p;
+    weir_edit_t  *edit;
+
+    if (node == WEIR_JSON_NONE) {
         return NGX_OK;
     }
 
@@ -489,7 +519,7 @@ ngx_http_weir_policy_lower(ngx_http_weir_ctx_t *ctx, uint32_t node,
         return NGX_ERROR;
     }
 
-    return weir_edit_value(edit, view->doc, node,
+    return weir_edit_value(edit, ctx->view->doc, node,
                            weir_str((char *) p, ngx_sprintf(p, "%L", max) - p),
                            NULL)
            == WEIR_OK ? NGX_OK : NGX_ERROR;
@@ -554,9 +584,9 @@ static ngx_int_t
 ngx_http_weir_policy_tool_list(ngx_http_weir_ctx_t *ctx,
     const weir_policy_t *policy, uint32_t list)
 {
-    uint32_t                 i, tool;
-    weir_str_t               name;
-    const weir_json_doc_t   *doc;
+    uint32_t                i, tool;
+    ngx_int_t               rc;
+    const weir_json_doc_t  *doc;
 
     if (list == WEIR_JSON_NONE) {
         return NGX_OK;
@@ -567,16 +597,10 @@ ngx_http_weir_policy_tool_list(ngx_http_weir_ctx_t *ctx,
 
     for (i = 0; i < doc->nodes[list].size; i++) {
 
-        if (ngx_http_weir_policy_tool_name(ctx, tool, &name) != NGX_OK) {
-            ctx->refusal = &ngx_http_weir_tool_denied;
-            return NGX_ABORT;
-        }
+        rc = ngx_http_weir_policy_tool(ctx, policy, tool);
 
-        if (!weir_policy_tool_allowed(policy, name)) {
-            return ngx_http_weir_deny(ctx, &ngx_http_weir_tool_denied,
-                                      "The tool \"%*s\" is not allowed for "
-                                      "this API key.",
-                                      ngx_min(name.len, 128), name.data);
+        if (rc != NGX_OK) {
+            return rc;
         }
 
         tool = doc->nodes[tool].next;
@@ -590,39 +614,87 @@ ngx_http_weir_policy_tool_list(ngx_http_weir_ctx_t *ctx,
  * OpenAI's chat has {"type":"function","function":{"name":...}} and the same
  * with "custom", responses and Anthropic have the name beside the type;
  * a tool that runs at the provider has a type only, or one besides its name.
+ * Which name counts is the server's business: all that are there must be
+ * allowed, and one must be there.
  */
 
 static ngx_int_t
-ngx_http_weir_policy_tool_name(ngx_http_weir_ctx_t *ctx, uint32_t tool,
-    weir_str_t *name)
+ngx_http_weir_policy_tool(ngx_http_weir_ctx_t *ctx,
+    const weir_policy_t *policy, uint32_t tool)
 {
     uint32_t                inner, node, type;
+    ngx_int_t               rc;
+    ngx_uint_t              i, n;
     const weir_json_doc_t  *doc;
 
+    static const char  *kinds[] = { "function", "custom" };
+
     doc = ctx->view->doc;
-
     type = weir_json_get(doc, tool, "type");
-    inner = weir_json_get(doc, tool, "function");
-
-    if (inner == WEIR_JSON_NONE) {
-        inner = weir_json_get(doc, tool, "custom");
-    }
-
-    node = weir_json_get(doc, inner == WEIR_JSON_NONE ? tool : inner, "name");
 
     if (type != WEIR_JSON_NONE
         && !weir_json_string_is(doc, type, "function")
         && !weir_json_string_is(doc, type, "custom"))
     {
-        node = type;
+        return ngx_http_weir_policy_tool_name(ctx, policy, type);
     }
 
-    if (node == WEIR_JSON_NONE
-        || weir_json_string(doc, node, ngx_http_weir_arena(ctx), name)
+    n = 0;
+    node = weir_json_get(doc, tool, "name");
+
+    if (node != WEIR_JSON_NONE) {
+        n++;
+        rc = ngx_http_weir_policy_tool_name(ctx, policy, node);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    for (i = 0; i < 2; i++) {
+        inner = weir_json_get(doc, tool, kinds[i]);
+        node = (inner == WEIR_JSON_NONE) ? WEIR_JSON_NONE
+                                         : weir_json_get(doc, inner, "name");
+        if (node == WEIR_JSON_NONE) {
+            continue;
+        }
+
+        n++;
+        rc = ngx_http_weir_policy_tool_name(ctx, policy, node);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (n == 0) {
+        ctx->refusal = &ngx_http_weir_tool_denied;
+        return NGX_ABORT;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_policy_tool_name(ngx_http_weir_ctx_t *ctx,
+    const weir_policy_t *policy, uint32_t node)
+{
+    weir_str_t  name;
+
+    if (weir_json_string(ctx->view->doc, node, ngx_http_weir_arena(ctx), &name)
            != WEIR_OK
-        || name->len == 0)
+        || name.len == 0)
     {
-        return NGX_ERROR;
+        ctx->refusal = &ngx_http_weir_tool_denied;
+        return NGX_ABORT;
+    }
+
+    if (!weir_policy_tool_allowed(policy, name)) {
+        return ngx_http_weir_deny(ctx, &ngx_http_weir_tool_denied,
+                                  "The tool \"%*s\" is not allowed for "
+                                  "this API key.",
+                                  ngx_min(name.len, 128), name.data);
     }
 
     return NGX_OK;

@@ -156,6 +156,12 @@ refused("too many answers", chat(n=3, max_tokens=5), 400, "n_too_large", param="
 passes("enough of them", chat(n=2, max_tokens=5))
 like(refused("too much input", chat(messages=[{"role": "user", "content": "x" * 1500}]), 400,
              "context_length_exceeded"), "^context_length_exceeded", "the message begins with it")
+passes("no limit, under a name of its own", chat(n_predict=-1),
+       {"max_tokens": 50, **chat(n_predict=50)})
+passes("and beside another", chat(max_tokens=7, n_predict=-1), chat(max_tokens=7, n_predict=7))
+passes("lowered", chat(max_tokens=1000, n_predict=-2), chat(max_tokens=100, n_predict=100),
+       who="other")
+refused("a model in capitals", {**chat(), "Model": "large"}, 400, "invalid_request")
 passes("lowered", chat(max_tokens=1000, n=9), chat(max_tokens=100, n=2), who="other")
 passes("lowered under both names", chat(max_tokens=1000, max_completion_tokens=7),
        chat(max_tokens=100, max_completion_tokens=7), who="other")
@@ -176,6 +182,12 @@ refused("by the older name", chat(functions=[{"name": "rm"}]), 403, "tool_not_al
 refused("without a name", chat(tools=[{"type": "function"}]), 403, "tool_not_allowed")
 refused("a tool that runs at the provider", {"model": "tiny", "input": "x", "tools": [
     {"type": "web_search", "name": "get_a"}]}, 403, "tool_not_allowed", path="/v1/responses")
+for hidden in ({"type": "function", "name": "rm", "function": {"name": "get_a"}},
+               {"name": "rm", "function": {"name": "get_a"}},
+               {"type": "custom", "function": {"name": "get_a"}, "custom": {"name": "rm"}},
+               {"type": "function", "name": "get_a", "function": {"name": "rm"}}):
+    refused("behind the name of another: %s" % json.dumps(hidden), chat(tools=[hidden]), 403,
+            "tool_not_allowed")
 r, seen = post("/v1/messages", chat(max_tokens=5, tools=[{"name": "rm", "input_schema": {}}]))
 is_((r.status, r.json()["error"]["details"]["error_code"], len(seen)),
     (403, "tool_not_allowed", 0), "Anthropic's, in its shape")

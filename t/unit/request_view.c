@@ -107,10 +107,42 @@ static void test_others(void)
            view.mcp_node != WEIR_JSON_NONE && view.tools_node == WEIR_JSON_NONE,
        "servers of tools");
     ok(read(WEIR_ENDPOINT_GENERATE, "{\"n_predict\":-1}") == WEIR_OK &&
-           view.max_tokens_node == WEIR_JSON_NONE,
+           view.max_tokens_node == WEIR_JSON_NONE && view.no_limit_node == 2,
        "llama.cpp's \"no limit\"");
     ok(read(WEIR_ENDPOINT_GENERATE, "{\"n_predict\":12}") == WEIR_OK && view.max_tokens == 12,
        "and its limit");
+}
+
+/* Servers whose decoder does not mind case take the last of two such members. */
+static void test_case(void)
+{
+    static const char *const bad[] = {
+        "{\"model\":\"a\",\"Model\":\"b\"}",
+        "{\"MODEL\":\"b\"}",
+        "{\"\\u004dodel\":\"b\"}",
+        "{\"\\u017ftream\":true}",
+        "{\"me\xC5\xBF\xC5\xBF"
+        "ages\":[]}",
+        "{\"max_to\xE2\x84\xAA"
+        "ens\":1}",
+        "{\"N\":100}",
+        "{\"Tools\":[]}",
+    };
+    static const char *const good[] = {
+        "{\"Models\":1}", "{\"mode\xC5\xBF\":1}", "{\"\xE2\x84\":1}", "{\"modeL2\":1}", "{\"X\":1}",
+        "{\"\":1}",       "{\"TopK\":1}",
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ok(read(WEIR_ENDPOINT_CHAT, bad[i]) == WEIR_ERR_INVALID &&
+               strcmp(err.code, "invalid_request") == 0,
+           "another case is refused: %zu", i);
+    }
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        if (weir_json_parse(good[i], strlen(good[i]), NULL, &arena, &doc, &err) == WEIR_OK) {
+            ok(read(WEIR_ENDPOINT_CHAT, good[i]) == WEIR_OK, "an unknown name passes: %zu", i);
+        }
+    }
 }
 
 static void test_refused(void)
@@ -156,6 +188,7 @@ int main(void)
     weir_arena_init(&arena, 0, 0);
     test_chat();
     test_others();
+    test_case();
     test_refused();
     weir_arena_free(&arena);
     return done_testing();

@@ -170,9 +170,11 @@ static void collect(const weir_trainer_t *t, int head, weir_head_samples_t *s)
     }
 }
 
-/* Sub-heads know only templates and words for their kind: what they are unsure of is not blocked.
+/*
+ * Sub-heads know only templates and words for their kind: what they are unsure of is not blocked.
  */
-#define SUB_HEAD_BLOCK 0.5f
+#define SUB_HEAD_BLOCK  0.5f
+#define SUB_HEAD_REVIEW 0.05f
 
 static bool is_sub_head(int head)
 {
@@ -198,6 +200,9 @@ static void fit_head(weir_trainer_t *t, int head, weir_head_samples_t *s)
         p->block = SUB_HEAD_BLOCK;
     }
     p->review = probability(p, review < block ? review : block);
+    if (is_sub_head(head) && p->review < SUB_HEAD_REVIEW) {
+        p->review = SUB_HEAD_REVIEW;
+    }
     m->auc = weir_auc(s->logit, s->positive, s->n);
     size_t caught = 0;
     for (size_t i = 0; i < s->n; i++) {

@@ -192,6 +192,8 @@ static void read_usage(weir_usage_t *u, const weir_json_doc_t *doc, uint32_t usa
 {
     if (usage != WEIR_JSON_NONE && weir_tokens_read(&u->tokens, doc, usage)) {
         u->has_usage = true;
+        u->told_early = true;
+        u->counted = u->text;
         weir_usage_tools(u, doc, weir_json_get(doc, usage, "server_tool_use"));
     }
 }

@@ -77,22 +77,28 @@ uint64_t weir_text_tokens(const weir_text_count_t *count);
 
 typedef struct {
     weir_tokens_t tokens;
-    weir_text_count_t text;  /* of the answer: text, reasoning, tool arguments */
-    uint64_t content_deltas; /* streamed pieces of these; our own engine sends one a token */
-    uint64_t tool_uses;      /* billed beside tokens: members of tool_usage, server_tool_use */
-    weir_str_t model;        /* at most 256 bytes, in the arena; empty when not seen */
-    weir_str_t id;           /* of the answer, at most 128 bytes; empty when not seen */
-    weir_finish_t finish;    /* the last one told */
-    uint32_t finish_mask;    /* 1u << weir_finish_t of all choices */
-    bool has_usage;          /* tokens were told */
-    bool first_content;      /* a piece of the answer has passed */
-    bool done;               /* the protocol's end of the stream, or the document's end */
-    bool error;              /* an error object or event has passed */
-    bool background;         /* a response that is finished later: bill once, by id */
-    uint32_t skipped;        /* events that were no JSON or over the limit */
+    weir_text_count_t text;    /* of the answer: text, reasoning, tool arguments */
+    weir_text_count_t counted; /* of these in a stream, when tokens were told the last time */
+    bool told_early;           /* in a stream, whose end may still be to come */
+    uint64_t content_deltas;   /* streamed pieces of these; our own engine sends one a token */
+    uint64_t tool_uses;        /* billed beside tokens: members of tool_usage, server_tool_use */
+    weir_str_t model;          /* at most 256 bytes, in the arena; empty when not seen */
+    weir_str_t id;             /* of the answer, at most 128 bytes; empty when not seen */
+    weir_finish_t finish;      /* the last one told */
+    uint32_t finish_mask;      /* 1u << weir_finish_t of all choices */
+    bool has_usage;            /* tokens were told */
+    bool first_content;        /* a piece of the answer has passed */
+    bool done;                 /* the protocol's end of the stream, or the document's end */
+    bool error;                /* an error object or event has passed */
+    bool background;           /* a response that is finished later: bill once, by id */
+    uint32_t skipped;          /* events that were no JSON or over the limit */
 } weir_usage_t;
 
-/* The completion tokens that were told, or an estimate from the text, and then *estimated. */
+/*
+ * The completion tokens that were told, or an estimate from the text, and then *estimated. A stream
+ * that has not come to its end may have told a count before what it counts: Anthropic's begins with
+ * one of about 1. What came behind it is estimated.
+ */
 uint64_t weir_usage_completion(const weir_usage_t *usage, bool *estimated);
 
 typedef struct weir_usage_reader weir_usage_reader_t;

@@ -241,9 +241,22 @@ uint64_t weir_text_tokens(const weir_text_count_t *count)
 
 uint64_t weir_usage_completion(const weir_usage_t *usage, bool *estimated)
 {
-    *estimated = !usage->tokens.has_completion;
-    if (usage->tokens.has_completion) {
-        return usage->tokens.completion_tokens;
+    weir_text_count_t behind = {.ascii = usage->text.ascii - usage->counted.ascii,
+                                .other = usage->text.other - usage->counted.other};
+    bool open = usage->told_early && !usage->done;
+    uint64_t all = weir_text_tokens(&usage->text);
+    uint64_t since = open ? weir_text_tokens(&behind) : 0;
+    uint64_t told = usage->tokens.completion_tokens;
+
+    *estimated = !usage->tokens.has_completion || since > 0;
+    if (!*estimated) {
+        return told;
     }
-    return weir_text_tokens(&usage->text);
+    if (!usage->tokens.has_completion) {
+        return all;
+    }
+    if (since == all) {
+        return told > all ? told : all;
+    }
+    return told + since < told ? UINT64_MAX : told + since;
 }

@@ -338,6 +338,43 @@ static void test_estimates(void)
     ok(weir_usage_completion(&u, &estimated) == 0 && !estimated, "a told zero is no estimate");
 }
 
+/* A stream that is cut has told how it began, not what came then. */
+static void test_told_early(weir_arena_t *arena)
+{
+#define START                                                                          \
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{" \
+    "\"input_tokens\":7,\"output_tokens\":1}}}\n\n"
+#define TEXT                                                                                      \
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{" \
+    "\"type\":\"text_delta\",\"text\":\"twelve, and more than twelve\"}}\n\n"
+#define TOLD(n)                                                                        \
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{" \
+    "\"output_tokens\":" #n "}}\n\n"
+#define STOP "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+    static const struct {
+        const char *in;
+        uint64_t completion;
+        bool estimated;
+        const char *name;
+    } cases[] = {
+        {START, 1, false, "nothing behind the first count"},
+        {START TEXT, 7, true, "text behind the first count"},
+        {START TEXT TEXT, 14, true, "more text"},
+        {START TEXT TOLD(5), 5, false, "told anew"},
+        {START TEXT TOLD(5) TEXT, 12, true, "and text behind that"},
+        {START TEXT TOLD(5) STOP, 5, false, "whole"},
+        {START TEXT STOP, 1, false, "whole, and never told anew"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        bool estimated;
+        weir_usage_t u = read_usage(arena, WEIR_BODY_SSE, cases[i].in);
+        ok(weir_usage_completion(&u, &estimated) == cases[i].completion &&
+               estimated == cases[i].estimated && u.tokens.prompt_tokens == 7,
+           "told early: %s", cases[i].name);
+    }
+}
+
 int main(void)
 {
     weir_arena_t arena;
@@ -347,6 +384,7 @@ int main(void)
     test_documents(&arena);
     test_memory();
     test_estimates();
+    test_told_early(&arena);
     weir_arena_free(&arena);
     return done_testing();
 }

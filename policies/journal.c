@@ -234,7 +234,11 @@ weir_status_t weir_journal_lock(weir_journal_t *j, weir_error_t *err)
         if (rc != WEIR_OK) {
             return rc;
         }
-        while (flock(j->fd, LOCK_EX) != 0) {
+        while (flock(j->fd, j->hasty ? LOCK_EX | LOCK_NB : LOCK_EX) != 0) {
+            if (errno == EWOULDBLOCK) {
+                return weir_error_at(err, WEIR_ERR_BUSY, NULL, "busy",
+                                     "%s: another is writing it: try again", j->path);
+            }
             if (errno != EINTR) {
                 return io_error(j, err);
             }
@@ -302,8 +306,8 @@ weir_status_t weir_journal_settle(weir_journal_t *j, weir_error_t *err)
     return rc;
 }
 
-weir_status_t weir_journal_open(const char *path, bool writable, weir_journal_t **out,
-                                weir_error_t *err)
+static weir_status_t open_journal(const char *path, bool writable, bool hasty, weir_journal_t **out,
+                                  weir_error_t *err)
 {
     weir_journal_t *j = calloc(1, sizeof(*j));
     weir_status_t rc;
@@ -315,6 +319,7 @@ weir_status_t weir_journal_open(const char *path, bool writable, weir_journal_t 
     }
     j->fd = -1;
     j->writable = writable;
+    j->hasty = hasty;
     if (writable) {
         rc = weir_journal_lock(j, err);
         if (rc == WEIR_OK) {
@@ -333,6 +338,17 @@ weir_status_t weir_journal_open(const char *path, bool writable, weir_journal_t 
     }
     *out = j;
     return WEIR_OK;
+}
+
+weir_status_t weir_journal_open(const char *path, bool writable, weir_journal_t **out,
+                                weir_error_t *err)
+{
+    return open_journal(path, writable, false, out, err);
+}
+
+weir_status_t weir_journal_open_hasty(const char *path, weir_journal_t **out, weir_error_t *err)
+{
+    return open_journal(path, true, true, out, err);
 }
 
 void weir_journal_close(weir_journal_t *j)

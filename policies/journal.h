@@ -53,6 +53,13 @@ typedef struct weir_journal weir_journal_t;
  */
 weir_status_t weir_journal_open(const char *path, bool writable, weir_journal_t **out,
                                 weir_error_t *err);
+
+/*
+ * The same, writable, for an event loop: where another holds the lock, opening, appending and
+ * compacting do not wait for it but return BUSY.
+ */
+weir_status_t weir_journal_open_hasty(const char *path, weir_journal_t **out, weir_error_t *err);
+
 void weir_journal_close(weir_journal_t *journal);
 
 /* Called per change in order; the views live during the call. Not WEIR_OK ends the reading. */

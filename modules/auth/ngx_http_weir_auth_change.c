@@ -105,8 +105,8 @@ ngx_http_weir_auth_begin(const weir_change_t *change, weir_error_t *err)
     if (rc == WEIR_OK) {
         weir_registry_unref(next);
 
-        rc = weir_journal_open((char *) wamcf->journal_file.data, 1,
-                               &wamcf->writer, err);
+        rc = weir_journal_open_hasty((char *) wamcf->journal_file.data,
+                                     &wamcf->writer, err);
     }
 
     if (rc != WEIR_OK) {
@@ -201,8 +201,8 @@ ngx_http_weir_auth_compact(weir_error_t *err)
 
     journal = NULL;
 
-    rc = weir_journal_open((char *) wamcf->journal_file.data, 1, &journal,
-                           err);
+    rc = weir_journal_open_hasty((char *) wamcf->journal_file.data, &journal,
+                                 err);
 
     if (rc == WEIR_OK) {
         rc = weir_journal_compact(journal, err);

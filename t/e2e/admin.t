@@ -3,6 +3,7 @@
 kill -9, a running stream that a revocation cuts, documents read again, and no hash anywhere."""
 
 import hashlib
+import fcntl
 import json
 import os
 import re
@@ -407,6 +408,23 @@ is_((r.status, r.json()["seq"], opens(r)), (201, 20, {200}), "numbers go on")
 threaded.reload()
 is_([opens(made2[n]) for n in (0, 6, 7)] + [opens(r)], [{401}, {401}, {200}, {200}],
     "after a reload, too")
+
+# -- somebody holds the journal, and does not let go
+
+with open(os.path.join(folder, "journal"), "rb") as held:
+    fcntl.flock(held, fcntl.LOCK_EX)
+    held_up = []
+    waiting = [threading.Thread(target=lambda: held_up.append(
+        admin("admin", "POST", "keys", {"tenant": "beta"}, where=where))) for _ in range(4)]
+    for thread in waiting:
+        thread.start()
+    is_([opens(made2[7]) for _ in range(3)], [{200}] * 3, "the journal is held: requests go on")
+    ok(all(a.status == 503 for a in held_up), "and no change is made (%d ended)" % len(held_up))
+for thread in waiting:
+    thread.join()
+is_({a.status for a in held_up} <= {201, 503}, True, "who waited is served, or told to try again")
+is_(admin("admin", "POST", "keys", {"tenant": "beta"}, where=where).status, 201,
+    "and the next one is served")
 
 # -- without a journal, and configurations that are refused
 

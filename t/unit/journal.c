@@ -1,10 +1,12 @@
 /* The journal: what was appended comes back, damage is told, crashes leave it whole. */
 #include "policies/journal.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -172,6 +174,20 @@ static void test_many_holders(void)
        "a writer that held the old file appends to the new one: %llu", (unsigned long long)seq);
     seen = read_all(reader, &restarted);
     ok(!restarted && seen.n == 1 && seen.last == 9, "the reader reads on");
+
+    weir_journal_t *hasty = NULL;
+    is_int(weir_journal_open_hasty(path, &hasty, &err), WEIR_OK, "a writer that cannot wait");
+    int other = open(path, O_RDONLY);
+    ok(other >= 0 && flock(other, LOCK_EX) == 0, "the lock is another's");
+    is_int(weir_journal_append(hasty, &c, &seq, &err), WEIR_ERR_BUSY, "it does not append");
+    is_int(weir_journal_compact(hasty, &err), WEIR_ERR_BUSY, "nor compact");
+    weir_journal_t *second = NULL;
+    is_int(weir_journal_open_hasty(path, &second, &err), WEIR_ERR_BUSY, "nor is it opened: %s",
+           err.message);
+    ok(second == NULL && strcmp(err.code, "busy") == 0, "with a code");
+    close(other);
+    ok(weir_journal_append(hasty, &c, &seq, &err) == WEIR_OK && seq == 10, "later it does");
+    weir_journal_close(hasty);
     weir_journal_close(a);
     weir_journal_close(b);
     weir_journal_close(reader);

@@ -310,6 +310,14 @@ ngx_int_t ngx_http_weir_next_body(ngx_http_request_t *r,
 ngx_int_t ngx_http_weir_send_held_header(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 
+/* what leaves: ngx_http_weir_output.c */
+
+weir_status_t ngx_http_weir_write(void *data, const char *text, size_t len,
+    bool stable);
+void ngx_http_weir_append(ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *cl);
+ngx_int_t ngx_http_weir_send_out(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+
 /* its body: ngx_http_weir_answer.c */
 
 ngx_int_t ngx_http_weir_open_answer(ngx_http_request_t *r,
@@ -318,9 +326,6 @@ ngx_int_t ngx_http_weir_must_see(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_answer_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
-void ngx_http_weir_append(ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *cl);
-ngx_int_t ngx_http_weir_send_out(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_pump(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 

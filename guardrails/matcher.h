@@ -66,9 +66,9 @@ typedef enum {
 typedef struct {
     const char *id;
     const char *type;
-    bool window;  /* not in streaming sets */
-    bool off;     /* not in the PII group unless switched on */
-    bool digits;  /* begins at a digit, or at a letter group before one */
+    bool window; /* not in streaming sets */
+    bool off;    /* not in the PII group unless switched on */
+    bool digits; /* begins at a digit, or at a letter group before one */
 } weir_guard_parser_rule_t;
 
 extern const weir_guard_parser_rule_t weir_guard_parser_rules[WEIR_RULE_PARSERS];
@@ -234,6 +234,7 @@ typedef struct {
     uint32_t start;
     uint32_t end;
     float score;
+    float rank; /* of overlaps: the score, or more where it holds another number (resolve.c) */
     uint16_t rule;
     uint16_t flags;
 } weir_guard_candidate_t;

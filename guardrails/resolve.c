@@ -1,6 +1,7 @@
 /*
  * From candidates to findings: of candidates that overlap the best score wins, then the longest,
- * then the first. Works on chains of overlapping candidates, so the time is n log n.
+ * then the first. A number with a check digit beats what its own digits seem to be in part, unless
+ * its score is much lower. Works on chains of overlapping candidates, so the time is n log n.
  */
 #include "guardrails/matcher.h"
 
@@ -21,8 +22,8 @@ static bool by_start(const weir_guard_candidate_t *a, const weir_guard_candidate
 
 static bool by_rank(const weir_guard_candidate_t *a, const weir_guard_candidate_t *b)
 {
-    if (a->score > b->score || a->score < b->score) {
-        return a->score > b->score;
+    if (a->rank > b->rank || a->rank < b->rank) {
+        return a->rank > b->rank;
     }
     if (a->end - a->start != b->end - b->start) {
         return a->end - a->start > b->end - b->start;
@@ -98,11 +99,54 @@ static size_t first_behind(const weir_guard_finding_t *kept, size_t n, uint32_t 
     return low;
 }
 
+#define NEIGHBOURS 8     /* candidates by start on either side that are looked at */
+#define MUCH_LOWER 0.35f /* a card that no network issued (0.6) still beats a sure id in it */
+
+/* What its check digits vouch for as a whole. */
+static bool vouched(const weir_guard_rule_t *rule, unsigned index)
+{
+    return rule->kind == WEIR_KIND_NUMBER
+               ? rule->number->check != NULL
+               : rule->kind == WEIR_KIND_PARSER &&
+                     (index == WEIR_RULE_CARD || index == WEIR_RULE_IBAN);
+}
+
+/* What digits in the middle of another number can look like. */
+static bool in_part(const weir_guard_rule_t *rule, unsigned index)
+{
+    return rule->kind == WEIR_KIND_NUMBER ||
+           (rule->kind == WEIR_KIND_PARSER &&
+            (index == WEIR_RULE_PHONE || index == WEIR_RULE_CARD || index == WEIR_RULE_DATE ||
+             index == WEIR_RULE_BIRTH));
+}
+
+/* Lifts numbers to the rank of those that lie inside of them; the chain is sorted by start. */
+static void rank_longer(const weir_guard_rules_t *rules, weir_guard_candidate_t *chain,
+                        size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        weir_guard_candidate_t *c = &chain[i];
+        if (!vouched(&rules->rule[c->rule], c->rule)) {
+            continue;
+        }
+        size_t to = count - i > NEIGHBOURS ? i + NEIGHBOURS + 1 : count;
+        for (size_t j = i > NEIGHBOURS ? i - NEIGHBOURS : 0; j < to; j++) {
+            const weir_guard_candidate_t *d = &chain[j];
+            if (d->start >= c->start && d->end <= c->end && d->end - d->start < c->end - c->start &&
+                d->score > c->rank && d->score <= c->score + MUCH_LOWER &&
+                in_part(&rules->rule[d->rule], d->rule)) {
+                c->rank = d->score;
+            }
+        }
+    }
+}
+
 static size_t resolve_chain(const weir_guard_rules_t *rules, weir_guard_candidate_t *chain,
                             size_t count, weir_guard_finding_t *out)
 {
     size_t kept = 0;
     if (count > 1) {
+        rank_longer(rules, chain, count);
         sort(chain, count, by_rank);
     }
     for (size_t i = 0; i < count; i++) {

@@ -88,6 +88,35 @@ static bool read_group(const weir_guard_scan_t *scan, groups_t *groups, unsigned
     return true;
 }
 
+/* Exactly n digits at start, and no letter or digit behind them. */
+static bool digit_group(const weir_guard_scan_t *scan, size_t start, size_t n)
+{
+    size_t i = start;
+    while (i < scan->len && i - start < n && weir_is(scan->text[i], WEIR_C_DIGIT)) {
+        i++;
+    }
+    return i - start == n && (i == scan->len || !weir_is(scan->text[i], WEIR_C_ALNUM));
+}
+
+/*
+ * Another group of the same length behind the same separator, on either side: these are groups of
+ * a longer number ("4111 1111 1111 1111" has three times twelve digits in a row).
+ */
+static bool part_of_longer(const weir_guard_scan_t *scan, const groups_t *groups, unsigned last)
+{
+    size_t end = (size_t)groups->start[last] + groups->len[last];
+    size_t n = groups->len[last];
+    if (end < scan->len && scan->text[end] == groups->separator[last] &&
+        digit_group(scan, end + 1, n)) {
+        return true;
+    }
+    size_t start = groups->start[0];
+    n = groups->len[0];
+    return start >= n + 1 && scan->text[start - 1] == groups->separator[1] &&
+           digit_group(scan, start - 1 - n, n) &&
+           (start == n + 1 || !weir_is(scan->text[start - n - 2], WEIR_C_ALNUM));
+}
+
 static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, groups_t *groups)
 {
     char text[WEIR_MAX_GROUP + 1];
@@ -107,7 +136,7 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
     }
     unsigned last = layout->groups - 1u;
     size_t end = (size_t)groups->start[last] + groups->len[last];
-    if (weir_guard_free_right(scan, end)) {
+    if (weir_guard_free_right(scan, end) && !part_of_longer(scan, groups, last)) {
         judge(scan, layout, groups->start[0], end, text, n);
     }
 }

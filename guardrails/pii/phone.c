@@ -102,7 +102,8 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
             return false;
         }
         if (n > MAX_DIGITS || p->count + n > MAX_DIGITS) {
-            return p->parts > 0;
+            /* One more group of four: a card or an account. */
+            return p->parts > 0 && !(n == 4 && p->groups[p->parts - 1] == 4);
         }
         if (!trunk) {
             memcpy(p->digits + p->count, scan->text + start, n);

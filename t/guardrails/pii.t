@@ -122,4 +122,31 @@ ok(len(set(national)) >= 30, "%d kinds of identity numbers" % len(set(national))
 # The prefilter decides only where to look.
 slow = scan([text for _, text, _, _ in cases], "--no-prefilter")
 is_([f for f, s in zip(found, slow) if f != s][:1], [], "the same findings without the prefilter")
+
+# A card or an account is found whole, whatever number the words in front promise: the digits of
+# one group more are not left standing.
+words = sorted({w for _, w, *_ in ex.NUMBERS} | {"my number", "phone", "call me", "fax", "date of birth",
+                                                 "born", "account", "order", "passport", "ID"})
+whole = [("CREDIT_CARD", "my number", "4111 1111 1111 1111")]
+for word in words:
+    prefix, length = rng.choice([c for c in ex.CARDS if c[1] in (14, 15, 16, 19)])
+    number = ex.card(rng, prefix, length)
+    forms = {19: ["#### #### #### #### ###", "####-####-####-####-###", "#" * 19]}.get(
+        length, ex.CARD_FORMS.get(length))
+    whole += [("CREDIT_CARD", word, ex.write(number, form)) for form in forms]
+    account = ex.iban(rng, rng.choice(sorted(ex.IBANS)))
+    whole += [("IBAN_CODE", word, form) for form in
+              (account, *(c.join(account[i:i + 4] for i in range(0, len(account), 4)) for c in " -"))]
+for front, behind in (("", " ok"), ("my ", "."), ("is 7 ", " 12 then")):
+    texts = ["%s%s %s%s" % (front, word, value, behind) for _, word, value in whole]
+    cut = []
+    for (kind, word, value), text, f in zip(whole, texts, scan(texts)):
+        at = len(text[:text.index(value)].encode())
+        got = [(x["type"], x["start"], x["end"]) for x in f
+               if x["start"] < at + len(value) and at < x["end"]]
+        # In one run of digits other numbers of the same length are as good.
+        run = value.isdigit() and got and got[0][1:] == (at, at + len(value))
+        if got != [(kind, at, at + len(value))] and not run:
+            cut.append("%s: %s" % (text, got))
+    is_(cut[:5], [], "%d cards and accounts are found whole in '%s...%s'" % (len(whole), front, behind))
 done_testing()

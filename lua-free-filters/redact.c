@@ -42,8 +42,9 @@ struct weir_redact {
     weir_str_t id;   /* JSON of a chat chunk's head, for events that are inserted */
     weir_str_t created;
     weir_str_t model;
-    int64_t sequence; /* responses: next sequence_number */
-    bool changes;     /* not only observes */
+    weir_protocol_t shape; /* of the events: the protocol, or what they look like */
+    int64_t sequence;      /* responses: next sequence_number */
+    bool changes;          /* not only observes */
     bool closed;
 };
 
@@ -54,6 +55,7 @@ weir_status_t weir_redact_open(weir_arena_t *arena, const weir_redact_options_t 
     if (r == NULL)
         return WEIR_ERR_NOMEM;
     r->options = *options;
+    r->shape = options->protocol;
     r->blind = options->text;
     r->blind.rules = NULL;
     r->blind.check = NULL;
@@ -172,7 +174,7 @@ static bool is_call(const text_t *t)
 
 static void write_chat(const weir_redact_t *r, const text_t *t, weir_str_t text, weir_buf_t *out)
 {
-    bool chat = r->options.protocol == WEIR_PROTOCOL_CHAT;
+    bool chat = r->shape == WEIR_PROTOCOL_CHAT;
     weir_buf_append_char(out, '{');
     if (r->id.len > 0)
         weir_buf_printf(out, "\"id\":%.*s,", (int)r->id.len, r->id.data);
@@ -250,7 +252,7 @@ static weir_status_t insert(weir_redact_t *r, const text_t *t, weir_str_t text, 
     if (text.len == 0 || !r->changes)
         return WEIR_OK;
     weir_buf_init(&out, weir_sink_arena(sink));
-    switch (r->options.protocol) {
+    switch (r->shape) {
     case WEIR_PROTOCOL_MESSAGES:
         name = WEIR_STR("content_block_delta");
         write_block(t, text, &out);
@@ -322,12 +324,10 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
         return WEIR_ERR_NOMEM;
     if (!f->delta) {
         r->waiting = t;
-        t->text.repeat =
-            item->kind == WEIR_ITEM_EVENT && r->options.protocol == WEIR_PROTOCOL_RESPONSES;
+        t->text.repeat = item->kind == WEIR_ITEM_EVENT && r->shape == WEIR_PROTOCOL_RESPONSES;
     } else {
         t->item_id = keep(r, t->item_id, doc, list->item_id);
-        if (t->event == NULL && r->options.protocol == WEIR_PROTOCOL_RESPONSES &&
-            item->name.len > 0)
+        if (t->event == NULL && r->shape == WEIR_PROTOCOL_RESPONSES && item->name.len > 0)
             t->event = weir_arena_strndup(r->arena, item->name.data, item->name.len);
     }
     bool last = !f->delta || ends(list, f->kind, f->choice, f->part);
@@ -414,6 +414,8 @@ static weir_status_t process(weir_redact_t *r, weir_item_t *item, pause_t *pause
     weir_status_t rc = weir_text_fields(r->options.protocol, item, doc, arena, &list);
     if (rc != WEIR_OK)
         return rc;
+    if (list.shape != WEIR_PROTOCOL_OTHER)
+        r->shape = list.shape;
     r->id = keep(r, r->id, doc, list.id);
     r->created = keep(r, r->created, doc, list.created);
     r->model = keep(r, r->model, doc, list.model);
@@ -452,8 +454,10 @@ static weir_status_t process(weir_redact_t *r, weir_item_t *item, pause_t *pause
         rc = apply(item, &edit, sink);
         return rc == WEIR_OK ? WEIR_ERR_BUSY : rc;
     }
+    /* What says that a text has ended well does not pass where it was blocked: an ending of the
+     * pipeline's takes its place. */
     bool passes = !(silent && list.count == 1 && r->changes) &&
-                  !(blocked && item->kind == WEIR_ITEM_DOCUMENT);
+                  !(blocked && (item->kind == WEIR_ITEM_DOCUMENT || list.end_count > 0));
     if (rc == WEIR_OK && passes && r->changes)
         rc = number(r, doc, &list, &edit, sink);
     if (rc == WEIR_OK && passes)

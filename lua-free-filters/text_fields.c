@@ -414,6 +414,28 @@ static void remaining(walk_t *w, weir_protocol_t protocol)
     }
 }
 
+/* On a path that nobody knows an item may still have a known shape: its texts go on over events. */
+static weir_protocol_t shape_of(const walk_t *w)
+{
+    weir_str_t type;
+    weir_str_t rest;
+    uint32_t choices = weir_json_get(w->doc, 0, "choices");
+    uint32_t node = weir_json_get(w->doc, 0, "type");
+    if (choices != WEIR_JSON_NONE && weir_json_type(w->doc, choices) == WEIR_JSON_ARRAY) {
+        uint32_t first = weir_json_at(w->doc, choices, 0);
+        return first != WEIR_JSON_NONE && weir_json_get(w->doc, first, "text") != WEIR_JSON_NONE
+                   ? WEIR_PROTOCOL_COMPLETIONS
+                   : WEIR_PROTOCOL_CHAT;
+    }
+    if (!is_string(w, node) || weir_json_string(w->doc, node, w->arena, &type) != WEIR_OK)
+        return WEIR_PROTOCOL_OTHER;
+    if (begins(type, "response.", &rest))
+        return WEIR_PROTOCOL_RESPONSES;
+    return begins(type, "content_block_", &rest) || begins(type, "message", &rest)
+               ? WEIR_PROTOCOL_MESSAGES
+               : WEIR_PROTOCOL_OTHER;
+}
+
 weir_status_t weir_text_fields(weir_protocol_t protocol, const weir_item_t *item,
                                const weir_json_doc_t *doc, weir_arena_t *arena,
                                weir_text_list_t *out)
@@ -427,8 +449,11 @@ weir_status_t weir_text_fields(weir_protocol_t protocol, const weir_item_t *item
     w.seen = weir_arena_calloc(arena, doc->count, 1);
     if (w.seen == NULL)
         return WEIR_ERR_NOMEM;
+    out->shape = protocol;
     if (weir_json_type(doc, 0) == WEIR_JSON_OBJECT) {
-        switch (protocol) {
+        if (protocol == WEIR_PROTOCOL_OTHER)
+            out->shape = shape_of(&w);
+        switch (out->shape) {
         case WEIR_PROTOCOL_CHAT:
         case WEIR_PROTOCOL_COMPLETIONS:
             chat(&w);

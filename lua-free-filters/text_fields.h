@@ -43,9 +43,10 @@ typedef struct {
     uint32_t end_count;
     uint32_t *logprobs; /* nodes whose tokens repeat the text */
     uint32_t logprob_count;
-    bool bare;         /* the event has one delta and nothing else: without text it may go */
-    uint32_t sequence; /* node of sequence_number, or WEIR_JSON_NONE */
-    uint32_t item_id;  /* responses: node of item_id, or WEIR_JSON_NONE */
+    weir_protocol_t shape; /* the protocol; where that is OTHER, the one that the item looks like */
+    bool bare;             /* the event has one delta and nothing else: without text it may go */
+    uint32_t sequence;     /* node of sequence_number, or WEIR_JSON_NONE */
+    uint32_t item_id;      /* responses: node of item_id, or WEIR_JSON_NONE */
     uint32_t id, created, model; /* nodes of a chat chunk's head, or WEIR_JSON_NONE */
 } weir_text_list_t;
 

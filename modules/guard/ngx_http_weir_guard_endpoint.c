@@ -235,6 +235,10 @@ ngx_http_weir_guard_body(ngx_http_request_t *r)
         rc = ngx_http_weir_guard_open_call(call);
     }
 
+    if (rc == NGX_ABORT) {
+        return;
+    }
+
     if (rc != NGX_OK) {
         ngx_http_finalize_request(r, rc);
         return;
@@ -248,7 +252,7 @@ ngx_http_weir_guard_body(ngx_http_request_t *r)
 }
 
 
-/* NGX_OK: the texts are known; else what to finalize with */
+/* NGX_OK: the texts are known; NGX_ABORT: refused; else a status */
 
 static ngx_int_t
 ngx_http_weir_guard_read_call(ngx_http_weir_guard_call_t *call)
@@ -346,7 +350,10 @@ ngx_http_weir_guard_bad_call(ngx_http_weir_guard_call_t *call,
     why->message.len = len;
     ngx_memcpy(why->message.data, message, len);
 
-    return call->wgmcf->weir->refuse(call->request, why);
+    ngx_http_finalize_request(call->request,
+                              call->wgmcf->weir->refuse(call->request, why));
+
+    return NGX_ABORT;
 }
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The official clients before the gateway and a scripted model server that splits, delays, breaks off
-and lies. What a client makes of an answer through the gateway is what it makes of the same answer
-without one; where the answer is broken or the APIs differ, it is what docs/response-pipeline.md,
+"""The official clients before the gateway and a scripted model server that splits, delays, breaks
+off and lies. What a client makes of an answer through the gateway is what it makes of the same
+answer without one; where the answer is broken or the APIs differ, it is what docs/response-pipeline.md,
 docs/translation.md and docs/errors.md say.
 
     sdk-gateway.t [venv | venv-openai2]     the environment under build/"""
@@ -22,7 +22,7 @@ import pydantic  # noqa: E402
 import weirscript  # noqa: E402
 from weirgateway import KEYS, Gateway  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
-from weirtap import diag, done_testing, is_, like, note, ok, wait_for  # noqa: E402
+from weirtap import diag, done_testing, is_, like, note, ok  # noqa: E402
 
 try:
     import anthropic
@@ -64,7 +64,8 @@ TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": 
          for _, name, _ in weirscript.CALLS]
 FLAT_TOOLS = [{"type": "function", "name": name, "parameters": {"type": "object"}, "strict": False}
               for _, name, _ in weirscript.CALLS]
-CLAUDE_TOOLS = [{"name": name, "input_schema": {"type": "object"}} for _, name, _ in weirscript.CALLS]
+CLAUDE_TOOLS = [{"name": name, "input_schema": {"type": "object"}}
+                for _, name, _ in weirscript.CALLS]
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}]}
 MESSAGE = {"model": "tiny", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
 RESPONSE = {"model": "tiny", "input": "Hello"}
@@ -153,7 +154,8 @@ CLAUDE_CALLS = {
 STREAM_MANNERS = ("whole", "events", "bytes", "events pause", "random:1", "random:2 pause", "close",
                   "length", "crlf", "crlf bytes", "cr", "comments", "comments bytes close", "bom",
                   "nodone", "header:Server=x")
-DOCUMENT_MANNERS = ("whole", "bytes", "random:3", "chunked", "close", "bytes close", "length random:4")
+DOCUMENT_MANNERS = ("whole", "bytes", "random:3", "chunked", "close", "bytes close",
+                    "length random:4")
 
 
 def outcome(call, client, manner, request_id=None):
@@ -348,7 +350,8 @@ def lie(call, client, manner):
 
 STREAM_LIES = {
     "nousage": "whole", "nullusage": "whole", "nodone": "whole", "document": "whole",
-    "document nousage": "whole", "document bytes": "whole", "huge:3": "whole", "cut:1000000": "whole",
+    "document nousage": "whole", "document bytes": "whole", "huge:3": "whole",
+    "cut:1000000": "whole",
     "header:Set-Cookie=a=b": "whole", "type:TEXT/Event-Stream;charset=UTF-8": "whole",
     "events:0": "noticed", "events:3": "noticed", "cut:0": "noticed", "cut:300": "noticed",
     "reset:0": "noticed", "reset:300": "noticed", "cut:300 close": "noticed", "error:0": "noticed",
@@ -411,9 +414,9 @@ def raised(call):
 
 OPENAI_CLASSES = {400: "BadRequestError", 401: "AuthenticationError", 403: "PermissionDeniedError",
                   404: "NotFoundError", 409: "ConflictError", 413: "APIStatusError",
-                  422: "UnprocessableEntityError", 429: "RateLimitError", 500: "InternalServerError",
-                  502: "InternalServerError", 503: "InternalServerError",
-                  504: "InternalServerError", 529: "InternalServerError"}
+                  422: "UnprocessableEntityError", 429: "RateLimitError",
+                  500: "InternalServerError", 502: "InternalServerError",
+                  503: "InternalServerError", 504: "InternalServerError", 529: "InternalServerError"}
 CLAUDE_CLASSES = {**OPENAI_CLASSES, 413: "ContentTooLargeError", 503: "ServiceUnavailableError",
                   504: "GatewayTimeoutError", 529: "OverloadedError"}
 
@@ -449,9 +452,10 @@ if anthropic:
 
 OWN = [("a wrong key", "", "wk_wrong", {}, "AuthenticationError", "Incorrect API key"),
        ("an expired key", "", "expired", {}, "AuthenticationError", "expired"),
-       ("a path of another API's server", "/dead", "good", {}, "InternalServerError", "cannot be reached"),
-       ("a body too large", "/small", "good", {"messages": [{"role": "user", "content": "x" * 2000}]},
-        None, "larger than the gateway accepts"),
+       ("a server that is down", "/dead", "good", {}, "InternalServerError", "cannot be reached"),
+       ("a body too large", "/small", "good",
+        {"messages": [{"role": "user", "content": "x" * 2000}]}, None,
+        "larger than the gateway accepts"),
        ("over the rate", "/limited", "good", {}, "RateLimitError", "oo many|rate|limit")]
 outcome(OPENAI_CALLS["chat"], gpt("/limited"), "whole")
 for name, where, key, more, kind, reason in OWN:
@@ -503,7 +507,8 @@ is_(len(gw.usage(rows + 1)) - rows, 1, "a wrong key is not tried again")
 
 is_(up.errors, [], "the model server had no trouble")
 text = gw.logs()
-ok(not any(KEYS[name].split("_", 2)[2] in text for name in ("good", "expired")), "no key in any log")
+ok(not any(KEYS[name].split("_", 2)[2] in text for name in ("good", "expired")),
+   "no key in any log")
 m = gw.metrics()
 ok(m["weir_truncated_answers_total"] > 40, "%d answers were seen to break off"
    % m["weir_truncated_answers_total"])

@@ -4,10 +4,11 @@
     client.chat.completions.create(..., extra_headers={"X-Manner": "bytes nousage"})
 
 It says TEXT, or calls both tools of CALLS when a request offers tools, and has used USAGE. X-Manner
-holds words; those of how an answer travels:
+holds words; text:A,B,C says other pieces, repeat:N says them N times, and an answer travels
 
     whole events bytes random:SEED split:N   in one write, by event, by byte, at random, in two
-    pause                                    with a pause between the writes
+    pause step                               with a pause, or between(), between the writes
+    linger                                   the body's end does not come
     close length                             framed by the connection's end, by Content-Length
     crlf cr comments bom                     other line ends, keep-alives, a byte-order mark
 
@@ -42,6 +43,17 @@ CALLS = (("call_a", "get_weather", '{"city": "Zürich", "days": [1, 2]}'),
 USAGE = {"prompt": 100, "cached": 60, "completion": 20, "reasoning": 5}
 VECTOR = (0.25, -1.5, 3.0, 0.0)
 FAILURE = "the scripted reason"
+
+
+def between(piece, reply):
+    """What a test puts here is called behind each write of the manner "step"."""
+
+
+def text_of(words):
+    text = TEXT
+    if "text" in words:
+        text = tuple(words["text"].encode("latin-1").decode().split(","))
+    return text * int(words.get("repeat") or 1)
 
 
 def chat_usage():
@@ -93,7 +105,8 @@ def with_usage(value, words, usage):
 def chat_document(asked, words):
     calls = [{"id": i, "type": "function", "function": {"name": n, "arguments": a}}
              for i, n, a in CALLS] if asked.get("tools") else None
-    message = {"role": "assistant", "content": None if calls else "".join(TEXT), "refusal": None}
+    message = {"role": "assistant", "content": None if calls else "".join(text_of(words)),
+               "refusal": None}
     if calls:
         message["tool_calls"] = calls
     return with_usage({
@@ -103,9 +116,9 @@ def chat_document(asked, words):
              "finish_reason": "tool_calls" if calls else "stop"}]}, words, chat_usage())
 
 
-def chat_deltas(asked):
+def chat_deltas(asked, words):
     if not asked.get("tools"):
-        return [{"content": piece} for piece in TEXT]
+        return [{"content": piece} for piece in text_of(words)]
     out = [{"tool_calls": [{"index": k, "id": i, "type": "function",
                             "function": {"name": n, "arguments": ""}}]}
            for k, (i, n, _) in enumerate(CALLS)]
@@ -128,7 +141,7 @@ def chat_events(asked, words):
     def choice(delta, finish=None):
         return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
     out = [chunk(choice({"role": "assistant", "content": ""}))]
-    out += [chunk(choice(delta)) for delta in chat_deltas(asked)]
+    out += [chunk(choice(delta)) for delta in chat_deltas(asked, words)]
     out.append(chunk(choice({}, "tool_calls" if asked.get("tools") else "stop")))
     if ask and "nousage" not in words:
         out.append(chunk([], None if "nullusage" in words else chat_usage()))
@@ -139,7 +152,8 @@ def completion_document(asked, words):
     return with_usage({
         "id": "cmpl-7", "object": "text_completion", "created": 1700000001,
         "model": asked.get("model"), "choices": [
-            {"index": 0, "text": "".join(TEXT), "logprobs": None, "finish_reason": "stop"}]},
+            {"index": 0, "text": "".join(text_of(words)), "logprobs": None,
+             "finish_reason": "stop"}]},
         words, chat_usage())
 
 
@@ -150,7 +164,8 @@ def completion_events(asked, words):
     def chunk(choices, **more):
         return data({"id": "cmpl-7", "object": "text_completion", "created": 1700000001,
                      "model": asked.get("model"), "choices": choices, **null, **more})
-    out = [chunk([{"index": 0, "text": t, "logprobs": None, "finish_reason": None}]) for t in TEXT]
+    out = [chunk([{"index": 0, "text": t, "logprobs": None, "finish_reason": None}])
+           for t in text_of(words)]
     out.append(chunk([{"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"}]))
     if ask:
         out.append(chunk([], usage=None if "nullusage" in words else chat_usage()))
@@ -159,16 +174,16 @@ def completion_events(asked, words):
 
 # -- messages
 
-def message_blocks(asked):
+def message_blocks(asked, words):
     if not asked.get("tools"):
-        return [{"type": "text", "text": "".join(TEXT)}]
+        return [{"type": "text", "text": "".join(text_of(words))}]
     return [{"type": "tool_use", "id": i, "name": n, "input": json.loads(a)} for i, n, a in CALLS]
 
 
 def message_document(asked, words):
     return with_usage({
         "id": "msg_7", "type": "message", "role": "assistant", "model": asked.get("model"),
-        "content": message_blocks(asked), "stop_reason": "tool_use" if asked.get("tools")
+        "content": message_blocks(asked, words), "stop_reason": "tool_use" if asked.get("tools")
         else "end_turn", "stop_sequence": None}, words, messages_usage())
 
 
@@ -188,7 +203,7 @@ def message_events(asked, words):
         out.append({"type": "content_block_start", "index": 0,
                     "content_block": {"type": "text", "text": ""}})
         out += [{"type": "content_block_delta", "index": 0,
-                 "delta": {"type": "text_delta", "text": piece}} for piece in TEXT]
+                 "delta": {"type": "text_delta", "text": piece}} for piece in text_of(words)]
         out.append({"type": "content_block_stop", "index": 0})
     out.append(with_usage({"type": "message_delta", "delta": {
         "stop_reason": "tool_use" if asked.get("tools") else "end_turn", "stop_sequence": None}},
@@ -198,11 +213,11 @@ def message_events(asked, words):
 
 # -- responses
 
-def response_items(asked):
+def response_items(asked, words):
     if not asked.get("tools"):
         return [{"id": "msg_7", "type": "message", "role": "assistant", "status": "completed",
-                 "content": [{"type": "output_text", "text": "".join(TEXT), "annotations": [],
-                              "logprobs": []}]}]
+                 "content": [{"type": "output_text", "text": "".join(text_of(words)),
+                              "annotations": [], "logprobs": []}]}]
     return [{"id": "fc_" + i, "type": "function_call", "call_id": i, "name": n, "arguments": a,
              "status": "completed"} for i, n, a in CALLS]
 
@@ -215,15 +230,15 @@ def response_object(asked, status, items, usage):
 
 
 def response_document(asked, words):
-    return with_usage(response_object(asked, "completed", response_items(asked), None), words,
-                      responses_usage())
+    whole = response_object(asked, "completed", response_items(asked, words), None)
+    return with_usage(whole, words, responses_usage())
 
 
 def response_events(asked, words):
     empty = response_object(asked, "in_progress", [], None)
     out = [{"type": "response.created", "response": empty},
            {"type": "response.in_progress", "response": empty}]
-    for k, item in enumerate(response_items(asked)):
+    for k, item in enumerate(response_items(asked, words)):
         where = {"output_index": k, "item_id": item["id"]}
         begun = {**item, "status": "in_progress"}
         if item["type"] == "message":
@@ -233,7 +248,7 @@ def response_events(asked, words):
                      "item": {**begun, "content": []}},
                     {"type": "response.content_part.added", **inside, "part": {**part, "text": ""}}]
             out += [{"type": "response.output_text.delta", **inside, "delta": piece, "logprobs": []}
-                    for piece in TEXT]
+                    for piece in text_of(words)]
             out += [{"type": "response.output_text.done", **inside, "text": part["text"],
                      "logprobs": []},
                     {"type": "response.content_part.done", **inside, "part": part}]
@@ -367,7 +382,9 @@ def travel(reply, kind, body, words, framing):
     for piece in pieces(body[:cut], words):
         reply.piece(piece)
         if "pause" in words:
-            time.sleep(0.002)
+            time.sleep(0.0005)
+        if "step" in words:
+            between(piece, reply)
     if "reset" in words:
         # What the other side has not read yet would be lost with a reset.
         time.sleep(0.02)
@@ -375,6 +392,8 @@ def travel(reply, kind, body, words, framing):
     elif "cut" in words:
         reply.keep = False
         reply.sock.shutdown(socket.SHUT_RDWR)
+    elif "linger" in words:
+        reply.wait_closed(20)
     elif framing == "chunked":
         reply.end()
 

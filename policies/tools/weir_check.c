@@ -8,12 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "policies/guards.h"
 #include "policies/tools/weir_tool.h"
 
 static const char help[] =
     "Usage: weir check [--tenants FILE [DOCUMENTS] [--journal FILE] [--state FILE]\n"
     "                   [--save-state FILE] [--key ID [--json]]]\n"
-    "                  [--conf FILE [--prefix DIR] [--nginx PROGRAM]]\n"
+    "                  [--guards FILE] [--conf FILE [--prefix DIR] [--nginx PROGRAM]]\n"
     "\n"
     "Tells whether a reload would accept the files, and what it would change; changes nothing.\n"
     "\n"
@@ -25,6 +26,7 @@ static const char help[] =
     "  --save-state FILE  keep the state for that\n"
     "  --key ID         show the effective policy of a key: each field, its level and its place\n"
     "  --json           with --key: one JSON object\n"
+    "  --guards FILE    check a guards document, with all expressions in it\n"
     "  --conf FILE      test an NGINX configuration, and the documents that it names, with nginx "
     "-t\n"
     "  --prefix DIR     NGINX's prefix (-p) for relative paths\n"
@@ -39,6 +41,7 @@ typedef struct {
     const char *save_state;
     const char *key;
     bool json;
+    const char *guards;
     const char *conf;
     const char *prefix;
     const char *nginx;
@@ -148,6 +151,36 @@ static int check_documents(const options_t *o)
     return result;
 }
 
+static const char *mode_name(weir_guard_stream_t mode)
+{
+    static const char *const names[] = {"holdback", "window", "buffer", "observe"};
+    return names[mode];
+}
+
+static int check_guards(const char *path)
+{
+    weir_arena_t arena;
+    weir_guards_t *guards = NULL;
+    weir_error_t err = {0};
+
+    weir_arena_init(&arena, 0, 0);
+    if (weir_guards_load(path, &arena, &guards, &err) != WEIR_OK) {
+        weir_tool_fail(WEIR_EXIT_FAILED, "%s", err.message);
+        weir_arena_free(&arena);
+        return WEIR_EXIT_FAILED;
+    }
+    printf("%s: good: %zu policies\n", path, weir_guards_count(guards));
+    for (size_t i = 0; i < weir_guards_count(guards); i++) {
+        const weir_guard_policy_t *p = weir_guards_at(guards, i);
+        printf("  %.*s %.8s: answers by %s%s%s%s\n", (int)p->name.len, p->name.data, p->hash,
+               mode_name(p->mode), p->tier2.url.len > 0 ? ", asks " : "",
+               p->tier2.url.len > 0 ? p->tier2.url.data : "", p->shadow ? ", in shadow mode" : "");
+    }
+    weir_guards_free(guards);
+    weir_arena_free(&arena);
+    return WEIR_EXIT_OK;
+}
+
 static int check_nginx(const char *program, const char *conf, const char *prefix)
 {
     int status;
@@ -188,6 +221,7 @@ static int parse_options(int argc, char **argv, options_t *o)
         {"state", required_argument, NULL, 's'},
         {"key", required_argument, NULL, 'k'},
         {"save-state", required_argument, NULL, 'w'},
+        {"guards", required_argument, NULL, 'g'},
         {"conf", required_argument, NULL, 'c'},
         {"prefix", required_argument, NULL, 'p'},
         {"nginx", required_argument, NULL, 'n'},
@@ -205,6 +239,7 @@ static int parse_options(int argc, char **argv, options_t *o)
         {'s', &o->state},          {'k', &o->key},
         {'w', &o->save_state},     {'c', &o->conf},
         {'p', &o->prefix},         {'n', &o->nginx},
+        {'g', &o->guards},
     };
     int c;
 
@@ -229,7 +264,8 @@ static int parse_options(int argc, char **argv, options_t *o)
     bool others = o->paths.policies != NULL || o->paths.identity != NULL ||
                   o->paths.routes != NULL || o->paths.prices != NULL || o->journal != NULL ||
                   o->state != NULL || o->save_state != NULL || o->key != NULL;
-    if (optind < argc || (o->paths.tenants == NULL && (others || o->conf == NULL)) ||
+    if (optind < argc ||
+        (o->paths.tenants == NULL && (others || (o->conf == NULL && o->guards == NULL))) ||
         (o->json && o->key == NULL)) {
         fputs(help, stderr);
         return WEIR_EXIT_USAGE + 1;
@@ -248,6 +284,9 @@ int weir_tool_check(int argc, char **argv)
     result = WEIR_EXIT_OK;
     if (o.paths.tenants != NULL) {
         result = check_documents(&o);
+    }
+    if (o.guards != NULL && check_guards(o.guards) != WEIR_EXIT_OK) {
+        result = WEIR_EXIT_FAILED;
     }
     if (o.conf != NULL && check_nginx(o.nginx, o.conf, o.prefix) != WEIR_EXIT_OK) {
         result = WEIR_EXIT_FAILED;

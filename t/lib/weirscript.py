@@ -9,6 +9,7 @@ holds words; text:A,B,C says other pieces, repeat:N says them N times, and an an
     whole events bytes random:SEED split:N   in one write, by event, by byte, at random, in two
     pause step                               with a pause, or between(), between the writes
     linger                                   the body's end does not come
+    serial                                   one parallel call after the other, not by turns
     close length                             framed by the connection's end, by Content-Length
     crlf cr comments bom                     other line ends, keep-alives, a byte-order mark
 
@@ -119,13 +120,16 @@ def chat_document(asked, words):
 def chat_deltas(asked, words):
     if not asked.get("tools"):
         return [{"content": piece} for piece in text_of(words)]
-    out = [{"tool_calls": [{"index": k, "id": i, "type": "function",
-                            "function": {"name": n, "arguments": ""}}]}
-           for k, (i, n, _) in enumerate(CALLS)]
+
+    def call(index, **more):
+        return {"tool_calls": [{"index": index, **more}]}
+    names = [call(k, id=i, type="function", function={"name": n, "arguments": ""})
+             for k, (i, n, _) in enumerate(CALLS)]
+    first, second = ([call(k, function={"arguments": halves(a)[half]})
+                      for k, (_, _, a) in enumerate(CALLS)] for half in (0, 1))
     # The pieces of parallel calls may alternate.
-    pieces = [halves(a) for _, _, a in CALLS]
-    return out + [{"tool_calls": [{"index": k, "function": {"arguments": pieces[k][half]}}]}
-                  for half in (0, 1) for k in range(len(CALLS))]
+    return [delta for three in zip(names, first, second) for delta in three] \
+        if "serial" in words else names + first + second
 
 
 def chat_events(asked, words):

@@ -14,6 +14,10 @@
 
 #define NGX_HTTP_WEIR_KEPT  (1024 * 1024)
 
+/* items of nothing take memory, too */
+
+#define NGX_HTTP_WEIR_KEPT_COST(item)  ((item)->data.len + 64)
+
 
 static weir_status_t ngx_http_weir_foreign_feed(void *self, weir_item_t *item,
     weir_sink_t *sink);
@@ -109,7 +113,7 @@ ngx_http_weir_foreign_feed(void *self, weir_item_t *item, weir_sink_t *sink)
         max = rq->foreign->needs.max_held ? rq->foreign->needs.max_held
                                           : NGX_HTTP_WEIR_KEPT;
 
-        if (rq->kept_size + item->data.len <= max) {
+        if (rq->kept_size + NGX_HTTP_WEIR_KEPT_COST(item) <= max) {
             return ngx_http_weir_foreign_keep(rq, item);
         }
 
@@ -178,7 +182,7 @@ ngx_http_weir_foreign_wake(void *self, weir_sink_t *sink)
         }
 
         ngx_queue_remove(q);
-        rq->kept_size -= kept->item.data.len;
+        rq->kept_size -= kept->size;
         ngx_free(kept);
     }
 
@@ -426,7 +430,10 @@ ngx_http_weir_foreign_keep(weir_plugin_request_t *rq, weir_item_t *item)
     kept->item.name = ngx_http_weir_foreign_take(&p, item->name);
     kept->item.data = ngx_http_weir_foreign_take(&p, item->data);
 
-    rq->kept_size += item->data.len;
+    /* what it is replaced by may be longer */
+
+    kept->size = NGX_HTTP_WEIR_KEPT_COST(item);
+    rq->kept_size += kept->size;
 
     ngx_queue_insert_tail(&rq->kept, &kept->queue);
 

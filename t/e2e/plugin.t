@@ -320,6 +320,15 @@ gw = gateway(plugin("moody", at="item", do="late", ms=5, then="replace", every=4
     {"choices": [{"index": 0, "delta": {"content": "L"}}]}).replace('"', '\\"')))
 is_(text_of(chat(gw, stream=True)), "onetwoLfour", "a thread replaces an event")
 gw.stop()
+few, words = words, ["w%d " % i for i in range(60)]
+for text in ("X", "Y" * 150):
+    gw = gateway(plugin("moody", at="item", do="late", ms=1, then="replace", every=2, max_held=2500,
+                        text=json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]})
+                        .replace('"', '\\"')))
+    got = text_of(chat(gw, stream=True))
+    is_(got.count(text), 31, "a thread replaces every second event by one of %d bytes" % len(text))
+    gw.stop()
+words = few
 gw = gateway(plugin("moody", at="item", do="late", ms=5, then="deny", every=4))
 is_(text_of(chat(gw, stream=True)), "onetwo", "a thread denies an event")
 gw.stop()

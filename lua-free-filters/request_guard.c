@@ -8,6 +8,9 @@
 /* Where a slice had to be ended without a decision, so much of it is looked at again. */
 #define FORCED_OVERLAP ((size_t)4096)
 
+/* A splice takes as long as scanning so many bytes. */
+#define SPLICE_COST 32
+
 /* A classifier says nothing of less. */
 #define MIN_CLASSIFIED 12
 
@@ -68,10 +71,12 @@ struct weir_request_guard {
     size_t buffer_cap;
     uint64_t scanned;
     bool needs_names;
-    bool sorted;
+    bool unsorted; /* found is not by start */
     uint32_t shown; /* names(): the next string, and how far it is shown */
     size_t shown_to;
     uint32_t shown_found;
+    uint32_t spliced; /* edit(): the next finding, and where the last one ended */
+    size_t spliced_to;
 };
 
 weir_status_t weir_request_guard_open(weir_arena_t *arena, const weir_json_doc_t *doc,
@@ -176,7 +181,7 @@ static bool decode(weir_request_guard_t *g, const char *text, size_t begin, size
         return true;
     }
     if (g->buffer_cap < len) {
-        size_t cap = len < WEIR_REQUEST_SLICE ? WEIR_REQUEST_SLICE : len;
+        size_t cap = len < WEIR_REQUEST_MAX_SLICE ? WEIR_REQUEST_MAX_SLICE : len;
         g->buffer = weir_arena_alloc(g->arena, cap + 4);
         g->buffer_cap = g->buffer == NULL ? 0 : cap;
         if (g->buffer == NULL)
@@ -351,6 +356,8 @@ static weir_status_t take_finding(weir_request_guard_t *g, const weir_guard_find
         advance(&c, g->doc->text, s->bare ? s->end : end);
         found->end = c.raw;
     }
+    if (g->found_count > 1 && found->start < found[-1].start)
+        g->unsorted = true;
     if (action == WEIR_REQUEST_NAME) {
         g->needs_names = true;
         found->value.len = value.len;
@@ -524,9 +531,9 @@ static int compare_found(const void *a, const void *b)
 
 static void sort_found(weir_request_guard_t *g)
 {
-    if (!g->sorted && g->found_count > 0)
+    if (g->unsorted)
         qsort(g->found, g->found_count, sizeof *g->found, compare_found);
-    g->sorted = true;
+    g->unsorted = false;
 }
 
 /* A stretch of a string that stays. What is JSON in it may have escapes of its own. */
@@ -643,18 +650,21 @@ static weir_status_t splice(weir_request_guard_t *g, const found_t *f, weir_plac
 }
 
 weir_status_t weir_request_guard_edit(weir_request_guard_t *g, weir_placeholders_t *map,
-                                      weir_edit_t *edit, weir_error_t *err)
+                                      weir_edit_t *edit, size_t budget, weir_error_t *err)
 {
-    size_t last = 0;
+    size_t cost = 0;
     sort_found(g);
-    for (uint32_t i = 0; i < g->found_count; i++) {
-        const found_t *f = &g->found[i];
-        if (f->start < last)
+    for (; g->spliced < g->found_count; g->spliced++) {
+        const found_t *f = &g->found[g->spliced];
+        if (f->start < g->spliced_to)
             continue; /* a second one in the same number */
+        if (cost >= budget)
+            return WEIR_ERR_BUSY;
         weir_status_t rc = splice(g, f, map, edit, err);
         if (rc != WEIR_OK)
             return rc;
-        last = f->end;
+        g->spliced_to = f->end;
+        cost += SPLICE_COST + (f->end - f->start);
     }
     return WEIR_OK;
 }

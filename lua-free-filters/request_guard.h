@@ -15,8 +15,8 @@
 #include "lua-free-filters/request_texts.h"
 
 /* A text is scanned in slices of so many bytes; longer ones only where a rule has not decided. */
-#define WEIR_REQUEST_SLICE     ((size_t)32 << 10)
-#define WEIR_REQUEST_MAX_SLICE ((size_t)256 << 10)
+#define WEIR_REQUEST_SLICE     ((size_t)8 << 10)
+#define WEIR_REQUEST_MAX_SLICE ((size_t)32 << 10)
 
 /* A tool call's arguments up to so many bytes are read as JSON, longer ones as text. */
 #define WEIR_REQUEST_MAX_JSON ((size_t)256 << 10)
@@ -76,10 +76,10 @@ bool weir_request_guard_needs_names(const weir_request_guard_t *guard);
 weir_status_t weir_request_guard_names(weir_request_guard_t *guard, weir_placeholders_t *map,
                                        size_t budget);
 
-/* Adds the splices. map may be NULL when no names are needed. Errors: those of weir_edit_splice()
- * and weir_placeholders_name(). */
+/* Adds about `budget` bytes' worth of splices. map may be NULL when no names are needed. As step();
+ * other errors: those of weir_edit_splice() and weir_placeholders_name(). */
 weir_status_t weir_request_guard_edit(weir_request_guard_t *guard, weir_placeholders_t *map,
-                                      weir_edit_t *edit, weir_error_t *err);
+                                      weir_edit_t *edit, size_t budget, weir_error_t *err);
 
 /* Bytes handed to the scanner so far. */
 uint64_t weir_request_guard_scanned(const weir_request_guard_t *guard);

@@ -27,9 +27,9 @@
 #include "policies/guards.h"
 
 
-/* scanned without a pause: about a millisecond */
+/* scanned without a pause: at most a millisecond or two */
 
-#define NGX_HTTP_WEIR_GUARD_STEP      32768
+#define NGX_HTTP_WEIR_GUARD_STEP      8192
 
 #define NGX_HTTP_WEIR_GUARD_TYPE      48
 #define NGX_HTTP_WEIR_GUARD_SERIES    512

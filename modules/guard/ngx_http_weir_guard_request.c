@@ -354,7 +354,7 @@ ngx_http_weir_guard_rewrite(ngx_http_weir_guard_ctx_t *gctx)
         }
 
         rc = weir_request_guard_names(gctx->scan, gctx->names,
-                                      8 * NGX_HTTP_WEIR_GUARD_STEP);
+                                      4 * NGX_HTTP_WEIR_GUARD_STEP);
 
         if (rc == WEIR_ERR_BUSY) {
             return NGX_AGAIN;
@@ -369,10 +369,15 @@ ngx_http_weir_guard_rewrite(ngx_http_weir_guard_ctx_t *gctx)
 
     err.message[0] = '\0';
 
-    if (edit == NULL
-        || weir_request_guard_edit(gctx->scan, gctx->names, edit, &err)
-           != WEIR_OK)
-    {
+    rc = (edit == NULL) ? WEIR_ERR_STATE
+         : weir_request_guard_edit(gctx->scan, gctx->names, edit,
+                                   4 * NGX_HTTP_WEIR_GUARD_STEP, &err);
+
+    if (rc == WEIR_ERR_BUSY) {
+        return NGX_AGAIN;
+    }
+
+    if (rc != WEIR_OK) {
         ngx_log_error(NGX_LOG_ERR, gctx->request->connection->log, 0,
                       "guard: request \"%V\" could not be edited: %s",
                       &gctx->ctx->request_id, err.message);

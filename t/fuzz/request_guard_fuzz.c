@@ -59,7 +59,10 @@ static weir_str_t guarded(weir_arena_t *arena, weir_endpoint_t endpoint,
         require(rc == WEIR_OK);
     }
     weir_edit_init(&edit, arena);
-    require(weir_request_guard_edit(g, names, &edit, &err) == WEIR_OK);
+    do
+        rc = weir_request_guard_edit(g, names, &edit, budget, &err);
+    while (rc == WEIR_ERR_BUSY);
+    require(rc == WEIR_OK);
     size_t len = weir_edit_length(&edit, doc->len);
     char *out = weir_arena_alloc(arena, len + 1);
     weir_edit_apply(&edit, doc->text, doc->len, out);

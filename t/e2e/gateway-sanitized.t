@@ -27,6 +27,7 @@ if not ok(built.returncode == 0, "NGINX and the modules build with sanitizers"):
 # Of the engine's, those that need no fast kernels.
 tests = [[test] for test in sorted(glob.glob(os.path.join(HERE, "gateway-*.t")))
          if test != os.path.abspath(__file__)]
+tests += [[test] for test in sorted(glob.glob(os.path.join(HERE, "sdk-gateway*.t")))]
 tests += [[os.path.join(HERE, name)] for name in
           ("client.t", "plugin.t", "admin.t", "auth-jwt.t", "auth-keys.t", "auth-mtls.t")]
 tests += [[os.path.join(HERE, "engine-http.t"), part]

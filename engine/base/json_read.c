@@ -234,7 +234,16 @@ bool weir_json_int64(const weir_json_doc_t *doc, uint32_t node, int64_t *out)
         return false;
     }
     decimal_t d;
-    read_decimal(weir_json_raw(doc, node), &d);
+    weir_str_t raw = weir_json_raw(doc, node);
+    if (raw.len <= 18 && raw.data[0] != '-' && !doc->nodes[node].escaped) {
+        int64_t plain = 0;
+        for (size_t i = 0; i < raw.len; i++) {
+            plain = plain * 10 + (raw.data[i] - '0');
+        }
+        *out = plain;
+        return true;
+    }
+    read_decimal(raw, &d);
     if (d.n == 0) {
         *out = 0;
         return true;

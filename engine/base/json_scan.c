@@ -43,31 +43,35 @@ static weir_status_t too_few_nodes(scan_t *s)
                          "the JSON text has more than %u values", s->cap);
 }
 
-static void skip_space(scan_t *s)
+static bool is_space(char c)
 {
-    while (s->at < s->len) {
-        char c = s->text[s->at];
-        if (c > ' ') {
-            return;
-        }
-        if (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
-            return;
-        }
-        s->at++;
-    }
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static weir_status_t add_node(scan_t *s, weir_json_type_t type, size_t start, bool escaped)
+/* What follows is there for every value: it is inlined into the loop over values. */
+static inline __attribute__((always_inline)) void skip_space(scan_t *s)
+{
+    size_t at = s->at;
+
+    while (at < s->len && (uint8_t)s->text[at] <= ' ' && is_space(s->text[at])) {
+        at++;
+    }
+    s->at = at;
+}
+
+static inline __attribute__((always_inline)) weir_status_t
+add_node(scan_t *s, weir_json_type_t type, size_t start, bool escaped)
 {
     if (s->count == s->cap) {
         return too_few_nodes(s);
     }
-    s->nodes[s->count] = (weir_json_node_t){.start = (uint32_t)start,
-                                            .end = (uint32_t)s->at,
-                                            .next = s->count + 1,
-                                            .type = (uint8_t)type,
-                                            .escaped = escaped};
-    s->count++;
+    weir_json_node_t *node = &s->nodes[s->count++];
+    node->start = (uint32_t)start;
+    node->end = (uint32_t)s->at;
+    node->next = s->count;
+    node->size = 0;
+    node->type = (uint8_t)type;
+    node->escaped = escaped;
     return WEIR_OK;
 }
 
@@ -103,6 +107,18 @@ static weir_status_t scan_escape(scan_t *s)
     return WEIR_OK;
 }
 
+#ifdef __SSE2__
+/* All ones for each of 16 bytes that is not plain. As signed bytes, non-ASCII is below 0x20, too.
+ */
+static inline __m128i odd_bytes(const char *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
+                        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                     _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+}
+#endif
+
 /* How many of the bytes at p are plain: printable ASCII but the quote and the backslash. */
 static size_t plain_run(const char *p, size_t len)
 {
@@ -110,14 +126,15 @@ static size_t plain_run(const char *p, size_t len)
     const uint64_t high = 0x8080808080808080u;
     size_t i = 0;
 #ifdef __SSE2__
-    /* As signed bytes, non-ASCII is below 0x20, too. */
-    const __m128i space = _mm_set1_epi8(0x20);
+    for (; i + 64 <= len; i += 64) {
+        __m128i first = _mm_or_si128(odd_bytes(p + i), odd_bytes(p + i + 16));
+        __m128i second = _mm_or_si128(odd_bytes(p + i + 32), odd_bytes(p + i + 48));
+        if (_mm_movemask_epi8(_mm_or_si128(first, second)) != 0) {
+            break;
+        }
+    }
     for (; i + 16 <= len; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-        __m128i odd = _mm_or_si128(_mm_cmplt_epi8(v, space),
-                                   _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
-                                                _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
-        unsigned mask = (unsigned)_mm_movemask_epi8(odd);
+        unsigned mask = (unsigned)_mm_movemask_epi8(odd_bytes(p + i));
         if (mask != 0) {
             return i + (size_t)__builtin_ctz(mask);
         }
@@ -146,7 +163,7 @@ static size_t plain_run(const char *p, size_t len)
     return i;
 }
 
-static weir_status_t scan_string(scan_t *s)
+static weir_status_t scan_long_string(scan_t *s)
 {
     size_t start = s->at++;
     bool escaped = false;
@@ -177,6 +194,24 @@ static weir_status_t scan_string(scan_t *s)
             s->at += (size_t)n;
         }
     }
+}
+
+static inline __attribute__((always_inline)) weir_status_t scan_string(scan_t *s)
+{
+#ifdef __SSE2__
+    /* Names, and most words, end within 16 bytes. */
+    if (s->len - s->at > 16) {
+        size_t start = s->at;
+        const char *p = s->text + start + 1;
+        unsigned mask = (unsigned)_mm_movemask_epi8(odd_bytes(p));
+        size_t n = mask == 0 ? 0 : (size_t)__builtin_ctz(mask);
+        if (mask != 0 && p[n] == '"') {
+            s->at = start + n + 2;
+            return add_node(s, WEIR_JSON_STRING, start, false);
+        }
+    }
+#endif
+    return scan_long_string(s);
 }
 
 /* Steps over digits; false when there is none. */
@@ -260,6 +295,19 @@ static int compare_keys(const scan_t *s, uint32_t a, uint32_t b)
     }
 }
 
+/* compare_keys() == 0; keys that differ mostly differ in length. */
+static inline bool same_key(const scan_t *s, uint32_t a, uint32_t b)
+{
+    const weir_json_node_t *na = &s->nodes[a];
+    const weir_json_node_t *nb = &s->nodes[b];
+    uint32_t len = na->end - na->start;
+
+    if (na->escaped || nb->escaped) {
+        return compare_keys(s, a, b) == 0;
+    }
+    return nb->end - nb->start == len && memcmp(s->text + na->start, s->text + nb->start, len) == 0;
+}
+
 static weir_status_t duplicate(scan_t *s, uint32_t a, uint32_t b)
 {
     const weir_json_node_t *later = &s->nodes[a > b ? a : b];
@@ -331,7 +379,7 @@ static weir_status_t check_keys(scan_t *s, uint32_t object)
     for (uint32_t i = 0, at = object + 1; i < n; i++) {
         keys[i] = at;
         for (uint32_t j = 0; j < i; j++) {
-            if (compare_keys(s, keys[j], at) == 0) {
+            if (same_key(s, keys[j], at)) {
                 return duplicate(s, keys[j], at);
             }
         }
@@ -340,7 +388,7 @@ static weir_status_t check_keys(scan_t *s, uint32_t object)
     return WEIR_OK;
 }
 
-static weir_status_t open_container(scan_t *s, weir_json_type_t type)
+static inline weir_status_t open_container(scan_t *s, weir_json_type_t type)
 {
     if (s->depth == s->max_depth) {
         return weir_error_at(s->err, WEIR_ERR_LIMIT, NULL, "json_too_deep",
@@ -358,7 +406,7 @@ static weir_status_t open_container(scan_t *s, weir_json_type_t type)
     return WEIR_OK;
 }
 
-static weir_status_t close_container(scan_t *s)
+static inline weir_status_t close_container(scan_t *s)
 {
     uint32_t index = s->open;
     weir_json_node_t *node = &s->nodes[index];
@@ -374,7 +422,7 @@ static weir_status_t close_container(scan_t *s)
 }
 
 /* A member's key and colon, up to the value. */
-static weir_status_t scan_key(scan_t *s)
+static inline weir_status_t scan_key(scan_t *s)
 {
     skip_space(s);
     if (s->at == s->len || s->text[s->at] != '"') {
@@ -393,7 +441,7 @@ static weir_status_t scan_key(scan_t *s)
 }
 
 /* One value that is no container, or the opening of one; *opened tells which. */
-static weir_status_t scan_value(scan_t *s, bool *opened)
+static inline weir_status_t scan_value(scan_t *s, bool *opened)
 {
     *opened = false;
     skip_space(s);
@@ -427,7 +475,7 @@ static weir_status_t scan_value(scan_t *s, bool *opened)
  * Behind a complete value, or just inside an opened container: closes what ends here and steps over
  * the comma (and key) in front of the next value. *more is false when the root is complete.
  */
-static weir_status_t to_next_value(scan_t *s, bool opened, bool *more)
+static inline weir_status_t to_next_value(scan_t *s, bool opened, bool *more)
 {
     for (;; opened = false) {
         if (s->open == WEIR_JSON_NONE) {

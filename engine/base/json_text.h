@@ -1,6 +1,6 @@
 /*
- * Inside engine/base only: walking over the bytes that a JSON string stands for. The string's text
- * has been validated by the scanner.
+ * Walking over the bytes that a JSON string stands for, for those to whom copying it is too much.
+ * The string's text has been validated by the scanner.
  */
 #ifndef WEIR_BASE_JSON_TEXT_H
 #define WEIR_BASE_JSON_TEXT_H

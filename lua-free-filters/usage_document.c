@@ -36,41 +36,62 @@ enum {
     KEY_TEXT
 };
 
+/* By length first: every key of every answer is looked up. */
 static uint8_t known_key(const char *key, size_t len)
 {
-    static const struct {
-        const char *name;
-        uint8_t len;
-        uint8_t key;
-    } known[] = {
-        {"id", 2, KEY_ID},
-        {"model", 5, KEY_MODEL},
-        {"usage", 5, KEY_USAGE},
-        {"error", 5, KEY_ERROR},
-        {"status", 6, KEY_STATUS},
-        {"background", 10, KEY_BACKGROUND},
-        {"stop_reason", 11, KEY_STOP_REASON},
-        {"tool_usage", 10, KEY_TOOL_USAGE},
-        {"incomplete_details", 18, KEY_INCOMPLETE},
-        {"meta", 4, KEY_META},
-        {"choices", 7, KEY_CHOICES},
-        {"content", 7, KEY_CONTENT},
-        {"output", 6, KEY_OUTPUT},
-        {"finish_reason", 13, KEY_FINISH_REASON},
-        {"text", 4, KEY_TEXT},
-        {"refusal", 7, KEY_TEXT},
-        {"reasoning", 9, KEY_TEXT},
-        {"reasoning_content", 17, KEY_TEXT},
-        {"thinking", 8, KEY_TEXT},
-        {"arguments", 9, KEY_TEXT},
-    };
-
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (known[i].len == len && known[i].name[0] == key[0] &&
-            memcmp(known[i].name, key, len) == 0) {
-            return known[i].key;
-        }
+#define KNOWN(name, value)                            \
+    if (memcmp(key, (name), sizeof(name) - 1) == 0) { \
+        return (value);                               \
     }
+    switch (len) {
+    case 2:
+        KNOWN("id", KEY_ID)
+        break;
+    case 4:
+        KNOWN("text", KEY_TEXT)
+        KNOWN("meta", KEY_META)
+        break;
+    case 5:
+        KNOWN("model", KEY_MODEL)
+        KNOWN("usage", KEY_USAGE)
+        KNOWN("error", KEY_ERROR)
+        break;
+    case 6:
+        KNOWN("status", KEY_STATUS)
+        KNOWN("output", KEY_OUTPUT)
+        break;
+    case 7:
+        KNOWN("choices", KEY_CHOICES)
+        KNOWN("content", KEY_CONTENT)
+        KNOWN("refusal", KEY_TEXT)
+        break;
+    case 8:
+        KNOWN("thinking", KEY_TEXT)
+        break;
+    case 9:
+        KNOWN("reasoning", KEY_TEXT)
+        KNOWN("arguments", KEY_TEXT)
+        break;
+    case 10:
+        KNOWN("background", KEY_BACKGROUND)
+        KNOWN("tool_usage", KEY_TOOL_USAGE)
+        break;
+    case 11:
+        KNOWN("stop_reason", KEY_STOP_REASON)
+        break;
+    case 13:
+        KNOWN("finish_reason", KEY_FINISH_REASON)
+        break;
+    case 17:
+        KNOWN("reasoning_content", KEY_TEXT)
+        break;
+    case 18:
+        KNOWN("incomplete_details", KEY_INCOMPLETE)
+        break;
+    default:
+        break;
+    }
+#undef KNOWN
     return KEY_NONE;
 }
 

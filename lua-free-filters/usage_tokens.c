@@ -1,6 +1,12 @@
 /* Counts and reasons in one meaning. */
 #include "lua-free-filters/usage_reader.h"
 
+#include "engine/base/json_text.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 static bool read_count(const weir_json_doc_t *doc, uint32_t node, uint64_t *out)
@@ -20,23 +26,132 @@ static bool read_member(const weir_json_doc_t *doc, uint32_t object, const char 
     return object != WEIR_JSON_NONE && read_count(doc, weir_json_get(doc, object, name), out);
 }
 
-/* Details say parts of a total that is told beside them. */
-static void read_details(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
+/* The members of a usage object, each by the index of its value or WEIR_JSON_NONE. */
+typedef struct {
+    uint32_t prompt_tokens;
+    uint32_t completion_tokens;
+    uint32_t total_tokens;
+    uint32_t prompt_cache_hit_tokens;
+    uint32_t input_tokens;
+    uint32_t output_tokens;
+    uint32_t cache_read_input_tokens;
+    uint32_t cache_creation_input_tokens;
+    uint32_t iterations;
+    uint32_t prompt_tokens_details;
+    uint32_t input_tokens_details;
+    uint32_t input_token_details;
+    uint32_t completion_tokens_details;
+    uint32_t output_tokens_details;
+    uint32_t output_token_details;
+    uint32_t other;
+} members_t;
+
+#define KEY(name)                                     \
+    if (memcmp(key, #name, sizeof(#name) - 1) == 0) { \
+        return &m->name;                              \
+    }
+
+static uint32_t *short_member(members_t *m, const char *key, size_t len)
 {
-    static const char *const prompt[] = {"prompt_tokens_details", "input_tokens_details",
-                                         "input_token_details"};
-    static const char *const completion[] = {"completion_tokens_details", "output_tokens_details",
-                                             "output_token_details"};
+    switch (len) {
+    case 10:
+        KEY(iterations)
+        break;
+    case 12:
+        KEY(total_tokens)
+        KEY(input_tokens)
+        break;
+    case 13:
+        KEY(prompt_tokens)
+        KEY(output_tokens)
+        break;
+    case 17:
+        KEY(completion_tokens)
+        break;
+    default:
+        break;
+    }
+    return &m->other;
+}
+
+static uint32_t *member_of(members_t *m, const char *key, size_t len)
+{
+    switch (len) {
+    case 19:
+        KEY(input_token_details)
+        break;
+    case 20:
+        KEY(input_tokens_details)
+        KEY(output_token_details)
+        break;
+    case 21:
+        KEY(prompt_tokens_details)
+        KEY(output_tokens_details)
+        break;
+    case 23:
+        KEY(prompt_cache_hit_tokens)
+        KEY(cache_read_input_tokens)
+        break;
+    case 25:
+        KEY(completion_tokens_details)
+        break;
+    case 27:
+        KEY(cache_creation_input_tokens)
+        break;
+    default:
+        return short_member(m, key, len);
+    }
+    return &m->other;
+}
+#undef KEY
+
+/* A key as it is without escapes; no name that is looked for is longer than *room. */
+static weir_str_t plain_key(const weir_json_doc_t *doc, uint32_t node, char room[32])
+{
+    const weir_json_node_t *n = &doc->nodes[node];
+    weir_json_bytes_t it = weir_json_bytes(doc->text + n->start + 1, doc->text + n->end - 1);
+    size_t len = 0;
+
+    if (!n->escaped) {
+        return weir_str(it.p, (size_t)(it.end - it.p));
+    }
+    for (int c = weir_json_next_byte(&it); c >= 0 && len < 32; c = weir_json_next_byte(&it)) {
+        room[len++] = (char)c;
+    }
+    return weir_str(room, len);
+}
+
+/* The first member of a name counts, as for weir_json_get(). */
+static void find_members(const weir_json_doc_t *doc, uint32_t usage, members_t *m)
+{
+    char room[32];
+
+    memset(m, 0xff, sizeof(*m)); /* WEIR_JSON_NONE everywhere */
+    for (uint32_t i = doc->nodes[usage].size, at = usage + 1; i > 0; i--) {
+        weir_str_t key = plain_key(doc, at, room);
+        uint32_t *member = member_of(m, key.data, key.len);
+        if (*member == WEIR_JSON_NONE) {
+            *member = at + 1;
+        }
+        at = doc->nodes[at + 1].next;
+    }
+}
+
+/* Details say parts of a total that is told beside them. */
+static void read_details(weir_tokens_t *t, const weir_json_doc_t *doc, const members_t *m)
+{
+    const uint32_t prompt[] = {m->prompt_tokens_details, m->input_tokens_details,
+                               m->input_token_details};
+    const uint32_t completion[] = {m->completion_tokens_details, m->output_tokens_details,
+                                   m->output_token_details};
 
     for (size_t i = 0; i < ARRAY_LEN(prompt); i++) {
-        uint32_t details = weir_json_get(doc, usage, prompt[i]);
-        read_member(doc, details, "cached_tokens", &t->cached_tokens);
-        read_member(doc, details, "cache_write_tokens", &t->cache_write_tokens);
+        read_member(doc, prompt[i], "cached_tokens", &t->cached_tokens);
+        read_member(doc, prompt[i], "cache_write_tokens", &t->cache_write_tokens);
     }
     for (size_t i = 0; i < ARRAY_LEN(completion); i++) {
-        uint32_t details = weir_json_get(doc, usage, completion[i]);
-        read_member(doc, details, "reasoning_tokens", &t->reasoning_tokens);
-        read_member(doc, details, "thinking_tokens", &t->reasoning_tokens);
+        read_member(doc, completion[i], "reasoning_tokens", &t->reasoning_tokens);
+        read_member(doc, completion[i], "thinking_tokens", &t->reasoning_tokens);
     }
 }
 
@@ -47,10 +162,8 @@ static uint64_t sum(uint64_t a, uint64_t b)
 }
 
 /* Anthropic's iterations of the type compaction are not in the totals beside them. */
-static void read_iterations(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
+static void read_iterations(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t list)
 {
-    uint32_t list = weir_json_get(doc, usage, "iterations");
-
     if (list == WEIR_JSON_NONE || weir_json_type(doc, list) != WEIR_JSON_ARRAY) {
         return;
     }
@@ -75,13 +188,13 @@ static void read_iterations(weir_tokens_t *t, const weir_json_doc_t *doc, uint32
 }
 
 /* input_tokens: with these members beside it, or earlier in the same answer, Anthropic's. */
-static bool read_input(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
+static bool read_input(weir_tokens_t *t, const weir_json_doc_t *doc, const members_t *m)
 {
     uint64_t input;
-    bool told = read_member(doc, usage, "input_tokens", &input);
-    bool split = read_member(doc, usage, "cache_read_input_tokens", &t->cached_tokens);
+    bool told = read_count(doc, m->input_tokens, &input);
+    bool split = read_count(doc, m->cache_read_input_tokens, &t->cached_tokens);
 
-    split = read_member(doc, usage, "cache_creation_input_tokens", &t->cache_write_tokens) || split;
+    split = read_count(doc, m->cache_creation_input_tokens, &t->cache_write_tokens) || split;
     if (told) {
         t->uncached = input;
     }
@@ -92,17 +205,19 @@ static bool read_input(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t us
 bool weir_tokens_read(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usage)
 {
     uint64_t total;
+    members_t m;
 
     if (usage == WEIR_JSON_NONE || weir_json_type(doc, usage) != WEIR_JSON_OBJECT) {
         return false;
     }
-    bool prompt = read_member(doc, usage, "prompt_tokens", &t->prompt_tokens);
-    bool completion = read_member(doc, usage, "completion_tokens", &t->completion_tokens);
+    find_members(doc, usage, &m);
+    bool prompt = read_count(doc, m.prompt_tokens, &t->prompt_tokens);
+    bool completion = read_count(doc, m.completion_tokens, &t->completion_tokens);
     if (!prompt) {
-        bool input = read_input(t, doc, usage);
-        bool output = read_member(doc, usage, "output_tokens", &t->told);
+        bool input = read_input(t, doc, &m);
+        bool output = read_count(doc, m.output_tokens, &t->told);
         if (input || output) {
-            read_iterations(t, doc, usage);
+            read_iterations(t, doc, m.iterations);
         }
         /* The other half may have been told by an earlier event. */
         if (input || (output && t->has_prompt)) {
@@ -115,16 +230,16 @@ bool weir_tokens_read(weir_tokens_t *t, const weir_json_doc_t *doc, uint32_t usa
             completion = true;
         }
     } else {
-        read_member(doc, usage, "prompt_cache_hit_tokens", &t->cached_tokens);
+        read_count(doc, m.prompt_cache_hit_tokens, &t->cached_tokens);
     }
-    if (!prompt && read_member(doc, usage, "total_tokens", &total)) {
+    if (!prompt && read_count(doc, m.total_tokens, &total)) {
         /* Rerank and some embeddings tell nothing else. */
         t->prompt_tokens =
             completion && t->completion_tokens <= total ? total - t->completion_tokens : total;
         prompt = true;
     }
     if (prompt || completion) {
-        read_details(t, doc, usage);
+        read_details(t, doc, &m);
     }
     t->has_prompt = t->has_prompt || prompt;
     t->has_completion = t->has_completion || completion;
@@ -202,6 +317,19 @@ size_t weir_text_count_piece(weir_text_count_t *count, weir_str_t raw)
 
     while (at < end) {
         uint64_t w;
+#ifdef __SSE2__
+        if (end - at >= 32) {
+            __m128i a = _mm_loadu_si128((const __m128i *)(const void *)at);
+            __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(at + 16));
+            __m128i slash = _mm_or_si128(_mm_cmpeq_epi8(a, _mm_set1_epi8('\\')),
+                                         _mm_cmpeq_epi8(b, _mm_set1_epi8('\\')));
+            if (_mm_movemask_epi8(_mm_or_si128(slash, _mm_or_si128(a, b))) == 0) {
+                count->ascii += 32;
+                at += 32;
+                continue;
+            }
+        }
+#endif
         if (end - at >= 8) {
             memcpy(&w, at, 8);
             uint64_t slash = w ^ 0x5c5c5c5c5c5c5c5cu;

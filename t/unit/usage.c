@@ -328,6 +328,27 @@ static void test_estimates(void)
            "counting case %zu: %llu and %llu", i, (unsigned long long)count.ascii,
            (unsigned long long)count.other);
     }
+    /* However long it is, and wherever something special stands in it. */
+    unsigned wrong = 0;
+    for (size_t len = 1; len <= 100; len++) {
+        for (size_t at = 0; at < len; at++) {
+            char raw[104];
+            weir_text_count_t plain = {0};
+            weir_text_count_t other = {0};
+            weir_text_count_t escape = {0};
+            memset(raw, 'a', sizeof(raw));
+            weir_text_count(&plain, weir_str(raw, len));
+            raw[at] = '\xc3';
+            raw[at + 1] = '\xbc';
+            weir_text_count(&other, weir_str(raw, len + 1));
+            raw[at] = '\\';
+            raw[at + 1] = 'n';
+            weir_text_count(&escape, weir_str(raw, len + 1));
+            wrong += plain.ascii != len || plain.other != 0 || other.ascii != len - 1 ||
+                     other.other != 1 || escape.ascii != len || escape.other != 0;
+        }
+    }
+    is_int(wrong, 0, "texts of all lengths are counted to their end and no further");
     weir_text_count_t some = {.ascii = 5, .other = 2};
     is_int((long long)weir_text_tokens(&some), 3, "(5 + 3 * 2 + 3) / 4");
 

@@ -18,6 +18,8 @@ typedef struct {
     int64_t ts_ms; /* Unix time of the request's arrival, milliseconds */
     weir_str_t request_id;
     weir_str_t tenant;
+    weir_str_t team; /* not written when empty, as the user */
+    weir_str_t user;
     weir_str_t key_id;
     weir_str_t model; /* as the answer named it; empty when unknown */
     weir_str_t path;  /* without the query */
@@ -25,7 +27,9 @@ typedef struct {
     bool aborted;           /* the client went away before the end */
     uint64_t prompt_tokens; /* cached ones included */
     uint64_t cached_tokens;
-    uint64_t completion_tokens;
+    uint64_t cache_write_tokens; /* not written when 0, as the reasoning */
+    uint64_t completion_tokens;  /* reasoning included */
+    uint64_t reasoning_tokens;
     weir_usage_source_t source;
     uint32_t status;    /* HTTP status sent, 499 when the client left before the headers */
     int64_t latency_ms; /* arrival to end */
@@ -33,7 +37,7 @@ typedef struct {
 } weir_ledger_row_t;
 
 /* Appends the line with its newline to out (one write of it is one row). An empty string member is
- * written as null, ttft_ms -1 as null. */
+ * written as null, ttft_ms -1 as null; what few requests have is left out where it is not. */
 void weir_ledger_write(weir_buf_t *out, const weir_ledger_row_t *row);
 
 /* Longest line for strings of at most 256 bytes each; a caller with longer ones cuts them. */

@@ -180,6 +180,8 @@ ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx)
     row.ts_ms = (int64_t) r->start_sec * 1000 + r->start_msec;
     row.request_id = ngx_http_weir_cut(&public->request_id, 256);
     row.tenant = ngx_http_weir_cut(&public->tenant, 256);
+    row.team = ngx_http_weir_cut(&public->team, 256);
+    row.user = ngx_http_weir_cut(&public->user, 256);
     row.key_id = ngx_http_weir_cut(&public->key_id, 256);
     row.model = ngx_http_weir_cut(&public->model, 256);
     row.path = ngx_http_weir_cut(&public->path, NGX_HTTP_WEIR_MAX_PATH);
@@ -187,7 +189,9 @@ ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx)
     row.aborted = public->aborted;
     row.prompt_tokens = public->prompt_tokens;
     row.cached_tokens = public->cached_tokens;
+    row.cache_write_tokens = public->cache_write_tokens;
     row.completion_tokens = public->completion_tokens;
+    row.reasoning_tokens = public->reasoning_tokens;
     row.status = (uint32_t) public->status;
     row.latency_ms = public->latency;
     row.ttft_ms = public->ttft;

@@ -17,7 +17,7 @@ static const char help[] =
     "Adds up a usage ledger (one JSON object a line).\n"
     "\n"
     "  --ledger FILE  the ledger; - reads standard input\n"
-    "  --by GROUP     tenant, key, model, status or day [tenant]\n"
+    "  --by GROUP     tenant, team, user, key, model, status or day [tenant]\n"
     "  --tenant ID    only this tenant's rows\n"
     "  --since TIME   only rows from this time on, such as 2030-01-31 or 2030-01-31T12:00:00Z\n"
     "  --until TIME   only rows before this time\n"
@@ -32,7 +32,9 @@ typedef struct {
     uint64_t aborted;
     uint64_t prompt;
     uint64_t cached;
+    uint64_t cache_write;
     uint64_t completion;
+    uint64_t reasoning;
 } group_t;
 
 typedef struct {
@@ -99,6 +101,40 @@ static bool get_count(const weir_json_doc_t *doc, const char *key, int64_t *out)
     return node != WEIR_JSON_NONE && weir_json_int64(doc, node, out) && *out >= 0;
 }
 
+/* A member that only some rows have. */
+static bool get_present(const weir_json_doc_t *doc, const char *key, weir_arena_t *arena,
+                        weir_str_t *out)
+{
+    *out = WEIR_STR("");
+    return weir_json_get(doc, 0, key) == WEIR_JSON_NONE || get_text(doc, key, arena, out);
+}
+
+static bool get_present_count(const weir_json_doc_t *doc, const char *key, int64_t *out)
+{
+    *out = 0;
+    return weir_json_get(doc, 0, key) == WEIR_JSON_NONE || get_count(doc, key, out);
+}
+
+/*
+ * The group's name for this row: teams and users are named within their tenants. False when the row
+ * lacks the member.
+ */
+static bool place_name(const report_t *r, const weir_json_doc_t *doc, weir_arena_t *arena,
+                       char out[128])
+{
+    weir_str_t tenant;
+    weir_str_t place;
+
+    if (!get_text(doc, "tenant", arena, &tenant) || !get_present(doc, r->by, arena, &place)) {
+        return false;
+    }
+    tenant = tenant.len == 0 ? WEIR_STR("-") : tenant;
+    place = place.len == 0 ? WEIR_STR("-") : place;
+    snprintf(out, 128, "%.*s/%.*s", (int)(tenant.len < 63 ? tenant.len : 63), tenant.data,
+             (int)(place.len < 63 ? place.len : 63), place.data);
+    return true;
+}
+
 /* The group's name for this row; false when the row lacks the member. */
 static bool group_name(const report_t *r, const weir_json_doc_t *doc, weir_arena_t *arena,
                        char out[128])
@@ -118,6 +154,8 @@ static bool group_name(const report_t *r, const weir_json_doc_t *doc, weir_arena
             return false;
         }
         text.len = 10;
+    } else if (strcmp(r->by, "team") == 0 || strcmp(r->by, "user") == 0) {
+        return place_name(r, doc, arena, out);
     } else if (!get_text(doc, strcmp(r->by, "key") == 0 ? "key_id" : r->by, arena, &text)) {
         return false;
     }
@@ -138,13 +176,18 @@ static bool add_line(report_t *r, const char *line, size_t len, weir_arena_t *ar
     int64_t prompt;
     int64_t cached;
     int64_t completion;
+    int64_t cache_write;
+    int64_t reasoning;
 
     if (weir_json_parse(line, len, NULL, arena, &doc, NULL) != WEIR_OK ||
         weir_json_type(&doc, 0) != WEIR_JSON_OBJECT || !get_text(&doc, "ts", arena, &ts) ||
         !weir_timestamp_parse(ts, &ms) || !get_text(&doc, "tenant", arena, &tenant) ||
         !get_count(&doc, "status", &status) || !get_count(&doc, "prompt_tokens", &prompt) ||
         !get_count(&doc, "cached_tokens", &cached) ||
-        !get_count(&doc, "completion_tokens", &completion) || !group_name(r, &doc, arena, name)) {
+        !get_count(&doc, "completion_tokens", &completion) ||
+        !get_present_count(&doc, "cache_write_tokens", &cache_write) ||
+        !get_present_count(&doc, "reasoning_tokens", &reasoning) ||
+        !group_name(r, &doc, arena, name)) {
         return false;
     }
     if (ms < r->since || ms >= r->until || (r->tenant != NULL && !weir_str_is(tenant, r->tenant))) {
@@ -160,7 +203,9 @@ static bool add_line(report_t *r, const char *line, size_t len, weir_arena_t *ar
     group->aborted += aborted != WEIR_JSON_NONE && weir_json_type(&doc, aborted) == WEIR_JSON_TRUE;
     group->prompt += (uint64_t)prompt;
     group->cached += (uint64_t)cached;
+    group->cache_write += (uint64_t)cache_write;
     group->completion += (uint64_t)completion;
+    group->reasoning += (uint64_t)reasoning;
     return true;
 }
 
@@ -212,11 +257,13 @@ static void print_json(const report_t *r, const group_t *g)
     weir_buf_init(&name, &arena);
     weir_json_write_string(&name, weir_str(g->name, strlen(g->name)));
     printf("{\"%s\":%.*s,\"requests\":%llu,\"errors\":%llu,\"aborted\":%llu,\"prompt_tokens\":%llu,"
-           "\"cached_tokens\":%llu,\"completion_tokens\":%llu}\n",
+           "\"cached_tokens\":%llu,\"cache_write_tokens\":%llu,\"completion_tokens\":%llu,"
+           "\"reasoning_tokens\":%llu}\n",
            r->by, (int)name.len, name.data, (unsigned long long)g->requests,
            (unsigned long long)g->errors, (unsigned long long)g->aborted,
            (unsigned long long)g->prompt, (unsigned long long)g->cached,
-           (unsigned long long)g->completion);
+           (unsigned long long)g->cache_write, (unsigned long long)g->completion,
+           (unsigned long long)g->reasoning);
     weir_arena_free(&arena);
 }
 
@@ -249,7 +296,7 @@ static void print_table(const report_t *r)
 
 static bool known_group(const char *by)
 {
-    static const char *const groups[] = {"tenant", "key", "model", "status", "day"};
+    static const char *const groups[] = {"tenant", "team", "user", "key", "model", "status", "day"};
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         if (strcmp(by, groups[i]) == 0) {
             return true;
@@ -303,8 +350,9 @@ static int parse_options(int argc, char **argv, report_t *r)
         return WEIR_EXIT_USAGE;
     }
     if (!known_group(r->by)) {
-        return weir_tool_fail(WEIR_EXIT_USAGE,
-                              "--by takes tenant, key, model, status or day, not \"%s\"", r->by);
+        return weir_tool_fail(
+            WEIR_EXIT_USAGE, "--by takes tenant, team, user, key, model, status or day, not \"%s\"",
+            r->by);
     }
     return WEIR_EXIT_OK;
 }

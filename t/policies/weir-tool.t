@@ -142,19 +142,24 @@ def usage(folder):
     path = os.path.join(folder, "usage.jsonl")
     with open(path, "w") as f:
         f.write(row() + row(prompt_tokens=10, cached_tokens=4) +
-                row(tenant="b", aborted=True, status=499, ts="2030-01-02T00:00:00.000Z") +
+                row(tenant="b", team="t", user="u", cache_write_tokens=3, reasoning_tokens=2,
+                    aborted=True, status=499, ts="2030-01-02T00:00:00.000Z") +
                 row(tenant=None, status=401, prompt_tokens=0, completion_tokens=0))
     rows = [json.loads(line) for line in weir("usage", "--ledger", path, "--json").stdout.splitlines()]
     is_(rows, [
         {"tenant": "-", "requests": 1, "errors": 1, "aborted": 0, "prompt_tokens": 0,
-         "cached_tokens": 0, "completion_tokens": 0},
+         "cached_tokens": 0, "cache_write_tokens": 0, "completion_tokens": 0,
+         "reasoning_tokens": 0},
         {"tenant": "a", "requests": 2, "errors": 0, "aborted": 0, "prompt_tokens": 11,
-         "cached_tokens": 4, "completion_tokens": 4},
+         "cached_tokens": 4, "cache_write_tokens": 0, "completion_tokens": 4,
+         "reasoning_tokens": 0},
         {"tenant": "b", "requests": 1, "errors": 1, "aborted": 1, "prompt_tokens": 1,
-         "cached_tokens": 0, "completion_tokens": 2}], "usage by tenant")
+         "cached_tokens": 0, "cache_write_tokens": 3, "completion_tokens": 2,
+         "reasoning_tokens": 2}], "usage by tenant")
     like(weir("usage", "--ledger", path).stdout, r"(?m)^total +4 +2 +1 +12 +4 +6$",
          "the table has a total")
     for by, names in (("day", ["2030-01-01", "2030-01-02"]), ("status", ["200", "401", "499"]),
+                      ("team", ["-/-", "a/-", "b/t"]), ("user", ["-/-", "a/-", "b/u"]),
                       ("key", ["k"]), ("model", ["m"])):
         got = [json.loads(line)[by] for line in
                weir("usage", "--ledger", path, "--by", by, "--json").stdout.splitlines()]

@@ -149,6 +149,10 @@ static char lower(char c)
 static bool is_nocase(weir_str_t s, const char *z)
 {
     size_t i = 0;
+
+    if (s.len > 0 && strlen(z) == s.len && memcmp(s.data, z, s.len) == 0) {
+        return true; /* as nearly everybody writes it */
+    }
     while (i < s.len && z[i] != '\0' && lower(s.data[i]) == z[i]) {
         i++;
     }
@@ -231,33 +235,41 @@ static bool decode(weir_str_t in, char *room, size_t room_size, weir_str_t *out)
     return true;
 }
 
-/* Bytes that stand for themselves in every reading of a path. */
-static bool is_plain_byte(char c)
-{
-    return c > 0x20 && c < 0x7F && c != '\\' && c != '#' && c != '"' && c != '<' && c != '>' &&
-           c != '^' && c != '`' && c != '{' && c != '|' && c != '}';
-}
+/* All but the bytes that stand for themselves in every reading of a path. */
+static const bool odd_byte[256] = {
+    [0 ... 0x20] = true, [0x7F ... 0xFF] = true, ['\\'] = true, ['#'] = true,
+    ['"'] = true,        ['<'] = true,           ['>'] = true,  ['^'] = true,
+    ['`'] = true,        ['{'] = true,           ['|'] = true,  ['}'] = true,
+};
 
 /* Splits at slashes; the number of segments, or -1 when the path is not plain. */
 static int split(weir_str_t path, weir_str_t *segments)
 {
     int n = 0;
-    for (size_t i = 0; i < path.len; i++) {
-        if (!is_plain_byte(path.data[i])) {
+    bool too_many = false;
+    size_t start = 0;
+
+    for (size_t i = 0; i <= path.len; i++) {
+        if (i < path.len && path.data[i] != '/') {
+            if (odd_byte[(uint8_t)path.data[i]]) {
+                return -1;
+            }
+            continue;
+        }
+        weir_str_t segment = weir_str(path.data + start, i - start);
+        start = i + 1;
+        if (too_many) {
+            continue;
+        }
+        if (segment.len == 0 || (segment.data[0] == '.' && is_dots(segment))) {
             return -1;
         }
-    }
-    while (path.data != NULL) {
-        weir_str_t segment = cut(&path, '/');
-        if (segment.len == 0 || is_dots(segment)) {
-            return -1;
+        too_many = n == MAX_SEGMENTS;
+        if (!too_many) {
+            segments[n++] = segment;
         }
-        if (n == MAX_SEGMENTS) {
-            return MAX_SEGMENTS + 1;
-        }
-        segments[n++] = segment;
     }
-    return n;
+    return too_many ? MAX_SEGMENTS + 1 : n;
 }
 
 /* exact: as it is; else it would be if case and encoding did not matter. */

@@ -395,8 +395,12 @@ ngx_http_weir_auth_bearer(ngx_str_t *value, ngx_str_t *key)
 {
     u_char  *p, *last;
 
-    if (value->len < sizeof("Bearer ") - 1
-        || ngx_strncasecmp(value->data, (u_char *) "Bearer ",
+    if (value->len < sizeof("Bearer ") - 1) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_memcmp(value->data, "Bearer ", sizeof("Bearer ") - 1) != 0
+        && ngx_strncasecmp(value->data, (u_char *) "Bearer ",
                            sizeof("Bearer ") - 1)
            != 0)
     {

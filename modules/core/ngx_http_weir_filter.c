@@ -542,8 +542,14 @@ ngx_http_weir_type_is(ngx_http_request_t *r, ngx_str_t *type)
 
     value = &r->headers_out.content_type;
 
-    if (value->len < type->len
-        || ngx_strncasecmp(value->data, type->data, type->len) != 0)
+    if (value->len < type->len) {
+        return 0;
+    }
+
+    /* in lower case, as a rule */
+
+    if (ngx_memcmp(value->data, type->data, type->len) != 0
+        && ngx_strncasecmp(value->data, type->data, type->len) != 0)
     {
         return 0;
     }

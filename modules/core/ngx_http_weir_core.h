@@ -194,6 +194,7 @@ typedef struct {
     unsigned                        ask_usage:1;
     unsigned                        hide_usage:1;
     unsigned                        strange_headers:1;
+    unsigned                        other_method:1; /* in a header */
     unsigned                        anthropic_version:1;
     unsigned                        refusing:1;
     unsigned                        replace:1;

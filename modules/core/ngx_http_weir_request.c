@@ -198,6 +198,26 @@ ngx_http_weir_see_headers(ngx_http_request_t *r,
                 == 0)
             {
                 ctx->anthropic_version = 1;
+
+            } else if (ngx_memcmp(header[i].lowcase_key, "x-method-override",
+                                  sizeof("x-method-override") - 1)
+                       == 0)
+            {
+                ctx->other_method = 1;
+            }
+
+            break;
+
+        case sizeof("x-http-method") - 1:
+        case sizeof("x-http-method-override") - 1:
+
+            /* some frameworks take its value for the method */
+
+            if (ngx_memcmp(header[i].lowcase_key, "x-http-method-override",
+                           header[i].key.len)
+                == 0)
+            {
+                ctx->other_method = 1;
             }
 
             break;
@@ -426,6 +446,10 @@ ngx_http_weir_classify(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
             info->why = WEIR_NOT_PATH;
             info->model.len = 0;
         }
+    }
+
+    if (ctx->other_method && info->why == WEIR_UNDERSTOOD) {
+        info->why = WEIR_NOT_METHOD;
     }
 
     if (ctx->strange_headers && info->why == WEIR_UNDERSTOOD

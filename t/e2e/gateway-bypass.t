@@ -234,6 +234,8 @@ refused(http("POST", "/v1/models", body=b"{}"), "POST of the models")
 refused(http("DELETE", "/v1/models/tiny"), "deleting a model")
 refused(chat("/v1/chat/completions", "X-HTTP-Method-Override: GET", method="PUT"),
         "an overridden method")
+for name in ("X-HTTP-Method-Override", "x-http-method", "X-Method-Override"):
+    refused(chat("/v1/chat/completions", name + ": GET"), "a method in " + name)
 
 # -- other protocols
 

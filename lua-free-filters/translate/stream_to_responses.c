@@ -42,6 +42,8 @@ void *weir_stream_to_responses(weir_translation_t *tr)
     return s;
 }
 
+static weir_status_t begin_calls(state_t *s, bool all, weir_buf_t *out, weir_sink_t *sink);
+
 /* --- events --- */
 
 static void open_event(state_t *s, const char *type, weir_buf_t *out)
@@ -355,7 +357,8 @@ static weir_status_t put_text(state_t *s, const weir_tctx_t *c, uint32_t choice,
         if (e == NULL) {
             return too_many(sink);
         }
-        status = close_others(s, e, c->out, sink);
+        status = begin_calls(s, true, c->out, sink);
+        status = status == WEIR_OK ? close_others(s, e, c->out, sink) : status;
         status = status == WEIR_OK ? add_item(s, e, c->out, sink) : status;
     }
     if (status != WEIR_OK) {
@@ -403,12 +406,43 @@ static entry_t *call_of(state_t *s, const weir_tctx_t *c, const weir_call_delta_
     return new_item(s, ITEM_CALL, d->index);
 }
 
+static bool is_call(const entry_t *e)
+{
+    return e->kind == ITEM_CALL || e->kind == ITEM_CUSTOM;
+}
+
+/*
+ * Items come one after the other, as OpenAI sends them, because clients add a piece to the item
+ * that was added last: a call begins when those before it are complete, or all when nothing else
+ * can come.
+ */
+static weir_status_t begin_calls(state_t *s, bool all, weir_buf_t *out, weir_sink_t *sink)
+{
+    weir_status_t status = WEIR_OK;
+    for (uint32_t i = 0; status == WEIR_OK && i < s->n; i++) {
+        entry_t *e = &s->items[i];
+        if (!is_call(e) || e->closed) {
+            continue;
+        }
+        if (e->id.len == 0 && e->name.len > 0) {
+            status = close_others(s, e, out, sink);
+            status = status == WEIR_OK ? add_item(s, e, out, sink) : status;
+        }
+        if (status == WEIR_OK) {
+            status = send_arguments(s, e, out, sink);
+        }
+        if (!all && (e->name.len == 0 || !e->balance.complete)) {
+            break;
+        }
+    }
+    return status;
+}
+
 static weir_status_t put_call(state_t *s, const weir_tctx_t *c, uint32_t call, uint32_t at,
                               weir_sink_t *sink)
 {
     weir_call_delta_t d = weir_read_call_delta(c->doc, call, at);
     entry_t *e = call_of(s, c, &d);
-    weir_status_t status = WEIR_OK;
     if (e == NULL) {
         return too_many(sink);
     }
@@ -424,17 +458,13 @@ static weir_status_t put_call(state_t *s, const weir_tctx_t *c, uint32_t call, u
         e->name = weir_keep(s->tr, weir_json_raw(c->doc, d.name));
         s->held += e->name.len;
     }
-    if (e->id.len == 0 && e->name.len > 0) {
-        status = close_others(s, e, c->out, sink);
-        status = status == WEIR_OK ? add_item(s, e, c->out, sink) : status;
-    }
-    if (status == WEIR_OK && d.arguments != WEIR_JSON_NONE) {
+    if (d.arguments != WEIR_JSON_NONE) {
         if (!keep_text(s, e, jo_inner(c->doc, d.arguments), sink)) {
             return e->text.failed ? WEIR_ERR_NOMEM : WEIR_OK;
         }
         weir_balance_feed(&e->balance, weir_text_of(c, d.arguments));
     }
-    return status == WEIR_OK ? send_arguments(s, e, c->out, sink) : status;
+    return begin_calls(s, false, c->out, sink);
 }
 
 /* --- the response --- */
@@ -490,7 +520,7 @@ static weir_status_t choice_delta(state_t *s, const weir_tctx_t *c, uint32_t cho
 
 static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
 {
-    weir_status_t status = WEIR_OK;
+    weir_status_t status = begin_calls(s, true, out, sink);
     for (uint32_t i = 0; status == WEIR_OK && i < s->n; i++) {
         if (s->items[i].id.len == 0) {
             weir_loss(s->tr, "chunk.choices.delta", "tool_calls");

@@ -1,6 +1,7 @@
 #include "guardrails/classifier/classifier.h"
 
 #include "guardrails/classifier/features.h"
+#include "guardrails/classifier/grams.h"
 #include "guardrails/classifier/window.h"
 
 #include <math.h>
@@ -12,29 +13,14 @@ typedef int16_t weir_i16x8_t __attribute__((vector_size(16)));
 /* A lane of 16 bits holds this many int8 weights without overflow: 128 * 255 < 2^15. */
 #define LANE_SAFE 255
 
-/* Moves the distinct ones of n buckets to the front, without branches, and returns their number. */
-static uint32_t distinct(uint16_t *bucket, uint32_t n, uint32_t buckets)
-{
-    uint64_t seen[WEIR_CLASSIFIER_MAX_BUCKETS / 64];
-    uint32_t kept = 0;
-    memset(seen, 0, (buckets + 63) / 64 * sizeof(seen[0]));
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t b = bucket[i];
-        uint64_t old = seen[b >> 6];
-        seen[b >> 6] = old | (uint64_t)1 << (b & 63);
-        bucket[kept] = (uint16_t)b;
-        kept += (uint32_t)(~old >> (b & 63) & 1);
-    }
-    return kept;
-}
-
-static void sum_weights(const int8_t *weights, const uint16_t *bucket, uint32_t n,
-                        int32_t sum[WEIR_HEADS])
+static inline __attribute__((always_inline)) void
+add_weights(const int8_t *weights, const uint16_t *bucket, uint32_t n, int32_t sum[WEIR_HEADS])
 {
     memset(sum, 0, WEIR_HEADS * sizeof(*sum));
     for (uint32_t from = 0; from < n; from += LANE_SAFE) {
         uint32_t to = n - from < LANE_SAFE ? n : from + LANE_SAFE;
         weir_i16x8_t lane = {0};
+#pragma GCC unroll 4
         for (uint32_t i = from; i < to; i++) {
             weir_i8x8_t w;
             memcpy(&w, weights + (size_t)bucket[i] * WEIR_HEADS, sizeof(w));
@@ -46,16 +32,35 @@ static void sum_weights(const int8_t *weights, const uint16_t *bucket, uint32_t 
     }
 }
 
+#ifdef WEIR_GRAMS_AVX2
+__attribute__((target("avx2"))) static void
+sum_weights_avx2(const int8_t *weights, const uint16_t *bucket, uint32_t n, int32_t sum[WEIR_HEADS])
+{
+    add_weights(weights, bucket, n, sum);
+}
+#endif
+
+static void sum_weights(const int8_t *weights, const uint16_t *bucket, uint32_t n,
+                        int32_t sum[WEIR_HEADS])
+{
+#ifdef WEIR_GRAMS_AVX2
+    if (weir_grams_have_avx2()) {
+        sum_weights_avx2(weights, bucket, n, sum);
+        return;
+    }
+#endif
+    add_weights(weights, bucket, n, sum);
+}
+
 /* Takes the open window into the closed ones' scores. */
-static void score_window(weir_classify_stream_t *s)
+static void score_window(weir_classify_stream_t *s, weir_seen_t *seen)
 {
     uint16_t bucket[WEIR_WINDOW_FEATURES];
     int32_t sum[WEIR_HEADS];
-    uint32_t n = weir_window_buckets(s, &s->previous, bucket);
+    uint32_t n = weir_window_buckets(s, &s->previous, seen, bucket);
     if (n == 0) {
         return;
     }
-    n = distinct(bucket, n, s->model->buckets);
     sum_weights(s->model->weights, bucket, n, sum);
     float norm = weir_window_norm(n);
     for (int h = 0; h < WEIR_HEADS; h++) {
@@ -76,23 +81,30 @@ void weir_classify_begin(weir_classify_stream_t *s, const weir_classifier_t *mod
     weir_window_open(s);
 }
 
-void weir_classify_feed(weir_classify_stream_t *s, const char *text, size_t len)
+static void feed(weir_classify_stream_t *s, const char *text, size_t len, weir_seen_t *seen)
 {
     while (len > 0) {
         size_t taken = weir_window_take(s, text, len);
         text += taken;
         len -= taken;
         if (len > 0) {
-            score_window(s);
+            score_window(s, seen);
             weir_window_open(s);
         }
     }
 }
 
-/* Ends the stream. */
-static void finish(weir_classify_stream_t *s, weir_scores_t *scores)
+void weir_classify_feed(weir_classify_stream_t *s, const char *text, size_t len)
 {
-    score_window(s);
+    weir_seen_t seen;
+    seen.epoch = 0;
+    feed(s, text, len, &seen);
+}
+
+/* Ends the stream. */
+static void finish(weir_classify_stream_t *s, weir_scores_t *scores, weir_seen_t *seen)
+{
+    score_window(s, seen);
     for (int h = 0; h < WEIR_HEADS; h++) {
         const weir_head_params_t *head = &s->model->head[h];
         if (s->windows == 0) {
@@ -109,16 +121,20 @@ static void finish(weir_classify_stream_t *s, weir_scores_t *scores)
 void weir_classify_scores(const weir_classify_stream_t *stream, weir_scores_t *scores)
 {
     weir_classify_stream_t copy = *stream;
-    finish(&copy, scores);
+    weir_seen_t seen;
+    seen.epoch = 0;
+    finish(&copy, scores, &seen);
 }
 
 void weir_classify(const weir_classifier_t *model, const char *text, size_t len,
                    weir_scores_t *scores)
 {
     weir_classify_stream_t s;
+    weir_seen_t seen;
+    seen.epoch = 0;
     weir_classify_begin(&s, model);
-    weir_classify_feed(&s, text, len);
-    finish(&s, scores);
+    feed(&s, text, len, &seen);
+    finish(&s, scores, &seen);
 }
 
 weir_zone_t weir_classify_zone(const weir_classifier_t *model, weir_head_t head, float p)

@@ -1,11 +1,12 @@
 #include "guardrails/classifier/features.h"
 
+#include "guardrails/classifier/grams.h"
 #include "guardrails/classifier/window.h"
 
 #include <string.h>
 
 /* Odd constants with bits well mixed: fractions of the golden ratio and others of that kind. */
-#define MIX_A  0x9E3779B97F4A7C15u
+#define MIX_A  WEIR_GRAM_MULTIPLIER
 #define MIX_B  0xD6E8FEB86659FD93u
 #define PAIR_A 0xC2B2AE3D27D4EB4Fu
 #define PAIR_B 0xA0761D6478BD642Fu
@@ -169,7 +170,53 @@ static uint32_t each_word(const weir_words_t *all, weir_words_t *once, uint64_t 
     return n;
 }
 
-uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous, uint16_t *out)
+/* Buckets of the grams of all words; may hold `buckets`, which is none. */
+static uint32_t word_grams(const weir_words_t *words, uint32_t buckets, uint16_t *out)
+{
+#ifdef WEIR_GRAMS_AVX2
+    if (weir_grams_have_avx2()) {
+        return weir_grams_avx2(words->text, words->len, buckets, out);
+    }
+#endif
+    uint32_t n = 0;
+    uint64_t space = spaces(words->text);
+    for (uint32_t at = 0; at < words->len; at += BLOCK) {
+        uint64_t next = spaces(words->text + at + BLOCK);
+        uint32_t positions = words->len - at < BLOCK ? words->len - at : BLOCK;
+        n += grams(words->text + at, ~space, ~next, positions, out + n);
+        space = next;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        out[i] = bucket_of(out[i], buckets);
+    }
+    return n;
+}
+
+/*
+ * Moves the distinct ones of n buckets to the front, without branches, and returns their number.
+ * The bucket behind the last counts as met.
+ */
+static uint32_t distinct(weir_seen_t *seen, uint16_t *bucket, uint32_t n, uint32_t buckets)
+{
+    uint32_t kept = 0;
+    if (seen->epoch % UINT8_MAX == 0) {
+        memset(seen->stamp, 0, buckets);
+        seen->epoch = 0;
+    }
+    const uint8_t now = (uint8_t)++seen->epoch;
+    seen->stamp[buckets] = now;
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t b = bucket[i];
+        bucket[kept] = (uint16_t)b;
+        kept += seen->stamp[b] != now;
+        seen->stamp[b] = now;
+    }
+    return kept;
+}
+
+uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous, weir_seen_t *seen,
+                             uint16_t *out)
 {
     weir_words_t all, once;
     uint32_t buckets = s->model->buckets;
@@ -181,20 +228,14 @@ uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous
     pad(&all);
     *previous = s->previous;
     uint32_t n = each_word(&all, &once, previous, out);
-    uint64_t space = spaces(once.text);
-    for (uint32_t at = 0; at < once.len; at += BLOCK) {
-        uint64_t next = spaces(once.text + at + BLOCK);
-        uint32_t positions = once.len - at < BLOCK ? once.len - at : BLOCK;
-        n += grams(once.text + at, ~space, ~next, positions, out + n);
-        space = next;
-    }
     for (uint32_t i = 0; i < n; i++) {
         out[i] = bucket_of(out[i], buckets);
     }
+    n += word_grams(&once, buckets, out + n);
     memcpy(out + n, s->mark_bucket, s->marks * sizeof(*out));
     n += s->marks;
     if (s->mark_open && s->word > 0) {
         out[n++] = weir_mark_bucket(s->mark, s->word, s->model->buckets);
     }
-    return n;
+    return distinct(seen, out, n, buckets);
 }

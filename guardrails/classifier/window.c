@@ -1,8 +1,12 @@
 #include "guardrails/classifier/window.h"
 
 #include "guardrails/classifier/features.h"
+#include "guardrails/classifier/grams.h"
 
 #include <string.h>
+#ifdef WEIR_GRAMS_AVX2
+#include <immintrin.h>
+#endif
 
 #define MARK 1
 
@@ -67,11 +71,108 @@ static bool is_full(const weir_classify_stream_t *s)
     return s->len - 1 + s->mark_bytes >= WEIR_CLASSIFY_WINDOW;
 }
 
+#ifdef WEIR_GRAMS_AVX2
+
+#define CHUNK 32
+
+/* A chunk's bytes, lower-cased, with room to read a whole chunk from any of them. */
+typedef struct {
+    uint8_t lower[2 * CHUNK];
+    uint32_t words;  /* bit i: byte i belongs to a word */
+    uint32_t unmark; /* bytes in front of the first that belongs to a mark */
+} weir_chunk_t;
+
+/* What CLASS says, in bits. */
+__attribute__((target("avx2"))) static inline void read_chunk(const char *text, weir_chunk_t *out)
+{
+    /* Separators among the sixteen characters from the space on. */
+    const __m256i from_space = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(-1, 0, -1, 0, 0, 0, 0, -1, 0, 0, 0, 0, -1, -1, -1, 0));
+    const __m256i case_bit = _mm256_set1_epi8(32);
+    __m256i c = _mm256_loadu_si256((const __m256i *)text);
+    __m256i letter = _mm256_sub_epi8(_mm256_or_si256(c, case_bit), _mm256_set1_epi8('a'));
+    letter = _mm256_cmpeq_epi8(_mm256_min_epu8(letter, _mm256_set1_epi8(25)), letter);
+    __m256i digit = _mm256_sub_epi8(c, _mm256_set1_epi8('0'));
+    digit = _mm256_cmpeq_epi8(_mm256_min_epu8(digit, _mm256_set1_epi8(9)), digit);
+    __m256i lower = _mm256_or_si256(c, _mm256_and_si256(letter, case_bit));
+    __m256i word = _mm256_or_si256(_mm256_or_si256(letter, digit), c); /* the sign bit counts */
+    __m256i offset = _mm256_sub_epi8(c, case_bit);
+    __m256i near = _mm256_cmpeq_epi8(_mm256_min_epu8(offset, _mm256_set1_epi8(15)), offset);
+    __m256i none = _mm256_and_si256(near, _mm256_shuffle_epi8(from_space, offset));
+    none = _mm256_or_si256(none, _mm256_cmpgt_epi8(case_bit, c));
+    none = _mm256_or_si256(none, _mm256_cmpeq_epi8(c, _mm256_set1_epi8('_')));
+    none = _mm256_or_si256(none, _mm256_cmpeq_epi8(c, _mm256_set1_epi8(127)));
+    _mm256_storeu_si256((__m256i *)out->lower, lower);
+    out->words = (uint32_t)_mm256_movemask_epi8(word);
+    uint32_t marks = ~(out->words | (uint32_t)_mm256_movemask_epi8(none));
+    out->unmark = marks == 0 ? CHUNK : (uint32_t)__builtin_ctz(marks);
+}
+
+/*
+ * Takes words of a whole chunk up to the first mark, word that is too long, or word that needs
+ * another window; returns the bytes taken. No mark may be open.
+ */
+static size_t take_chunk(weir_classify_stream_t *s, const char *text)
+{
+    weir_chunk_t chunk;
+    read_chunk(text, &chunk);
+    uint64_t words = chunk.words & (((uint64_t)1 << chunk.unmark) - 1);
+    uint32_t at = 0;
+    if (chunk.unmark > 0 && (words & 1) == 0) {
+        end_open(s);
+    }
+    while (words >> at != 0) {
+        uint32_t begin = at + (uint32_t)__builtin_ctzll(words >> at);
+        uint32_t run = (uint32_t)__builtin_ctzll(~(words >> begin));
+        if (s->word + run > WEIR_CLASSIFY_WORD || (s->word == 0 && is_full(s))) {
+            return begin;
+        }
+        memcpy(s->text + s->len, chunk.lower + begin, CHUNK);
+        s->len += run;
+        s->word += run;
+        at = begin + run;
+        if (at == chunk.unmark) {
+            return at;
+        }
+        s->text[s->len++] = ' ';
+        s->word = 0;
+    }
+    return chunk.unmark;
+}
+
+#endif
+
+/* Takes what chunks can take from text[i..len) on; returns the index behind it. */
+static size_t take_chunks(weir_classify_stream_t *s, const char *text, size_t i, size_t len)
+{
+#ifdef WEIR_GRAMS_AVX2
+    if (!weir_grams_have_avx2()) {
+        return i;
+    }
+    while (!s->mark_open && len - i >= CHUNK) {
+        size_t taken = take_chunk(s, text + i);
+        i += taken;
+        if (taken < CHUNK) {
+            break;
+        }
+    }
+#else
+    (void)s;
+    (void)text;
+    (void)len;
+#endif
+    return i;
+}
+
 size_t weir_window_take(weir_classify_stream_t *s, const char *text, size_t len)
 {
     const uint8_t *p = (const uint8_t *)text;
     size_t i = 0;
-    while (i < len) {
+    for (;;) {
+        i = take_chunks(s, text, i, len);
+        if (i == len) {
+            return i;
+        }
         uint8_t c = CLASS[p[i]];
         if (c == 0) {
             end_open(s);
@@ -100,7 +201,6 @@ size_t weir_window_take(weir_classify_stream_t *s, const char *text, size_t len)
         s->len += n - s->word;
         s->word = n;
     }
-    return i;
 }
 
 void weir_each_window(const weir_classifier_t *model, const char *text, size_t len,
@@ -108,12 +208,14 @@ void weir_each_window(const weir_classifier_t *model, const char *text, size_t l
 {
     uint16_t bucket[WEIR_WINDOW_FEATURES];
     weir_classify_stream_t s;
+    weir_seen_t seen;
+    seen.epoch = 0;
     memset(&s, 0, sizeof(s));
     s.model = model;
     weir_window_open(&s);
     for (;;) {
         size_t taken = weir_window_take(&s, text, len);
-        uint32_t n = weir_window_buckets(&s, &s.previous, bucket);
+        uint32_t n = weir_window_buckets(&s, &s.previous, &seen, bucket);
         if (n > 0) {
             fn(context, bucket, n);
         }

@@ -1,9 +1,12 @@
 /* The classifier: file format, streams against whole texts, evasions, harmless neighbours. */
+#include "guardrails/classifier/features.h"
 #include "guardrails/classifier/model_format.h"
 #include "guardrails/classifier/text.h"
 #include "t/support/tap.h"
 
+#include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,6 +198,137 @@ static void test_zones(void)
            "below it passes");
 }
 
+/*
+ * Features by their definition (features.h), one at a time: whatever the library computes side by
+ * side must come out as this does.
+ */
+typedef struct {
+    bool met[WEIR_CLASSIFIER_MAX_BUCKETS];
+    uint32_t fill; /* bytes of the window, each word and mark with a separator */
+    uint64_t previous;
+    int windows;
+    int bad;
+} slow_t;
+
+static uint64_t slow_mix(uint64_t x)
+{
+    x *= 0x9E3779B97F4A7C15u;
+    return (x ^ x >> 32) * 0xD6E8FEB86659FD93u;
+}
+
+static uint64_t slow_number(const char *s, size_t n)
+{
+    uint64_t x = 0;
+    for (size_t i = 0; i < n; i++) {
+        x |= (uint64_t)(uint8_t)s[i] << 8 * i;
+    }
+    return x;
+}
+
+static uint64_t slow_word(const char *s, size_t n)
+{
+    uint64_t hash = n;
+    for (; n > 8; s += 8, n -= 8) {
+        hash = slow_mix(hash ^ slow_number(s, 8));
+    }
+    return slow_mix(hash ^ slow_number(s, n)) | 1;
+}
+
+static void slow_meet(slow_t *t, uint64_t hash)
+{
+    t->met[(hash >> 48) * model.buckets >> 16] = true;
+}
+
+static void slow_take(slow_t *t, const char *s, size_t n, bool mark)
+{
+    char spaced[WEIR_CLASSIFY_WORD + 3];
+    uint64_t hash = slow_word(s, n);
+    t->fill += (uint32_t)n + 1;
+    slow_meet(t, slow_mix(hash));
+    if (mark) {
+        return;
+    }
+    slow_meet(t, slow_mix(hash ^ t->previous * 0xC2B2AE3D27D4EB4Fu));
+    slow_meet(t, slow_mix((hash + 0x5851F42D4C957F2Du) ^ t->previous * 0xA0761D6478BD642Fu));
+    t->previous = hash;
+    snprintf(spaced, sizeof(spaced), " %.*s ", (int)n, s);
+    for (size_t size = 3; size <= 5; size++) {
+        for (size_t i = 0; i + size <= n + 2; i++) {
+            slow_meet(t, slow_number(spaced + i, size) * 0x9E3779B97F4A7C15u);
+        }
+    }
+}
+
+static slow_t slow;
+static slow_t fast; /* what the library met, window by window */
+static const char *slow_at;
+static const char *slow_end;
+
+static int slow_class(char c)
+{
+    bool none = (unsigned char)c <= ' ' || c == 127 || strchr("\"',-._", c) != NULL;
+    return (unsigned char)c >= 0x80 || isalnum((unsigned char)c) ? 2 : none ? 0 : 1;
+}
+
+/* The definition's next window. */
+static void slow_window(void)
+{
+    memset(slow.met, 0, sizeof(slow.met));
+    slow.fill = 0;
+    while (slow_at < slow_end) {
+        char word[WEIR_CLASSIFY_WORD];
+        size_t n = 0;
+        int class = slow_class(*slow_at);
+        if (class == 0) {
+            slow_at++;
+            continue;
+        }
+        if (slow.fill >= WEIR_CLASSIFY_WINDOW) {
+            return;
+        }
+        while (slow_at < slow_end && n < sizeof(word) && slow_class(*slow_at) == class) {
+            word[n++] = (char)(*slow_at >= 'A' && *slow_at <= 'Z' ? *slow_at + 32 : *slow_at);
+            slow_at++;
+        }
+        slow_take(&slow, word, n, class == 1);
+    }
+}
+
+static void compare_window(void *context, const uint16_t *buckets, uint32_t count)
+{
+    (void)context;
+    memset(fast.met, 0, sizeof(fast.met));
+    for (uint32_t i = 0; i < count; i++) {
+        slow.bad += buckets[i] >= model.buckets || fast.met[buckets[i]];
+        fast.met[buckets[i] % WEIR_CLASSIFIER_MAX_BUCKETS] = true;
+    }
+    slow_window();
+    slow.windows++;
+    slow.bad += memcmp(fast.met, slow.met, sizeof(fast.met)) != 0;
+}
+
+static void test_features(void)
+{
+    static char text[8192];
+    rng_t rng;
+    rng_init(&rng);
+    for (int round = 0; round < 200; round++) {
+        size_t len = make_text(&rng, text, round % 10 == 0 ? sizeof(text) : 900);
+        for (size_t i = 0; round % 2 != 0 && i < len; i++) {
+            if (rng_below(&rng, 4) == 0) {
+                text[i] = (char)(1 + rng_below(&rng, 255));
+            }
+        }
+        slow.previous = 0;
+        slow_at = text;
+        slow_end = text + len;
+        weir_each_window(&model, text, len, compare_window, NULL);
+        slow.bad += slow_at != slow_end && slow.windows == 0;
+    }
+    is_int(slow.bad, 0, "features are those of their definition, each once");
+    ok(slow.windows > 300, "in %d windows", slow.windows);
+}
+
 int main(void)
 {
     weir_error_t err;
@@ -206,6 +340,7 @@ int main(void)
     test_empty();
     test_streams();
     test_prefix();
+    test_features();
     test_heads();
     test_hidden();
     test_zones();

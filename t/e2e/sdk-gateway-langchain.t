@@ -128,7 +128,7 @@ for name, make, where, more in CLIENTS:
         "%s: five at once" % name)
 
     # Its client of responses wants items one after the other, as OpenAI sends them.
-    tools = make(where, "random:9 serial", **more).bind_tools([get_weather, get_time])
+    tools = make(where, "random:9" if where else "random:9 serial", **more).bind_tools([get_weather, get_time])
     first = tools.invoke(ASK)
     is_(calls_of(first), WANT, "%s: parallel tools" % name)
     is_(calls_of(added(tools.stream(ASK))), WANT, "%s: parallel tools in a stream" % name)

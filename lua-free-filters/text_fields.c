@@ -88,12 +88,14 @@ static uint32_t index_of(const walk_t *w, uint32_t object, const char *key, uint
     return (uint32_t)value;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): i and node are names that the loop declares. */
 #define each(w, array, i, node)                                                            \
     for (uint32_t i = 0, node = (array) == WEIR_JSON_NONE ||                               \
                                         weir_json_type((w)->doc, array) != WEIR_JSON_ARRAY \
                                     ? 0                                                    \
                                     : (array) + 1;                                         \
          node != 0 && i < (w)->doc->nodes[array].size; i++, node = (w)->doc->nodes[node].next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* What a tool is given as an object: every string of it, and every name. */
 static void add_input(walk_t *w, uint32_t value)

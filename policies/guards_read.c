@@ -144,8 +144,8 @@ static weir_status_t read_rule(const reader_t *r, json_t *object, const char *pa
                                   "expected a \"replacement\" beside the action \"replace\", found "
                                   "none");
     for (size_t i = 0; i < out->replacement.len; i++)
-        if ((unsigned char)out->replacement.data[i] < 0x20 ||
-            memchr("\"\\", out->replacement.data[i], 2) != NULL)
+        if ((unsigned char)out->replacement.data[i] < 0x20 || out->replacement.data[i] == '"' ||
+            out->replacement.data[i] == '\\')
             return weir_document_fail(r->doc, weir_path_member(at.text, "replacement").text,
                                       "expected text without quotes, backslashes and control "
                                       "characters");
@@ -160,12 +160,12 @@ static bool acts(const weir_guard_entity_rule_t *rule, weir_guard_direction_t di
 static weir_status_t add_type(reader_t *r, const char *type, const weir_guard_entity_rule_t *rule)
 {
     char *copy = weir_arena_strndup(r->doc->arena, type, strlen(type));
-    if (r->own->type_count == r->type_cap) {
+    if (r->types == NULL || r->own->type_count == r->type_cap) {
         size_t cap = r->type_cap == 0 ? 32 : r->type_cap * 2;
         weir_guard_type_rule_t *more = weir_arena_alloc(r->doc->arena, cap * sizeof *more);
         if (more == NULL)
             return weir_document_nomem(r->doc);
-        if (r->own->type_count > 0)
+        if (r->types != NULL)
             memcpy(more, r->types, r->own->type_count * sizeof *more);
         r->types = more;
         r->type_cap = cap;
@@ -498,7 +498,7 @@ static weir_status_t read_file(reader_t *r, weir_str_t file, const char *path, c
 /* At least 32 bytes of key, hashed to 32. */
 static weir_status_t read_key(reader_t *r, weir_str_t file, const char *path, const char *folder)
 {
-    weir_str_t text;
+    weir_str_t text = {NULL, 0};
     unsigned n = 0;
     TRY(read_file(r, file, path, folder, &text));
     if (text.len < 32)
@@ -623,7 +623,7 @@ static weir_status_t check_mode(const reader_t *r)
     snprintf(copy, sizeof copy, "%s", path);
     if (r->out->mode != WEIR_GUARD_HOLDBACK)
         return WEIR_OK;
-    for (size_t i = 0; i < r->own->type_count; i++) {
+    for (size_t i = 0; r->types != NULL && i < r->own->type_count; i++) {
         if (acts(&r->types[i].rule, WEIR_GUARD_OUTPUT) &&
             weir_guard_entity_needs_window(r->types[i].type))
             return weir_document_fail(r->doc, copy,
@@ -648,7 +648,7 @@ static weir_status_t compile(reader_t *r, weir_guard_direction_t direction)
     for (size_t i = 0; weir_guard_entity_name(i) != NULL && n < 256; i++) {
         const char *type = weir_guard_entity_name(i);
         const weir_guard_entity_rule_t *rule = NULL;
-        for (size_t k = 0; k < r->own->type_count; k++)
+        for (size_t k = 0; r->types != NULL && k < r->own->type_count; k++)
             if (strcmp(r->types[k].type, type) == 0)
                 rule = &r->types[k].rule;
         if (strcmp(type, "SECRET") == 0)
@@ -736,15 +736,16 @@ weir_status_t weir_guards_read_policy(const weir_document_t *doc, weir_guards_t 
     *r = (reader_t){.doc = doc, .guards = guards, .path = path.text, .object = merged, .out = out};
     r->own = weir_arena_calloc(doc->arena, 1, sizeof *r->own);
     char *copy = weir_arena_strndup(doc->arena, name, strlen(name));
-    weir_status_t rc = r->own == NULL || copy == NULL ? weir_document_nomem(doc) : WEIR_OK;
-    if (rc == WEIR_OK) {
-        out->name = weir_str(copy, strlen(copy));
-        out->own = r->own;
-        rc =
-            weir_document_id_ok(out->name)
-                ? read_members(r, folder)
-                : weir_document_fail(doc, path.text, "expected a name of 1 to 64 of a-z 0-9 . _ -");
+    if (r->own == NULL || copy == NULL) {
+        free(r);
+        return weir_document_nomem(doc);
     }
+    out->name = weir_str(copy, strlen(copy));
+    out->own = r->own;
+    weir_status_t rc =
+        weir_document_id_ok(out->name)
+            ? read_members(r, folder)
+            : weir_document_fail(doc, path.text, "expected a name of 1 to 64 of a-z 0-9 . _ -");
     if (rc == WEIR_OK && r->own->topic_count > 0) {
         weir_guard_topic_t *topics =
             weir_arena_alloc(doc->arena, r->own->topic_count * sizeof *topics);

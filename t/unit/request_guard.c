@@ -286,20 +286,22 @@ static void test_slices(void)
         /* Word borders near the slices' ends. */
         size_t near = begin + WEIR_REQUEST_SLICE * (size_t)(1 + round % 3);
         weir_arena_t arena;
-        unsigned steps;
-        uint64_t scanned;
+        unsigned steps = 0;
+        uint64_t scanned = 0;
+        weir_str_t entity = WEIR_STR(EMAIL " ");
+        weir_str_t end = WEIR_STR("\"}]}");
         verdict_t v = {.action = WEIR_REQUEST_REPLACE, .replacement = WEIR_STR("<X>")};
         char *copy = malloc(tail + 64);
         size_t cut = near - 40 + (size_t)round;
         while (memcmp(json + cut, "the ", 4) != 0 && memcmp(json + cut, "word ", 5) != 0)
             cut++;
         memcpy(copy, json, cut);
-        memcpy(copy + cut, EMAIL " ", sizeof EMAIL);
-        memcpy(copy + cut + sizeof EMAIL, json + cut, tail - cut);
-        memcpy(copy + tail + sizeof EMAIL, "\"}]}", 4);
+        memcpy(copy + cut, entity.data, entity.len);
+        memcpy(copy + cut + entity.len, json + cut, tail - cut);
+        memcpy(copy + tail + entity.len, end.data, end.len);
         weir_arena_init(&arena, 0, 0);
         char *got =
-            guarded(&arena, copy, tail + sizeof EMAIL + 4, &v, round == 0, 4096, &steps, &scanned);
+            guarded(&arena, copy, tail + entity.len + 4, &v, round == 0, 4096, &steps, &scanned);
         if (got == NULL || v.findings != 1)
             wrong++;
         else if (memcmp(got, json, cut) != 0 || memcmp(got + cut, "<X> ", 4) != 0 ||

@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(whole.len == 0 || whole.data == NULL ||
                 memcmp(whole.data, cut.data, whole.len) == 0);
         if (action == WEIR_REQUEST_KEEP)
-            require(weir_str_eq(whole, weir_str(doc.text, doc.len)));
+            require(whole.data != NULL && weir_str_eq(whole, weir_str(doc.text, doc.len)));
         if (whole.data != NULL)
             require(weir_json_parse(whole.data, whole.len, &limits, &arena, &after, NULL) ==
                     WEIR_OK);

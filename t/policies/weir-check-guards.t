@@ -39,7 +39,8 @@ for policies, words in (
         ({"a": {"entities": {"EMIAL": "redact"}}}, r"json:\d+.*policies\.a\.entities\.EMIAL"),
         ({"a": {"extends": "b"}}, r"policies\.a\.extends"),
         ({"a": {"extends": "b"}, "b": {"extends": "a"}}, "a"),
-        ({"a": {"deny": [{"id": "x", "expression": "(a+)+("}]}}, r"policies\.a: the expression is wrong at character 6"),
+        ({"a": {"deny": [{"id": "x", "expression": "(a+)+("}]}},
+         r"policies\.a: the expression is wrong at character 6"),
         ({"a": {"opaque": {"input": "maybe"}}}, r"policies\.a\.opaque\.input"),
         ({"a": {"tier2": {"url": "http://x/", "api_key_file": "none.key"}}}, r"api_key_file"),
         ({"a": {"locked": ["secrets"]}, "b": {"extends": "a", "secrets": "allow"}}, r"secrets")):

@@ -76,6 +76,7 @@ static bool plausible_utf8(const char *text, size_t len)
 typedef struct {
     weir_guard_build_t build;
     const weir_guard_view_t *from;
+    weir_guard_cursor_t cursor; /* in from */
     size_t room;
     bool cut;
 } layer_t;
@@ -89,7 +90,7 @@ static void put(layer_t *layer, const char *text, size_t len, size_t start, size
         len = layer->room;
     }
     layer->room -= len;
-    weir_guard_view_span(layer->from, start, end, &a, &b);
+    weir_guard_cursor_span(&layer->cursor, start, end, &a, &b);
     weir_guard_build_replace(&layer->build, text, len, a, b);
 }
 
@@ -97,7 +98,7 @@ static void end_line(layer_t *layer, size_t at)
 {
     size_t a = 0;
     size_t b = 0;
-    weir_guard_view_span(layer->from, at, at + 1, &a, &b);
+    weir_guard_cursor_span(&layer->cursor, at, at + 1, &a, &b);
     weir_guard_build_replace(&layer->build, "\n", 1, a, a);
 }
 
@@ -327,25 +328,34 @@ static size_t escaped_token(layer_t *layer, size_t at, size_t done)
     return end;
 }
 
-static void find_escapes(layer_t *layer, char mark)
+/* The escapes of all kinds in one walk, so that a token with several kinds is decoded once. */
+static void find_escapes(layer_t *layer)
 {
+    static const char marks[] = "%&\\";
     const char *text = layer->from->text;
     size_t len = layer->from->len;
+    size_t next[sizeof(marks) - 1] = {0}; /* where each mark stands next */
     size_t done = 0;
     size_t at = 0;
-    while (at < len && layer->room > 0) {
-        const char *hit = memchr(text + at, mark, len - at);
+    for (bool first = true; layer->room > 0; first = false) {
+        size_t hit = len;
+        for (size_t m = 0; m < sizeof(next) / sizeof(next[0]); m++) {
+            if (first || next[m] < at) {
+                const char *found = at < len ? memchr(text + at, marks[m], len - at) : NULL;
+                next[m] = found == NULL ? len : (size_t)(found - text);
+            }
+            hit = next[m] < hit ? next[m] : hit;
+        }
         char out[4];
         size_t used = 0;
-        if (hit == NULL) {
+        if (hit == len) {
             return;
         }
-        at = (size_t)(hit - text);
-        if (escape(hit, len - at, out, &used) == 0) {
-            at++;
+        if (escape(text + hit, len - hit, out, &used) == 0) {
+            at = hit + 1;
             continue;
         }
-        done = escaped_token(layer, at, done);
+        done = escaped_token(layer, hit, done);
         at = done;
     }
 }
@@ -354,6 +364,7 @@ static void find_escapes(layer_t *layer, char mark)
 static void compose(weir_guard_build_t *build, const weir_guard_view_t *inner,
                     const weir_guard_view_t *outer)
 {
+    weir_guard_cursor_t cursor = {.view = outer};
     for (size_t r = 0; r < inner->run_count; r++) {
         const weir_guard_run_t *run = &inner->runs[r];
         size_t end = r + 1 < inner->run_count ? inner->runs[r + 1].view : inner->len;
@@ -362,7 +373,7 @@ static void compose(weir_guard_build_t *build, const weir_guard_view_t *inner,
             size_t b = run->step == 0 ? run->origin_end : a + run->step;
             size_t start = 0;
             size_t stop = 0;
-            weir_guard_view_span(outer, a, b, &start, &stop);
+            weir_guard_cursor_span(&cursor, a, b, &start, &stop);
             weir_guard_build_replace(build, inner->text + i, 1, start, stop);
         }
     }
@@ -375,12 +386,10 @@ static bool make_layer(weir_guard_fold_t *fold, unsigned slot, unsigned options,
                        const weir_guard_view_t *from, size_t *room, weir_guard_view_t *view,
                        weir_status_t *status, weir_error_t *err)
 {
-    layer_t layer = {.from = from, .room = *room};
+    layer_t layer = {.from = from, .cursor = {.view = from}, .room = *room};
     weir_guard_build_begin(&layer.build, fold, slot, 0);
     find_base64(&layer);
-    find_escapes(&layer, '%');
-    find_escapes(&layer, '&');
-    find_escapes(&layer, '\\');
+    find_escapes(&layer);
     *room = layer.room;
     if (layer.build.failed) {
         *status = weir_error(err, WEIR_ERR_NOMEM, "no memory for decoded text");
@@ -463,6 +472,7 @@ static bool leet_view(weir_guard_fold_t *fold, unsigned slot, const weir_guard_v
                       weir_guard_view_t *view)
 {
     weir_guard_build_t b;
+    weir_guard_cursor_t cursor = {.view = from};
     unsigned words = 0;
     const char *text = from->text;
     weir_guard_build_begin(&b, fold, slot, from->len);
@@ -486,13 +496,13 @@ static bool leet_view(weir_guard_fold_t *fold, unsigned slot, const weir_guard_v
             char c = fold_word && leet(text[k]) != '\0' ? leet(text[k]) : text[k];
             size_t a = 0;
             size_t z = 0;
-            weir_guard_view_span(from, k, k + 1, &a, &z);
+            weir_guard_cursor_span(&cursor, k, k + 1, &a, &z);
             weir_guard_build_replace(&b, &c, 1, a, z);
         }
         if (i == start) {
             size_t a = 0;
             size_t z = 0;
-            weir_guard_view_span(from, i, i + 1, &a, &z);
+            weir_guard_cursor_span(&cursor, i, i + 1, &a, &z);
             weir_guard_build_replace(&b, text + i, 1, a, z);
             i++;
         }
@@ -514,6 +524,7 @@ static bool joined_view(weir_guard_fold_t *fold, unsigned slot, const weir_guard
                         weir_guard_view_t *view)
 {
     weir_guard_build_t b;
+    weir_guard_cursor_t cursor = {.view = from};
     bool any = false;
     const char *text = from->text;
     weir_guard_build_begin(&b, fold, slot, from->len);
@@ -534,7 +545,7 @@ static bool joined_view(weir_guard_fold_t *fold, unsigned slot, const weir_guard
         for (size_t k = 0; k < n; k++) {
             size_t a = 0;
             size_t z = 0;
-            weir_guard_view_span(from, i + k * step, i + k * step + 1, &a, &z);
+            weir_guard_cursor_span(&cursor, i + k * step, i + k * step + 1, &a, &z);
             weir_guard_build_replace(&b, text + i + k * step, 1, a, z);
         }
         i += n > 1 ? 2 * n - 1 : 1;

@@ -395,19 +395,43 @@ static size_t run_of(const weir_guard_view_t *view, size_t at)
     return low;
 }
 
-void weir_guard_view_span(const weir_guard_view_t *view, size_t start, size_t end,
-                          size_t *origin_start, size_t *origin_end)
+/* As run_of, from a run on that is tried first, and those behind it. */
+static size_t run_from(const weir_guard_view_t *view, size_t run, size_t at)
 {
+    if (run >= view->run_count || view->runs[run].view > at) {
+        return run_of(view, at);
+    }
+    for (unsigned tries = 0; tries < 4; tries++) {
+        if (run + 1 == view->run_count || view->runs[run + 1].view > at) {
+            return run;
+        }
+        run++;
+    }
+    return run_of(view, at);
+}
+
+void weir_guard_cursor_span(weir_guard_cursor_t *cursor, size_t start, size_t end,
+                            size_t *origin_start, size_t *origin_end)
+{
+    const weir_guard_view_t *view = cursor->view;
     if (view->run_count == 0) {
         *origin_start = start;
         *origin_end = end;
         return;
     }
-    const weir_guard_run_t *first = &view->runs[run_of(view, start)];
-    const weir_guard_run_t *last = &view->runs[run_of(view, end - 1)];
+    cursor->run = run_from(view, cursor->run, start);
+    const weir_guard_run_t *first = &view->runs[cursor->run];
+    const weir_guard_run_t *last = &view->runs[run_from(view, cursor->run, end - 1)];
     *origin_start = first->origin + (start - first->view) * first->step;
     *origin_end =
         last->step == 0 ? last->origin_end : last->origin + (end - last->view) * last->step;
+}
+
+void weir_guard_view_span(const weir_guard_view_t *view, size_t start, size_t end,
+                          size_t *origin_start, size_t *origin_end)
+{
+    weir_guard_cursor_t cursor = {.view = view, .run = view->run_count};
+    weir_guard_cursor_span(&cursor, start, end, origin_start, origin_end);
 }
 
 size_t weir_guard_view_origin(const weir_guard_view_t *view, size_t at, size_t original_len)

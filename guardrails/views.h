@@ -32,6 +32,16 @@ weir_status_t weir_guard_normalise_into(weir_guard_fold_t *fold, unsigned slot, 
                                         size_t len, unsigned options, weir_guard_view_t *view,
                                         weir_error_t *err);
 
+/* Spans of one view in ascending order, or nearly so: remembers the run of the last one. */
+typedef struct {
+    const weir_guard_view_t *view;
+    size_t run;
+} weir_guard_cursor_t;
+
+/* As weir_guard_view_span, in constant time where start lies in or behind the last one's run. */
+void weir_guard_cursor_span(weir_guard_cursor_t *cursor, size_t start, size_t end,
+                            size_t *origin_start, size_t *origin_end);
+
 /* Lower-cases ASCII letters; out may be text. */
 void weir_guard_lower_ascii(char *out, const char *text, size_t len);
 

@@ -15,22 +15,40 @@
 static const char bitcoin_alphabet[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 static const char ripple_alphabet[] = "rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz";
 
-/* Decodes base 58 into exactly size bytes; false when it does not fit or has other characters. */
+/*
+ * Decodes base 58 into exactly size bytes, at most 32; false when it does not fit or has other
+ * characters. Five characters at a time: 58^5 fits 30 bits.
+ */
 static bool base58(const char *text, size_t len, const char *alphabet, uint8_t *out, size_t size)
 {
-    memset(out, 0, size);
-    for (size_t i = 0; i < len; i++) {
-        const char *at = memchr(alphabet, text[i], 58);
-        if (at == NULL) {
-            return false;
+    uint32_t limbs[8] = {0}; /* the least first */
+    size_t count = (size + 3) / 4;
+    for (size_t i = 0; i < len;) {
+        uint32_t factor = 1;
+        uint32_t add = 0;
+        for (unsigned k = 0; k < 5 && i < len; k++, i++) {
+            const char *at = memchr(alphabet, text[i], 58);
+            if (at == NULL) {
+                return false;
+            }
+            factor *= 58;
+            add = add * 58 + (uint32_t)(at - alphabet);
         }
-        uint32_t carry = (uint32_t)(at - alphabet);
-        for (size_t b = size; b-- > 0;) {
-            carry += (uint32_t)out[b] * 58;
-            out[b] = (uint8_t)carry;
-            carry >>= 8;
+        uint64_t carry = add;
+        for (size_t l = 0; l < count; l++) {
+            carry += (uint64_t)limbs[l] * factor;
+            limbs[l] = (uint32_t)carry;
+            carry >>= 32;
         }
         if (carry != 0) {
+            return false;
+        }
+    }
+    for (size_t b = 0; b < count * 4; b++) {
+        uint8_t byte = (uint8_t)(limbs[b / 4] >> b % 4 * 8);
+        if (b < size) {
+            out[size - 1 - b] = byte;
+        } else if (byte != 0) {
             return false;
         }
     }

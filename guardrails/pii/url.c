@@ -14,29 +14,67 @@
 
 static const char *const schemes[] = {"http", "https", "ftp", "ftps", "sftp", "ws", "wss"};
 
-static const char *const top_levels[] = {
-    "com",    "org",  "net",  "edu",   "gov",  "int", "mil",  "info", "biz",  "io", "co",
-    "dev",    "app",  "ai",   "me",    "tv",   "us",  "uk",   "de",   "fr",   "es", "it",
-    "nl",     "be",   "ch",   "at",    "se",   "no",  "dk",   "fi",   "pl",   "cz", "pt",
-    "ie",     "eu",   "ca",   "au",    "nz",   "in",  "br",   "mx",   "ar",   "cl", "jp",
-    "cn",     "kr",   "ru",   "ua",    "tr",   "za",  "il",   "gr",   "hu",   "ro", "bg",
-    "hr",     "si",   "sk",   "lt",    "lv",   "ee",  "is",   "lu",   "sg",   "hk", "tw",
-    "online", "shop", "site", "store", "tech", "xyz", "club", "blog", "cloud"};
+/* Countries by their two letters: the second ones of each first. */
+#define L(c) (1u << ((c) - 'a'))
+static const uint32_t countries[26] = {
+    L('i') | L('r') | L('t') | L('u'),                   /* a */
+    L('e') | L('g') | L('r'),                            /* b */
+    L('a') | L('h') | L('l') | L('n') | L('o') | L('z'), /* c */
+    L('e') | L('k'),                                     /* d */
+    L('e') | L('s') | L('u'),                            /* e */
+    L('i') | L('r'),                                     /* f */
+    L('r'),                                              /* g */
+    L('k') | L('r') | L('u'),                            /* h */
+    L('e') | L('l') | L('n') | L('o') | L('s') | L('t'), /* i */
+    L('p'),                                              /* j */
+    L('r'),                                              /* k */
+    L('t') | L('u') | L('v'),                            /* l */
+    L('e') | L('x'),                                     /* m */
+    L('l') | L('o') | L('z'),                            /* n */
+    0,                                                   /* o */
+    L('l') | L('t'),                                     /* p */
+    0,                                                   /* q */
+    L('o') | L('u'),                                     /* r */
+    L('e') | L('g') | L('i') | L('k'),                   /* s */
+    L('r') | L('v') | L('w'),                            /* t */
+    L('a') | L('k') | L('s'),                            /* u */
+    0,
+    0,
+    0,
+    0,      /* v to y */
+    L('a'), /* z */
+};
+#undef L
+
+static const char *const generic[] = {"com",   "org",  "net", "edu",  "gov",    "int",  "mil",
+                                      "info",  "biz",  "dev", "app",  "online", "shop", "site",
+                                      "store", "tech", "xyz", "club", "blog",   "cloud"};
 
 static bool one_of(const char *text, size_t len, const char *const *words, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (strlen(words[i]) == len && strncasecmp(text, words[i], len) == 0) {
+        if ((text[0] | 0x20) == words[i][0] && strlen(words[i]) == len &&
+            strncasecmp(text, words[i], len) == 0) {
             return true;
         }
     }
     return false;
 }
 
-/* Where the URL's text ends: marks that close a sentence or a bracket around it are not its. */
-static size_t url_end(const weir_guard_scan_t *scan, size_t start)
+/* len is at least 2. */
+static bool top_level(const char *text, size_t len)
 {
-    size_t limit = start + MAX_URL < scan->len ? start + MAX_URL : scan->len;
+    if (len == 2) {
+        unsigned first = ((unsigned char)text[0] | 0x20u) - 'a';
+        unsigned second = ((unsigned char)text[1] | 0x20u) - 'a';
+        return first < 26 && second < 26 && (countries[first] >> second & 1) != 0;
+    }
+    return len <= 6 && one_of(text, len, generic, sizeof(generic) / sizeof(generic[0]));
+}
+
+/* Where the URL's text ends: marks that close a sentence or a bracket around it are not its. */
+static size_t url_end(const weir_guard_scan_t *scan, size_t start, size_t limit)
+{
     size_t end = start;
     int open = 0;
     while (end < limit && weir_is(scan->text[end], WEIR_C_URL)) {
@@ -55,6 +93,11 @@ static size_t url_end(const weir_guard_scan_t *scan, size_t start)
         end--;
     }
     return end;
+}
+
+static size_t url_limit(const weir_guard_scan_t *scan, size_t start)
+{
+    return start + MAX_URL < scan->len ? start + MAX_URL : scan->len;
 }
 
 /* A host name or an IPv6 literal at start: its length, 0 when there is none. */
@@ -89,13 +132,15 @@ static void find_url(weir_guard_scan_t *scan, size_t colon)
     if (start == colon) {
         return;
     }
-    size_t end = url_end(scan, colon + 3);
+    /* The authority first: no further than the next "://", so that a row of them costs no more. */
+    size_t limit_url = url_limit(scan, colon + 3);
     size_t authority = colon + 3;
-    while (authority < end && !weir_one_of(scan->text[authority], "/?#")) {
+    while (authority < limit_url && weir_is(scan->text[authority], WEIR_C_URL) &&
+           !weir_one_of(scan->text[authority], "/?#")) {
         authority++;
     }
     const char *text = scan->text + colon + 3;
-    size_t len = authority - (colon + 3);
+    size_t len = url_end(scan, colon + 3, authority) - (colon + 3);
     size_t user = len;
     while (user > 0 && text[user - 1] != '@') {
         user--;
@@ -103,6 +148,7 @@ static void find_url(weir_guard_scan_t *scan, size_t colon)
     if (host_length(text + user, len - user) == 0) {
         return;
     }
+    size_t end = url_end(scan, colon + 3, limit_url);
     scan->url_cursor = end;
     bool secret = user > 0 && memchr(text, ':', user) != NULL;
     /* A known scheme may stand behind letters: "seehttp://". */
@@ -167,18 +213,23 @@ void weir_guard_at_dot(weir_guard_scan_t *scan, size_t at)
         (start + len < scan->len && weir_one_of(scan->text[start + len], "@(_=["))) {
         return;
     }
-    size_t end = start + len;
-    if (end < scan->len && (scan->text[end] == '/' || scan->text[end] == ':' ||
-                            scan->text[end] == '?' || scan->text[end] == '#')) {
-        end = url_end(scan, start);
+    size_t host = start + len;
+    bool www = len > 8 && strncasecmp(scan->text + start, "www.", 4) == 0 && label > start + 4;
+    float score = 0.85f;
+    if (!www) {
+        if (!top_level(scan->text + label, top)) {
+            return;
+        }
+        score = weir_guard_near(scan, start, host, WEIR_CONTEXT_SITE) ? 0.6f : 0.3f;
     }
-    if (len > 8 && strncasecmp(scan->text + start, "www.", 4) == 0 && label > start + 4) {
-        scan->url_cursor = end;
-        weir_guard_emit(scan, WEIR_RULE_URL, start, end, 0.85f);
+    unsigned rule = www ? WEIR_RULE_URL : WEIR_RULE_DOMAIN;
+    if (!weir_rule_on(scan, rule) || score < scan->rules->rule[rule].min_score) {
         return;
     }
-    if (one_of(scan->text + label, top, top_levels, sizeof(top_levels) / sizeof(top_levels[0]))) {
-        float score = weir_guard_near(scan, start, end, WEIR_CONTEXT_SITE) ? 0.6f : 0.3f;
-        weir_guard_emit(scan, WEIR_RULE_DOMAIN, start, end, score);
+    size_t end = host;
+    if (host < scan->len && weir_one_of(scan->text[host], "/:?#")) {
+        end = url_end(scan, start, url_limit(scan, start));
     }
+    scan->url_cursor = end;
+    weir_guard_emit(scan, rule, start, end, score);
 }

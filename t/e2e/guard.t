@@ -3,6 +3,7 @@
 
 import json
 import os
+import socket
 import sys
 import threading
 
@@ -10,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from weirgateway import (Gateway, bearer, completion, key_id)  # noqa: E402
 from weirnginx import Nginx, Upstream  # noqa: E402
-from weirtap import diag, done_testing, is_, like, ok, unlike  # noqa: E402
+from weirtap import diag, done_testing, is_, like, ok, unlike, wait_for  # noqa: E402
 
 MODULES = ("core", "auth", "metrics", "client", "guard")
 EMAIL = "jane.doe@example.org"
@@ -118,9 +119,9 @@ def family(*names):
     return found
 
 
-def start(default, **more):
+def start(default, directives="", **more):
     used = [default] + [p for assigned in more.values() for p in assigned.values()]
-    return Gateway(up, modules=MODULES, more_http=HTTP_MORE, server=SERVER, more_server=SERVER_MORE,
+    return Gateway(up, modules=MODULES, more_http=HTTP_MORE + directives, server=SERVER, more_server=SERVER_MORE,
                    vars={"second": up2.port}, documents={"judge.key": "sk-judge\n", "guards.json": {
                        "version": 1, "default": default, "policies": family(*used), **more}})
 
@@ -324,6 +325,17 @@ gw = start("asks-open")
 for word in ("BROKEN", "ERROR", "SLOW"):
     is_(chat(gw, INJECTION + " " + word).status, 200, "tier 2: %s: open" % word.lower())
 is_(refused(chat(gw, INJECTION + " GUILTY")), (400, "content_policy_violation"), "open, but guilty")
+asked = len(tier2.requests)
+leaver = socket.create_connection(("127.0.0.1", gw.port))
+body = json.dumps({"model": "t", "messages": [{"role": "user", "content": INJECTION + " SLOW"}]})
+leaver.sendall(("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: %s\r\n"
+                "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                % (bearer("good")["Authorization"], len(body), body)).encode())
+wait_for(lambda: len(tier2.requests) > asked)
+before = len(up.requests)
+leaver.close()
+is_(chat(gw, PLAIN).status, 200, "a client that leaves while somebody is asked")
+is_(len(up.requests), before + 1, "is not forwarded")
 never.set()
 gw.stop()
 
@@ -350,6 +362,12 @@ ok(meanwhile > 3, "others are answered while five megabytes are scanned (%d)" % 
 large = [q for q in up.requests[sent:] if len(q.body) > 1000000][0].json()["messages"][0]["content"]
 is_((len(large), large[-40:]), (len(big) - len(EMAIL) + 15, (big[:-len(EMAIL)] + "<EMAIL_ADDRESS>")[-40:]),
     "and the large one is masked")
+gw.stop()
+
+gw = start("redact", "weir_guard_timeout 1ms;")
+is_(refused(chat(gw, big)), (504, "check_timeout"), "a scan that takes longer than it may is refused")
+is_(chat(gw, PLAIN).status, 200, "and the next request is answered")
+gw.allow("plugin \"guard\" failed")
 gw.stop()
 
 # -- documents that are wrong

@@ -19,7 +19,7 @@
 #define NGX_HTTP_WEIR_METRICS_TENANT    64
 #define NGX_HTTP_WEIR_METRICS_MODEL     128
 #define NGX_HTTP_WEIR_METRICS_REASON    32
-#define NGX_HTTP_WEIR_METRICS_REASONS   32
+#define NGX_HTTP_WEIR_METRICS_REASONS   64
 #define NGX_HTTP_WEIR_METRICS_LOSS      80
 #define NGX_HTTP_WEIR_METRICS_LOSSES    128
 #define NGX_HTTP_WEIR_METRICS_CLASSES   6
@@ -97,6 +97,7 @@ typedef struct {
 
     ngx_http_weir_metrics_loss_t       losses[NGX_HTTP_WEIR_METRICS_LOSSES];
     ngx_atomic_t                       other_losses;
+    ngx_atomic_t                       other_reasons;
 
     /* for all that found no place of its own */
     ngx_http_weir_metrics_series_t     other;

@@ -248,7 +248,7 @@ ngx_http_weir_metrics_same(ngx_http_weir_metrics_series_t *s,
 }
 
 
-/* reasons are constants of modules: few, and never full */
+/* reasons are constants of modules, about 45 */
 
 static void
 ngx_http_weir_metrics_reason(ngx_http_weir_metrics_shm_t *sh,
@@ -278,6 +278,10 @@ ngx_http_weir_metrics_reason(ngx_http_weir_metrics_shm_t *sh,
             (void) ngx_atomic_fetch_add(&reason->count, 1);
             break;
         }
+    }
+
+    if (i == NGX_HTTP_WEIR_METRICS_REASONS) {
+        (void) ngx_atomic_fetch_add(&sh->other_reasons, 1);
     }
 
     ngx_shmtx_unlock(&sh->shpool->mutex);

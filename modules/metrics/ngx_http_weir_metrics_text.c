@@ -125,6 +125,13 @@ ngx_http_weir_metrics_text(ngx_pool_t *pool, ngx_http_weir_metrics_shm_t *sh,
                                    reason->count);
     }
 
+    if (sh->other_reasons) {
+        ngx_http_weir_metrics_line(&out,
+                                   "weir_refused_requests_total"
+                                   "{reason=\"other\"} %uA",
+                                   sh->other_reasons);
+    }
+
     ngx_http_weir_metrics_losses(&out, sh);
 
     ngx_http_weir_metrics_family(&out, "weir_usage_total", "counter",

@@ -113,8 +113,13 @@ static const uint8_t classes[256] = {
 static bool in_alphabet(const char *s, size_t n, uint8_t alphabet)
 {
     uint8_t all = alphabet;
+    size_t i = 0;
 
-    for (size_t i = 0; i < n; i++) {
+    for (; i + 4 <= n; i += 4) {
+        all &= classes[(uint8_t)s[i]] & classes[(uint8_t)s[i + 1]] & classes[(uint8_t)s[i + 2]] &
+               classes[(uint8_t)s[i + 3]];
+    }
+    for (; i < n; i++) {
         all &= classes[(uint8_t)s[i]];
     }
     return all != 0;

@@ -336,6 +336,17 @@ ngx_http_weir_auth_find_key(ngx_http_request_t *r, ngx_str_t *key)
             i = 0;
         }
 
+        switch (header[i].key.len) {
+
+        case sizeof("authorization") - 1:
+        case sizeof("x-api-key") - 1:
+        case sizeof("api-key") - 1:
+            break;
+
+        default: /* as most are */
+            continue;
+        }
+
         for (n = 0; n < NGX_HTTP_WEIR_CREDENTIALS; n++) {
 
             if (header[i].key.len != ngx_http_weir_credentials[n].len

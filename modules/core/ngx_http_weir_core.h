@@ -21,7 +21,7 @@
 
 /* drawn for many request ids at once: one draw is 6,000 instructions */
 
-#define NGX_HTTP_WEIR_RANDOM          1024
+#define NGX_HTTP_WEIR_RANDOM          4096
 
 /* longest request id that is taken from a client */
 
@@ -33,10 +33,27 @@
 
 #define NGX_HTTP_WEIR_MAX_PATH_MODEL  512
 
+/* longest path and content type whose meaning a worker remembers */
+
+#define NGX_HTTP_WEIR_RECENT          64
+
 
 typedef struct ngx_http_weir_question_s        ngx_http_weir_question_t;
 typedef struct ngx_http_weir_foreign_s         ngx_http_weir_foreign_t;
 typedef struct ngx_http_weir_foreign_worker_s  ngx_http_weir_foreign_worker_t;
+
+
+/* the last call that was understood: as a rule the next one is the same */
+
+typedef struct {
+    ngx_str_t                       prefix;
+    size_t                          path_len;   /* 0: none yet */
+    size_t                          type_len;
+    size_t                          suffix;     /* its offset in the path */
+    u_char                          path[NGX_HTTP_WEIR_RECENT];
+    u_char                          type[NGX_HTTP_WEIR_RECENT];
+    weir_endpoint_info_t            info;
+} ngx_http_weir_recent_t;
 
 
 typedef struct {
@@ -68,6 +85,8 @@ typedef struct {
 
     u_char                          random[NGX_HTTP_WEIR_RANDOM];
     size_t                          random_left;
+
+    ngx_http_weir_recent_t          recent;     /* of this worker */
 
     /* what the pipelines of this worker share */
 

@@ -26,6 +26,10 @@ static ngx_int_t ngx_http_weir_set_request_id(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_weir_valid_request_id(ngx_str_t *id);
 static ngx_uint_t ngx_http_weir_upgrades(ngx_http_request_t *r);
 static void ngx_http_weir_drop_offer(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_recall(ngx_http_weir_recent_t *recent,
+    const weir_endpoint_request_t *request, weir_endpoint_info_t *info);
+static void ngx_http_weir_remember(ngx_http_weir_recent_t *recent,
+    const weir_endpoint_request_t *request, const weir_endpoint_info_t *info);
 static void ngx_http_weir_random(ngx_http_request_t *r,
     ngx_http_weir_core_main_conf_t *wmcf, u_char *bytes, size_t len);
 
@@ -236,9 +240,12 @@ static ngx_int_t
 ngx_http_weir_set_request_id(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx)
 {
+    size_t            i;
     u_char           *p;
     u_char            bytes[16];
     ngx_table_elt_t  *sent;
+
+    static const u_char  digits[] = "0123456789abcdef";
 
     sent = NULL;
 
@@ -260,7 +267,11 @@ ngx_http_weir_set_request_id(ngx_http_request_t *r,
     ngx_http_weir_random(r, ctx->wmcf, bytes, sizeof(bytes));
 
     p = ngx_cpymem(p, "req_", sizeof("req_") - 1);
-    (void) ngx_hex_dump(p, bytes, sizeof(bytes));
+
+    for (i = 0; i < sizeof(bytes); i++) {
+        *p++ = digits[bytes[i] >> 4];
+        *p++ = digits[bytes[i] & 0xf];
+    }
 
     return NGX_OK;
 }
@@ -437,7 +448,10 @@ ngx_http_weir_classify(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
 #endif
                         );
 
-    weir_endpoint_classify(&request, room, sizeof(room), info);
+    if (!ngx_http_weir_recall(&ctx->wmcf->recent, &request, info)) {
+        weir_endpoint_classify(&request, room, sizeof(room), info);
+        ngx_http_weir_remember(&ctx->wmcf->recent, &request, info);
+    }
 
     if (info->model.len && info->model.data == room) {
         info->model.data = weir_arena_strndup(&ctx->arena, room,
@@ -457,6 +471,77 @@ ngx_http_weir_classify(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
     {
         info->why = WEIR_NOT_TYPE;
     }
+}
+
+
+/*
+ * What is not compared here is the same for all that are remembered.  Whether
+ * there is a body does not matter to calls that read one.
+ */
+
+static ngx_uint_t
+ngx_http_weir_recall(ngx_http_weir_recent_t *recent,
+    const weir_endpoint_request_t *request, weir_endpoint_info_t *info)
+{
+    if (recent->path_len == 0
+        || request->path.len != recent->path_len
+        || request->content_type.len != recent->type_len
+        || request->prefix.data != (char *) recent->prefix.data
+        || request->prefix.len != recent->prefix.len
+        || request->content_encoding.len
+        || request->anthropic_version
+        || request->upgrade
+        || request->method.len != sizeof("POST") - 1
+        || ngx_memcmp(request->method.data, "POST", sizeof("POST") - 1) != 0
+        || ngx_memcmp(request->path.data, recent->path, recent->path_len) != 0
+        || (recent->type_len
+            && ngx_memcmp(request->content_type.data, recent->type,
+                          recent->type_len)
+               != 0))
+    {
+        return 0;
+    }
+
+    *info = recent->info;
+    info->suffix.data = request->path.data + recent->suffix;
+
+    return 1;
+}
+
+
+static void
+ngx_http_weir_remember(ngx_http_weir_recent_t *recent,
+    const weir_endpoint_request_t *request, const weir_endpoint_info_t *info)
+{
+    if (info->why != WEIR_UNDERSTOOD
+        || !info->reads_body
+        || info->model.len
+        || request->path.len > NGX_HTTP_WEIR_RECENT
+        || request->content_type.len > NGX_HTTP_WEIR_RECENT
+        || request->content_encoding.len
+        || request->anthropic_version
+        || request->upgrade
+        || request->method.len != sizeof("POST") - 1
+        || ngx_memcmp(request->method.data, "POST", sizeof("POST") - 1) != 0)
+    {
+        return;
+    }
+
+    recent->prefix.data = (u_char *) request->prefix.data;
+    recent->prefix.len = request->prefix.len;
+
+    recent->path_len = request->path.len;
+    ngx_memcpy(recent->path, request->path.data, request->path.len);
+
+    recent->type_len = request->content_type.len;
+
+    if (recent->type_len) {
+        ngx_memcpy(recent->type, request->content_type.data,
+                   recent->type_len);
+    }
+
+    recent->info = *info;
+    recent->suffix = info->suffix.data - request->path.data;
 }
 
 

@@ -4,8 +4,9 @@
     t/bench/gateway_bench.py [--seconds N] [--rounds N] [--no-instructions] [--json] [--write]
 
 The same traffic, a POST of 1 KB answered with 1 KB, goes through one worker of each of these, with
-kept-alive connections to one backend worker: plain proxy_pass; Weir's modules loaded but off; Weir
-with key check, usage counting, ledger and metrics, for a JSON answer and for an event stream.
+kept-alive connections to one backend worker: plain proxy_pass; the same with as many header lines as
+Weir's; Weir's modules loaded but off; Weir with key check, usage counting, ledger and metrics, for a
+JSON answer and for an event stream. The key's hash is counted by itself, by callgrind.
 
 - CPU per request: user and system time of the gateway's worker from /proc, in alternating rounds
   under wrk; medians, with the spread of the rounds.
@@ -37,6 +38,9 @@ from weirnginx import children, free_port, modules_dir, nginx_binary  # noqa: E4
 PAGE = os.path.join(ROOT, "docs", "benchmarks", "gateway.md")
 FEW, MANY = 500, 2500
 
+# At most this much more than plain NGINX: instructions (the key's hash apart) and CPU time.
+BARS = {"keys only": (5000, 8), "governed": (25000, 25)}
+
 ANSWER = {
     "id": "chatcmpl-0123456789abcdef", "object": "chat.completion", "created": 1767225600,
     "model": "bench", "choices": [{"index": 0, "finish_reason": "stop", "logprobs": None, "message": {
@@ -45,10 +49,19 @@ ANSWER = {
               "prompt_tokens_details": {"cached_tokens": 0}}}
 QUESTION = {"model": "bench", "temperature": 0.7, "messages": [{"role": "user", "content": "y" * 930}]}
 
+# "plain lines": what NGINX itself takes for the header lines of weir-proxy.conf, two of them empty.
 # "keys only": no body, no usage, no ledger. "watched": the client asks for usage itself, so that the
 # stream passes as it is; else the gateway asks and takes it out again.
-VARIANTS = ("plain", "loaded", "keys only", "governed", "plain stream", "governed stream",
-            "watched stream")
+VARIANTS = ("plain", "plain lines", "loaded", "keys only", "governed", "plain stream",
+            "governed stream", "watched stream")
+
+HEADER_LINES = """
+            proxy_set_header Authorization $http_x_none;
+            proxy_set_header X-Api-Key $http_x_none;
+            proxy_set_header Api-Key "";
+            proxy_set_header X-Request-Id $connection_requests;
+            proxy_set_header X-Weir-Cache-Scope $server_port;
+            proxy_set_header Accept-Encoding "";"""
 
 
 def stream_body():
@@ -115,6 +128,8 @@ def gateway_conf(folder, variant, port, backend, single=False):
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_buffering off;"""
+    if variant == "plain lines":
+        location += HEADER_LINES
     if governed:
         settings = """
     weir_tenants %s/tenants.json;
@@ -261,6 +276,19 @@ def instructions(folder, backend, key, variant):
     return (counts[1] - counts[0]) / (MANY - FEW)
 
 
+def hash_instructions(folder, backend, key):
+    """Of the key's hash in one request: what callgrind sees within the function that makes it."""
+    port = free_port()
+    out = os.path.join(folder, "callgrind.out")
+    server = Server(gateway_conf(folder, "keys only", port, backend, single=True), port,
+                    ("valgrind", "--tool=callgrind", "--toggle-collect=weir_key_hash_with",
+                     "--callgrind-out-file=" + out))
+    send(port, "keys only", FEW, key)
+    server.stop()
+    with open(out, encoding="utf-8") as f:
+        return int(re.search(r"^totals: (\d+)", f.read(), re.M).group(1)) / FEW
+
+
 def machine():
     model = "unknown processor"
     with open("/proc/cpuinfo", encoding="utf-8") as f:
@@ -294,19 +322,31 @@ def table(result, counted):
     return "\n".join(lines)
 
 
-def write_page(text, options, result, counted):
+def write_page(text, options, result, counted, hashing):
     def more(first, second):
         parts = ["%.2f us of CPU" % (statistics.median(result[second][1])
                                      - statistics.median(result[first][1]))]
         if first in counted and second in counted:
             parts.append("{:,.0f} instructions".format(counted[second] - counted[first]))
         return " and ".join(parts)
+    def against_bar(variant):
+        most, percent = BARS[variant]
+        base = statistics.median(result["plain"][1])
+        text = "%s: %+.0f %% of CPU (bar: %d %%)" % (
+            variant, 100 * (statistics.median(result[variant][1]) / base - 1), percent)
+        if variant in counted and hashing:
+            over = counted[variant] - counted["plain"]
+            text += ", {:,.0f} instructions, {:,.0f} without the hash (bar: {:,d})".format(
+                over, over - hashing, most)
+        return text
     page = """# What the gateway costs
 
 A POST of 1 KB answered with 1 KB of JSON, and with a stream of 18 events (%d bytes), through one gateway worker with
-kept-alive connections to one backend worker. `plain` is NGINX's proxy_pass; `loaded` has Weir's modules loaded and off;
-`keys only` checks the key and keeps metrics; `governed` also scans the body, counts usage and writes the ledger. In the
-`governed stream` the gateway asks for usage and takes it out again, in the `watched stream` the client asks itself.
+kept-alive connections to one backend worker. `plain` is NGINX's proxy_pass; `plain lines` is that with as many
+`proxy_set_header` lines as `config/weir-proxy.conf` has, which is what NGINX itself takes for them; `loaded` has Weir's
+modules loaded and off; `keys only` checks the key and keeps metrics; `governed` also scans the body, counts usage and
+writes the ledger. In the `governed stream` the gateway asks for usage and takes it out again, in the `watched stream`
+the client asks itself.
 
 %s
 
@@ -315,7 +355,15 @@ of the gateway's worker. Instructions are those of user space, by cachegrind: (c
 
 Over plain: keys only %s; governed %s for the JSON answer, %s for the stream, %s for the watched
 one. Loaded but unused: %s.
-Of each governed request about 5,200 instructions are the key's SHA-256.
+
+%s
+
+Over plain, with the bars:
+
+- %s
+- %s
+
+Under valgrind OpenSSL hashes without the processor's own instructions for SHA-256: where there are some, the hash is cheaper.
 
 - Machine: %s
 - Commit %s, %s
@@ -324,6 +372,9 @@ Of each governed request about 5,200 instructions are the key's SHA-256.
        more("plain", "keys only"), more("plain", "governed"),
        more("plain stream", "governed stream"), more("plain stream", "watched stream"),
        more("plain", "loaded"),
+       "Of each request with a key {:,.0f} instructions are the key's SHA-256.".format(hashing)
+       if hashing else "The key's SHA-256 was not counted.",
+       against_bar("keys only"), against_bar("governed"),
        machine(), commit(), time.strftime("%Y-%m-%d"), options.rounds, options.seconds)
     os.makedirs(os.path.dirname(PAGE), exist_ok=True)
     with open(PAGE, "w", encoding="ascii") as f:
@@ -361,19 +412,24 @@ def main():
                                                                  options.seconds), flush=True)
         result = measure_cpu(folder, port, key, options.rounds, options.seconds)
         counted = {}
+        hashing = 0
         if not options.no_instructions:
             for variant in VARIANTS:
                 print("counting instructions: " + variant, flush=True)
                 counted[variant] = instructions(folder, port, key, variant)
+            print("counting instructions: the key's hash", flush=True)
+            hashing = hash_instructions(folder, port, key)
         backend.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     text = table(result, counted)
     print(text)
+    if hashing:
+        print("the key's hash: {:,.0f} instructions".format(hashing))
     if options.json:
-        print(json.dumps({"cpu": result, "instructions": counted}))
+        print(json.dumps({"cpu": result, "instructions": counted, "hash": hashing}))
     if options.write:
-        write_page(text, options, result, counted)
+        write_page(text, options, result, counted, hashing)
 
 
 if __name__ == "__main__":

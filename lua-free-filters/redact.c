@@ -249,7 +249,9 @@ static weir_status_t insert(weir_redact_t *r, const text_t *t, weir_str_t text, 
 {
     weir_buf_t out;
     weir_str_t name = weir_str("", 0);
-    if (text.len == 0 || !r->changes)
+    /* Events of a shape that nobody knows are not made: their texts end with an event of their own,
+     * or were cut. */
+    if (text.len == 0 || !r->changes || r->shape == WEIR_PROTOCOL_OTHER)
         return WEIR_OK;
     weir_buf_init(&out, weir_sink_arena(sink));
     switch (r->shape) {

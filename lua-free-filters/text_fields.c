@@ -416,6 +416,28 @@ static void remaining(walk_t *w, weir_protocol_t protocol)
     }
 }
 
+/*
+ * The engines' own streams: llama.cpp's {"content", "stop"} and text-generation-inference's
+ * {"token": {"text"}, "generated_text"}. Others repeat the whole text in each event.
+ */
+static void engines(walk_t *w)
+{
+    uint32_t stop = weir_json_get(w->doc, 0, "stop");
+    uint32_t token = weir_json_get(w->doc, 0, "token");
+    uint32_t whole = weir_json_get(w->doc, 0, "generated_text");
+    bool last = false;
+    if (stop != WEIR_JSON_NONE && (weir_json_type(w->doc, stop) == WEIR_JSON_FALSE ||
+                                   weir_json_type(w->doc, stop) == WEIR_JSON_TRUE)) {
+        add(w, weir_json_get(w->doc, 0, "content"), WEIR_TEXT_CONTENT, 0, 0, true);
+        last = weir_json_type(w->doc, stop) == WEIR_JSON_TRUE;
+    } else if (token != WEIR_JSON_NONE && whole != WEIR_JSON_NONE) {
+        add(w, weir_json_get(w->doc, token, "text"), WEIR_TEXT_CONTENT, 0, 0, true);
+        last = weir_json_type(w->doc, whole) != WEIR_JSON_NULL;
+    }
+    if (last)
+        add_end(w, WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
+}
+
 /* On a path that nobody knows an item may still have a known shape: its texts go on over events. */
 static weir_protocol_t shape_of(const walk_t *w)
 {
@@ -465,6 +487,9 @@ weir_status_t weir_text_fields(weir_protocol_t protocol, const weir_item_t *item
             break;
         case WEIR_PROTOCOL_RESPONSES:
             responses(&w);
+            break;
+        case WEIR_PROTOCOL_OTHER:
+            engines(&w);
             break;
         default:
             break;

@@ -326,6 +326,20 @@ ok(seen[0] == seen[1] != seen[2] and seen[0].startswith("to <EMAIL_ADDRESS_"),
 api, events = stream_of("chat", SAY, 3)
 r = ask("hold", "other", events)
 is_(text_of(r, "chat"), MASKED, "case 13: a stream of a known shape on an unknown path")
+for name, piece in (
+        ("llama.cpp", lambda p, last: {"content": p, "stop": last}),
+        ("text-generation-inference", lambda p, last: {
+            "token": {"id": 1, "text": p, "special": False},
+            "generated_text": SAY if last else None})):
+    wrong = []
+    for n in range(1, 9):
+        pieces = cut(SAY, n)
+        r = ask("hold", "other", [("", piece(p, i == len(pieces) - 1)) for i, p in enumerate(pieces)])
+        events = [json.loads(e) for e in r.events()]
+        text = "".join(e["content"] if "content" in e else e["token"]["text"] for e in events)
+        if text != MASKED or "jane" in r.text or "4111" in r.text or len(events) != len(pieces):
+            wrong.append((n, r.text))
+    ok(not wrong, "case 13: %s's own stream" % name) or diag(wrong[:2])
 r = ask("hold", "other", [("e", {"any": {"thing": SAY}, "n": 1}), ("e", {"x": [EMAIL]})])
 is_([json.loads(e) for e in r.events()], [{"any": {"thing": MASKED}, "n": 1}, {"x": ["<EMAIL_ADDRESS>"]}],
     "case 13: and of an unknown one")

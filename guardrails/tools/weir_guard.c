@@ -12,6 +12,7 @@ static const struct {
     {"rules", weir_guard_rules_command, "list entity types and rules"},
     {"eval", weir_guard_eval_command, "measure on labelled data, against the bars"},
     {"train", weir_guard_train_command, "train the classifiers' weights"},
+    {"overlaps", weir_guard_overlaps_command, "find training rows that public sets hold too"},
 };
 
 static void usage(FILE *out)

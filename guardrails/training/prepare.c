@@ -18,8 +18,15 @@ static weir_status_t keep(weir_arena_t *arena, const weir_guard_view_t *view, we
     return WEIR_OK;
 }
 
-static weir_status_t prepare_row(weir_corpus_t *corpus, size_t index, weir_guard_fold_t *fold,
-                                 weir_error_t *err)
+static bool is_excluded(const weir_excluded_t *list, const weir_guard_view_t *folded)
+{
+    uint8_t digest[WEIR_DIGEST];
+    return weir_text_digest(weir_str(folded->text, folded->len), digest) &&
+           weir_excluded_has(list, digest);
+}
+
+static weir_status_t prepare_row(weir_corpus_t *corpus, size_t index, const weir_excluded_t *list,
+                                 size_t *excluded, weir_guard_fold_t *fold, weir_error_t *err)
 {
     weir_guard_view_t views[WEIR_GUARD_MAX_VIEWS];
     size_t count = 0;
@@ -29,6 +36,11 @@ static weir_status_t prepare_row(weir_corpus_t *corpus, size_t index, weir_guard
         weir_guard_views(fold, original.data, original.len, 0, views, &count, err);
     if (status == WEIR_OK) {
         status = keep(corpus->arena, &views[0], &corpus->rows[index].text, err);
+    }
+    if (status == WEIR_OK && is_excluded(list, &views[0])) {
+        corpus->rows[index].weight = 0;
+        ++*excluded;
+        return WEIR_OK;
     }
     if (!weir_classify_view_counts(views, count, 0)) {
         corpus->rows[index].weight = 0; /* left out with the duplicates */
@@ -52,13 +64,15 @@ static weir_status_t prepare_row(weir_corpus_t *corpus, size_t index, weir_guard
     return status;
 }
 
-weir_status_t weir_corpus_prepare(weir_corpus_t *corpus, weir_error_t *err)
+weir_status_t weir_corpus_prepare(weir_corpus_t *corpus, const weir_excluded_t *list,
+                                  size_t *excluded, weir_error_t *err)
 {
     weir_guard_fold_t fold = {0};
     weir_status_t status = WEIR_OK;
     size_t count = corpus->count;
+    *excluded = 0;
     for (size_t i = 0; status == WEIR_OK && i < count; i++) {
-        status = prepare_row(corpus, i, &fold, err);
+        status = prepare_row(corpus, i, list, excluded, &fold, err);
     }
     weir_guard_fold_free(&fold);
     return status;

@@ -3,12 +3,15 @@
 #define WEIR_GUARD_TRAINING_PREPARE_H
 
 #include "guardrails/training/corpus.h"
+#include "guardrails/training/overlap.h"
 
 /*
  * Replaces every row's text by its folded view (guardrails/normalise.h), and adds the second views
  * (leet folded, letters joined) of a text that calls for them as rows of their own at the same
- * label and half the weight. Errors: NOMEM, LIMIT.
+ * label and half the weight. Rows on the list get weight 0, which leaves them out with the
+ * duplicates, and count in *excluded. Errors: NOMEM, LIMIT.
  */
-weir_status_t weir_corpus_prepare(weir_corpus_t *corpus, weir_error_t *err);
+weir_status_t weir_corpus_prepare(weir_corpus_t *corpus, const weir_excluded_t *list,
+                                  size_t *excluded, weir_error_t *err);
 
 #endif

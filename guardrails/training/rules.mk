@@ -14,6 +14,9 @@ endef
 $(BUILD)/gen/guardrails/weights.c: guardrails/weights/tier1.bin
 	$(call guard_array,weir_builtin_weights)
 
+$(BUILD)/gen/guardrails/excluded.c: guardrails/training/excluded.txt
+	$(call guard_array,weir_excluded_rows)
+
 $(BUILD)/gen/guardrails/grammar_%.c: guardrails/training/templates/%.txt
 	$(call guard_array,weir_grammar_$*)
 
@@ -28,7 +31,7 @@ $(BUILD)/lib/libweir-guardrails.a: $(BUILD)/obj/gen/guardrails/weights.o
 GUARD_GRAMMARS = $(patsubst guardrails/training/templates/%.txt,%,\
 	$(wildcard guardrails/training/templates/*.txt))
 GUARD_TRAINING_OBJS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard guardrails/training/*.c)) \
-	$(GUARD_GRAMMARS:%=$(BUILD)/obj/gen/guardrails/grammar_%.o)
+	$(GUARD_GRAMMARS:%=$(BUILD)/obj/gen/guardrails/grammar_%.o) $(BUILD)/obj/gen/guardrails/excluded.o
 GUARD_TRAINING_LDLIBS = -lcrypto -lm
 DEPS += $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard guardrails/training/*.c))
 

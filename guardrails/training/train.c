@@ -77,6 +77,8 @@ typedef struct {
     weir_head_params_t params[WEIR_HEADS];
     weir_head_metrics_t metrics[WEIR_HEADS];
     weir_linear_t linear;
+    weir_excluded_t excluded;
+    size_t excluded_rows;
     size_t dropped;
     weir_error_t err;
 } weir_trainer_t;
@@ -91,11 +93,14 @@ static weir_status_t read_corpus(weir_trainer_t *t)
         status = weir_grammar_add(&t->corpus, grammar.name, text, t->options.learn.seed, &t->err);
     }
     if (status == WEIR_OK) {
-        status = weir_corpus_prepare(&t->corpus, &t->err);
+        status = weir_excluded_read(&t->excluded, weir_excluded_builtin(), &t->arena, &t->err);
+    }
+    if (status == WEIR_OK) {
+        status = weir_corpus_prepare(&t->corpus, &t->excluded, &t->excluded_rows, &t->err);
     }
     if (status == WEIR_OK) {
         weir_corpus_weak_labels(&t->corpus);
-        t->dropped = weir_corpus_distinct(&t->corpus);
+        t->dropped = weir_corpus_distinct(&t->corpus) - t->excluded_rows;
         status = weir_features_build(&t->corpus, t->options.learn.buckets, &t->features, &t->err);
     }
     return status;
@@ -287,9 +292,15 @@ static weir_status_t write_manifest(weir_trainer_t *t, weir_str_t weights)
     weir_buf_printf(&b,
                     "  \"options\": {\"buckets\": %u, \"epochs\": %u, \"rate\": %g, "
                     "\"seed\": %llu, \"folds\": %d},\n"
-                    "  \"rows\": %zu, \"duplicates_dropped\": %zu, \"windows\": %zu,\n",
+                    "  \"rows\": %zu, \"duplicates_dropped\": %zu, \"windows\": %zu,\n"
+                    "  \"excluded\": {\"digests\": %zu, \"rows\": %zu, \"sha256\": ",
                     o->buckets, o->epochs, (double)o->rate, (unsigned long long)o->seed, FOLDS,
-                    t->corpus.count, t->dropped, t->features.windows);
+                    t->corpus.count, t->dropped, t->features.windows, t->excluded.count,
+                    t->excluded_rows);
+    weir_str_t list = weir_excluded_builtin();
+    SHA256((const unsigned char *)list.data, list.len, sha256);
+    put_hex(&b, sha256);
+    weir_buf_append_z(&b, "},\n");
     put_sources(t, &b);
     put_heads(t, &b);
     if (b.failed) {
@@ -305,8 +316,8 @@ static weir_status_t train(weir_trainer_t *t)
     weir_str_t weights;
     weir_status_t status = read_corpus(t);
     if (status == WEIR_OK) {
-        printf("%zu rows, %zu duplicates left out, %zu windows\n", t->corpus.count, t->dropped,
-               t->features.windows);
+        printf("%zu rows, %zu duplicates and %zu that public sets hold left out, %zu windows\n",
+               t->corpus.count, t->dropped, t->excluded_rows, t->features.windows);
         status = cross_validate(t);
     }
     if (status == WEIR_OK) {

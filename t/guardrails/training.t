@@ -97,6 +97,9 @@ for source in manifest["sources"]:
     grammar = os.path.join(ROOT, "guardrails", "training", "templates", source["name"])
     if os.path.exists(grammar):
         is_(digest(grammar), source["sha256"], "trained on this %s" % source["name"])
+excluded = os.path.join(ROOT, "guardrails", "training", "excluded.txt")
+is_(digest(excluded), manifest["excluded"]["sha256"], "trained without the rows of excluded.txt")
+ok(manifest["excluded"]["rows"] >= manifest["excluded"]["digests"] > 0, "each of which was found")
 ok(all(h["held_out_auc"] > 0.9 for h in manifest["heads"]), "held-out AUC of every head over 0.9")
 
 with tempfile.TemporaryDirectory() as folder:
@@ -149,6 +152,18 @@ with tempfile.TemporaryDirectory() as folder:
              "spans": [{"entity_type": "EMAIL_ADDRESS", "start_position": 11,
                         "end_position": 26}]}]),
     })
+    shared = "The green river, and a PAPER window"
+    write(folder, {"xstest.csv": table([["id", "prompt", "label"], [1, shared, "safe"]])})
+    with tempfile.TemporaryDirectory() as train:
+        write(train, dict(files, **{
+            "tap_jailbreaks.txt": "the green river: and a paper window\n",
+            "gsm8k_benign.jsonl": json.dumps({"question": "one sum, none of the public ones"})}))
+        status, text, error = guard("overlaps", "--train", train, "--public", folder)
+    is_((status, [line for line in text.splitlines() if line[0] != "#"]),
+        (0, [hashlib.sha256(b"thegreenriverandapaperwindow").hexdigest()]),
+        "overlaps names a row that a public set holds, whatever its case and punctuation")
+    like(error, r"tap_jailbreaks\.txt: 1 rows", "and counts by file")
+    is_(guard("overlaps", "--train", folder)[0], 2, "usage without --public")
     report = os.path.join(folder, "report.md")
     status, text, error = guard("eval", "--data", folder, "--write", report)
     is_(status, 1, "nonsense misses the bars")

@@ -1,6 +1,11 @@
 #include "guardrails/classifier/text.h"
 
+#include "guardrails/classifier/grams.h"
+
 #include <string.h>
+#ifdef WEIR_GRAMS_AVX2
+#include <immintrin.h>
+#endif
 
 /* Text is judged, and turned, in pieces of this many bytes: one sentence may hide in a page. */
 #define PIECE 512
@@ -33,10 +38,50 @@ static void take_larger(weir_scores_t *into, const weir_scores_t *other)
     }
 }
 
+#ifdef WEIR_GRAMS_AVX2
+#define CHUNK 32
+
+/* The sum of TURN over text[0..len), len a multiple of CHUNK. */
+__attribute__((target("avx2"))) static int32_t turn_chunks(const char *text, size_t len)
+{
+    uint8_t gain[CHUNK]; /* of each letter, and 0, above 128 */
+    for (int i = 0; i < CHUNK; i++) {
+        gain[i] = (uint8_t)(i < 26 ? TURN['a' + i] - LETTER + 128 : 128);
+    }
+    const __m256i first = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)gain));
+    const __m256i last = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)gain + 1));
+    const __m256i end = _mm256_set1_epi8(CHUNK - 1); /* no letter: what stands there is 0 */
+    __m256i sum = _mm256_setzero_si256(), letters = sum;
+    for (size_t at = 0; at < len; at += CHUNK) {
+        __m256i c = _mm256_loadu_si256((const __m256i *)(text + at));
+        c = _mm256_sub_epi8(_mm256_or_si256(c, _mm256_set1_epi8(32)), _mm256_set1_epi8('a'));
+        c = _mm256_min_epu8(c, end);
+        __m256i high = _mm256_slli_epi16(c, 3); /* bit 4 of each byte comes to stand on top */
+        __m256i g =
+            _mm256_blendv_epi8(_mm256_shuffle_epi8(first, c), _mm256_shuffle_epi8(last, c), high);
+        sum = _mm256_add_epi64(sum, _mm256_sad_epu8(g, _mm256_setzero_si256()));
+        __m256i yes =
+            _mm256_and_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(26), c), _mm256_set1_epi8(1));
+        letters = _mm256_add_epi64(letters, _mm256_sad_epu8(yes, _mm256_setzero_si256()));
+    }
+    int64_t g[4], n[4];
+    _mm256_storeu_si256((__m256i *)g, sum);
+    _mm256_storeu_si256((__m256i *)n, letters);
+    return (int32_t)(g[0] + g[1] + g[2] + g[3] - 128 * (int64_t)len) +
+           LETTER * (int32_t)(n[0] + n[1] + n[2] + n[3]);
+}
+#endif
+
 static bool turned_is_likelier(const char *text, size_t len)
 {
     int32_t sum[4] = {0};
     size_t i = 0;
+#ifdef WEIR_GRAMS_AVX2
+    if (weir_grams_have_avx2()) {
+        i = len - len % CHUNK;
+        sum[1] = turn_chunks(text, i);
+    }
+#endif
     for (; i + 4 <= len; i += 4) {
         for (int k = 0; k < 4; k++) {
             sum[k] += TURN[(uint8_t)text[i + (size_t)k]];

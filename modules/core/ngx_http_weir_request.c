@@ -12,6 +12,10 @@
 
 #include <openssl/rand.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 
 /* plugins and the usage line take one piece of this size as a rule */
 
@@ -26,6 +30,7 @@ static ngx_int_t ngx_http_weir_set_request_id(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_weir_valid_request_id(ngx_str_t *id);
 static ngx_uint_t ngx_http_weir_upgrades(ngx_http_request_t *r);
 static void ngx_http_weir_drop_offer(ngx_http_request_t *r);
+static void ngx_http_weir_hex(u_char *dst, const u_char *src);
 static ngx_uint_t ngx_http_weir_recall(ngx_http_weir_recent_t *recent,
     const weir_endpoint_request_t *request, weir_endpoint_info_t *info);
 static void ngx_http_weir_remember(ngx_http_weir_recent_t *recent,
@@ -240,12 +245,9 @@ static ngx_int_t
 ngx_http_weir_set_request_id(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx)
 {
-    size_t            i;
     u_char           *p;
     u_char            bytes[16];
     ngx_table_elt_t  *sent;
-
-    static const u_char  digits[] = "0123456789abcdef";
 
     sent = NULL;
 
@@ -267,11 +269,7 @@ ngx_http_weir_set_request_id(ngx_http_request_t *r,
     ngx_http_weir_random(r, ctx->wmcf, bytes, sizeof(bytes));
 
     p = ngx_cpymem(p, "req_", sizeof("req_") - 1);
-
-    for (i = 0; i < sizeof(bytes); i++) {
-        *p++ = digits[bytes[i] >> 4];
-        *p++ = digits[bytes[i] & 0xf];
-    }
+    ngx_http_weir_hex(p, bytes);
 
     return NGX_OK;
 }
@@ -302,6 +300,44 @@ ngx_http_weir_valid_request_id(ngx_str_t *id)
     }
 
     return 1;
+}
+
+
+/* 16 bytes as ngx_hex_dump() writes them, which takes 200 instructions */
+
+static void
+ngx_http_weir_hex(u_char *dst, const u_char *src)
+{
+#ifdef __SSE2__
+
+    __m128i  bytes, high, low, first, second, nine, letter, zero;
+
+    bytes = _mm_loadu_si128((const __m128i *) (const void *) src);
+
+    low = _mm_and_si128(bytes, _mm_set1_epi8(0x0f));
+    high = _mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(0x0f));
+
+    first = _mm_unpacklo_epi8(high, low);
+    second = _mm_unpackhi_epi8(high, low);
+
+    nine = _mm_set1_epi8(9);
+    zero = _mm_set1_epi8('0');
+    letter = _mm_set1_epi8('a' - '0' - 10);
+
+    first = _mm_add_epi8(_mm_add_epi8(first, zero),
+                         _mm_and_si128(_mm_cmpgt_epi8(first, nine), letter));
+    second = _mm_add_epi8(_mm_add_epi8(second, zero),
+                          _mm_and_si128(_mm_cmpgt_epi8(second, nine),
+                                        letter));
+
+    _mm_storeu_si128((__m128i *) (void *) dst, first);
+    _mm_storeu_si128((__m128i *) (void *) (dst + 16), second);
+
+#else
+
+    (void) ngx_hex_dump(dst, (u_char *) src, 16);
+
+#endif
 }
 
 

@@ -336,8 +336,9 @@ def write_page(text, options, result, counted, hashing):
             variant, 100 * (statistics.median(result[variant][1]) / base - 1), percent)
         if variant in counted and hashing:
             over = counted[variant] - counted["plain"]
-            text += ", {:,.0f} instructions, {:,.0f} without the hash (bar: {:,d})".format(
-                over, over - hashing, most)
+            lines = counted["plain lines"] - counted["plain"]
+            text += (", {:,.0f} instructions, {:,.0f} without the hash (bar: {:,d}), of which NGINX "
+                     "takes {:,.0f} for the header lines").format(over, over - hashing, most, lines)
         return text
     page = """# What the gateway costs
 

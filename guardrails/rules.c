@@ -75,24 +75,32 @@ static const char *rule_at(size_t i, const char **id)
     return NULL;
 }
 
+#define MAX_TYPES 256 /* more than there are */
+
 const char *weir_guard_entity_name(size_t index)
 {
-    const char *last = "";
-    for (size_t n = 0; n <= index; n++) {
-        const char *next = NULL;
-        const char *type = NULL;
-        const char *id = NULL;
-        for (size_t i = 0; (type = rule_at(i, &id)) != NULL; i++) {
-            if (strcmp(type, last) > 0 && (next == NULL || strcmp(type, next) < 0)) {
-                next = type;
+    const char *types[MAX_TYPES]; /* sorted, each once */
+    const char *type = NULL;
+    const char *id = NULL;
+    size_t count = 0;
+    for (size_t i = 0; count < MAX_TYPES && (type = rule_at(i, &id)) != NULL; i++) {
+        size_t low = 0;
+        size_t high = count;
+        while (low < high) {
+            size_t mid = low + (high - low) / 2;
+            if (strcmp(types[mid], type) < 0) {
+                low = mid + 1;
+            } else {
+                high = mid;
             }
         }
-        if (next == NULL) {
-            return NULL;
+        if (low == count || strcmp(types[low], type) != 0) {
+            memmove(&types[low + 1], &types[low], (count - low) * sizeof(types[0]));
+            types[low] = type;
+            count++;
         }
-        last = next;
     }
-    return last;
+    return index < count ? types[index] : NULL;
 }
 
 const char *weir_guard_rule_name(const char *type, size_t index)

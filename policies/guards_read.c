@@ -179,9 +179,8 @@ static weir_status_t add_type(reader_t *r, const char *type, const weir_guard_en
 
 static bool is_known_type(const reader_t *r, const char *type)
 {
-    for (size_t i = 0; weir_guard_entity_name(i) != NULL; i++)
-        if (strcmp(weir_guard_entity_name(i), type) == 0)
-            return true;
+    if (weir_guard_rule_name(type, 0) != NULL)
+        return true;
     for (size_t i = 0; i < r->custom_count; i++)
         if (strcmp(r->custom[i].type, type) == 0)
             return true;
@@ -645,8 +644,8 @@ static weir_status_t compile(reader_t *r, weir_guard_direction_t direction)
     size_t n = 0;
     bool any = r->others && acts(&r->own->otherwise, direction);
     bool all = any;
-    for (size_t i = 0; weir_guard_entity_name(i) != NULL && n < 256; i++) {
-        const char *type = weir_guard_entity_name(i);
+    const char *type = NULL;
+    for (size_t i = 0; n < 256 && (type = weir_guard_entity_name(i)) != NULL; i++) {
         const weir_guard_entity_rule_t *rule = NULL;
         for (size_t k = 0; r->types != NULL && k < r->own->type_count; k++)
             if (strcmp(r->types[k].type, type) == 0)

@@ -139,6 +139,31 @@ static weir_status_t looks_known(const read_t *read, uint32_t key, bool *known)
     return WEIR_OK;
 }
 
+bool weir_request_alias(const weir_json_doc_t *doc, uint32_t object, const char *const *known,
+                        weir_arena_t *arena)
+{
+    uint32_t key = object + 1;
+    for (uint32_t i = 0; i < doc->nodes[object].size; i++) {
+        weir_str_t text;
+        if (weir_json_string(doc, key, arena, &text) != WEIR_OK) {
+            return true;
+        }
+        for (size_t k = 0; known[k] != NULL; k++) {
+            const char *p = text.data;
+            const char *end = text.data + text.len;
+            const char *name = known[k];
+            while (p < end && *name != '\0' && fold(&p, end) == *name) {
+                name++;
+            }
+            if (p == end && *name == '\0' && !weir_str_is(text, known[k])) {
+                return true;
+            }
+        }
+        key = doc->nodes[key + 1].next;
+    }
+    return false;
+}
+
 /* Cheap: most names are in lower case and without escapes. */
 static bool may_look_known(const weir_json_doc_t *doc, uint32_t key)
 {

@@ -68,4 +68,12 @@ typedef struct {
 weir_status_t weir_request_read(weir_endpoint_t endpoint, const weir_json_doc_t *doc,
                                 weir_arena_t *arena, weir_request_view_t *view, weir_error_t *err);
 
+/*
+ * Whether an object has a member that is one of the known names (lower case, NULL-terminated) but
+ * for its case: decoders that do not mind the case may take it for that one. Also when out of
+ * memory. object: an object's node.
+ */
+bool weir_request_alias(const weir_json_doc_t *doc, uint32_t object, const char *const *known,
+                        weir_arena_t *arena);
+
 #endif

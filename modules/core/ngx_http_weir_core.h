@@ -18,6 +18,8 @@
 #include "lua-free-filters/pipeline.h"
 #include "lua-free-filters/usage.h"
 
+#include "policies/policy.h"
+
 
 /* drawn for many request ids at once: one draw is 6,000 instructions */
 
@@ -360,6 +362,10 @@ void ngx_http_weir_end_upstream(ngx_http_weir_core_ctx_t *ctx,
 
 /* what the core does as plugins: ngx_http_weir_policy.c, _translate.c */
 
+extern const ngx_http_weir_refusal_t  ngx_http_weir_over_cap;
+
+ngx_int_t ngx_http_weir_policy_tools(ngx_http_weir_ctx_t *ctx,
+    const weir_policy_t *policy);
 ngx_uint_t ngx_http_weir_policy_passes(const ngx_http_weir_ctx_t *ctx,
     ngx_uint_t location);
 

@@ -40,14 +40,6 @@ static ngx_int_t ngx_http_weir_policy_lower(ngx_http_weir_ctx_t *ctx,
     uint32_t node, int64_t max);
 static ngx_int_t ngx_http_weir_policy_write(ngx_http_weir_ctx_t *ctx,
     uint32_t node, int64_t max);
-static ngx_int_t ngx_http_weir_policy_tools(ngx_http_weir_ctx_t *ctx,
-    const weir_policy_t *policy);
-static ngx_int_t ngx_http_weir_policy_tool_list(ngx_http_weir_ctx_t *ctx,
-    const weir_policy_t *policy, uint32_t list);
-static ngx_int_t ngx_http_weir_policy_tool(ngx_http_weir_ctx_t *ctx,
-    const weir_policy_t *policy, uint32_t tool);
-static ngx_int_t ngx_http_weir_policy_tool_name(ngx_http_weir_ctx_t *ctx,
-    const weir_policy_t *policy, uint32_t node);
 static ngx_int_t ngx_http_weir_policy_open_filter(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data);
 static weir_status_t ngx_http_weir_models_feed(void *self, weir_item_t *item,
@@ -83,7 +75,7 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_model_in_path =
                           "model_denied");
 
 
-static const ngx_http_weir_refusal_t  ngx_http_weir_over_cap =
+const ngx_http_weir_refusal_t  ngx_http_weir_over_cap =
     ngx_http_weir_refusal(NGX_HTTP_BAD_REQUEST, "invalid_request_error",
                           "max_tokens_too_large", "", "over_cap");
 
@@ -99,14 +91,6 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_no_caps =
                           "The limits of this API key cannot be applied to "
                           "this kind of call.",
                           "endpoint_denied");
-
-
-static const ngx_http_weir_refusal_t  ngx_http_weir_tool_denied =
-    ngx_http_weir_refusal(NGX_HTTP_FORBIDDEN, "permission_error",
-                          "tool_not_allowed",
-                          "A tool of the request has no name that the "
-                          "gateway can read.",
-                          "tool_denied");
 
 
 static const weir_filter_table_t  ngx_http_weir_models_table = {
@@ -523,181 +507,6 @@ ngx_http_weir_policy_write(ngx_http_weir_ctx_t *ctx, uint32_t node,
                            weir_str((char *) p, ngx_sprintf(p, "%L", max) - p),
                            NULL)
            == WEIR_OK ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_int_t
-ngx_http_weir_policy_tools(ngx_http_weir_ctx_t *ctx,
-    const weir_policy_t *policy)
-{
-    int64_t                     n;
-    ngx_int_t                   rc;
-    ngx_http_weir_refusal_t     why;
-    const weir_json_node_t     *nodes;
-    const weir_request_view_t  *view;
-
-    view = ctx->view;
-    nodes = view->doc->nodes;
-    n = 0;
-
-    if (view->tools_node != WEIR_JSON_NONE) {
-        n += nodes[view->tools_node].size;
-    }
-
-    if (view->functions_node != WEIR_JSON_NONE) {
-        n += nodes[view->functions_node].size;
-    }
-
-    if (policy->tools_max >= 0 && n > policy->tools_max) {
-        why = ngx_http_weir_over_cap;
-        ngx_str_set(&why.code, "too_many_tools");
-        ngx_str_set(&why.param, "tools");
-
-        return ngx_http_weir_deny(ctx, &why,
-                                  "The request offers %L tools, more than "
-                                  "the %L that are allowed for this API key.",
-                                  n, policy->tools_max);
-    }
-
-    if (!policy->limits_tools) {
-        return NGX_OK;
-    }
-
-    if (view->mcp_node != WEIR_JSON_NONE
-        && !weir_policy_tool_allowed(policy, WEIR_STR("mcp")))
-    {
-        return ngx_http_weir_deny(ctx, &ngx_http_weir_tool_denied,
-                                  "The tools of MCP servers are not allowed "
-                                  "for this API key.");
-    }
-
-    rc = ngx_http_weir_policy_tool_list(ctx, policy, view->tools_node);
-
-    return (rc == NGX_OK)
-               ? ngx_http_weir_policy_tool_list(ctx, policy,
-                                                view->functions_node)
-               : rc;
-}
-
-
-static ngx_int_t
-ngx_http_weir_policy_tool_list(ngx_http_weir_ctx_t *ctx,
-    const weir_policy_t *policy, uint32_t list)
-{
-    uint32_t                i, tool;
-    ngx_int_t               rc;
-    const weir_json_doc_t  *doc;
-
-    if (list == WEIR_JSON_NONE) {
-        return NGX_OK;
-    }
-
-    doc = ctx->view->doc;
-    tool = list + 1;
-
-    for (i = 0; i < doc->nodes[list].size; i++) {
-
-        rc = ngx_http_weir_policy_tool(ctx, policy, tool);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        tool = doc->nodes[tool].next;
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * OpenAI's chat has {"type":"function","function":{"name":...}} and the same
- * with "custom", responses and Anthropic have the name beside the type;
- * a tool that runs at the provider has a type only, or one besides its name.
- * Which name counts is the server's business: all that are there must be
- * allowed, and one must be there.
- */
-
-static ngx_int_t
-ngx_http_weir_policy_tool(ngx_http_weir_ctx_t *ctx,
-    const weir_policy_t *policy, uint32_t tool)
-{
-    uint32_t                inner, node, type;
-    ngx_int_t               rc;
-    ngx_uint_t              i, n;
-    const weir_json_doc_t  *doc;
-
-    static const char  *kinds[] = { "function", "custom" };
-
-    doc = ctx->view->doc;
-    type = weir_json_get(doc, tool, "type");
-
-    if (type != WEIR_JSON_NONE
-        && !weir_json_string_is(doc, type, "function")
-        && !weir_json_string_is(doc, type, "custom"))
-    {
-        return ngx_http_weir_policy_tool_name(ctx, policy, type);
-    }
-
-    n = 0;
-    node = weir_json_get(doc, tool, "name");
-
-    if (node != WEIR_JSON_NONE) {
-        n++;
-        rc = ngx_http_weir_policy_tool_name(ctx, policy, node);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    for (i = 0; i < 2; i++) {
-        inner = weir_json_get(doc, tool, kinds[i]);
-        node = (inner == WEIR_JSON_NONE) ? WEIR_JSON_NONE
-                                         : weir_json_get(doc, inner, "name");
-        if (node == WEIR_JSON_NONE) {
-            continue;
-        }
-
-        n++;
-        rc = ngx_http_weir_policy_tool_name(ctx, policy, node);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    if (n == 0) {
-        ctx->refusal = &ngx_http_weir_tool_denied;
-        return NGX_ABORT;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_policy_tool_name(ngx_http_weir_ctx_t *ctx,
-    const weir_policy_t *policy, uint32_t node)
-{
-    weir_str_t  name;
-
-    if (weir_json_string(ctx->view->doc, node, ngx_http_weir_arena(ctx), &name)
-           != WEIR_OK
-        || name.len == 0)
-    {
-        ctx->refusal = &ngx_http_weir_tool_denied;
-        return NGX_ABORT;
-    }
-
-    if (!weir_policy_tool_allowed(policy, name)) {
-        return ngx_http_weir_deny(ctx, &ngx_http_weir_tool_denied,
-                                  "The tool \"%*s\" is not allowed for "
-                                  "this API key.",
-                                  ngx_min(name.len, 128), name.data);
-    }
-
-    return NGX_OK;
 }
 
 

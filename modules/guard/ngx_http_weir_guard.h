@@ -193,6 +193,7 @@ struct ngx_http_weir_guard_ctx_s {
 
     ngx_http_weir_client_call_t        *call;
     ngx_http_weir_guard_said_pt         said;
+    uint32_t                            nasked;     /* texts of tier 2 */
     uint64_t                            asked;      /* hash of the text */
 
     unsigned                            own_body:1;

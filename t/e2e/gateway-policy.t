@@ -188,6 +188,13 @@ for hidden in ({"type": "function", "name": "rm", "function": {"name": "get_a"}}
                {"type": "function", "name": "get_a", "function": {"name": "rm"}}):
     refused("behind the name of another: %s" % json.dumps(hidden), chat(tools=[hidden]), 403,
             "tool_not_allowed")
+for hidden in ({"type": "function", "function": {"name": "get_a", "Name": "rm"}},
+               {"type": "function", "function": {"name": "get_a"}, "Function": {"name": "rm"}},
+               {"type": "function", "function": {"name": "get_a"}, "NAME": "rm"},
+               {"type": "custom", "custom": {"name": "get_a"}, "Cu\u017ftom": {"name": "rm"}},
+               "get_a"):
+    refused("behind another case: %s" % json.dumps(hidden), chat(tools=[hidden]), 403,
+            "tool_not_allowed")
 r, seen = post("/v1/messages", chat(max_tokens=5, tools=[{"name": "rm", "input_schema": {}}]))
 is_((r.status, r.json()["error"]["details"]["error_code"], len(seen)),
     (403, "tool_not_allowed", 0), "Anthropic's, in its shape")

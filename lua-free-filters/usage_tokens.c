@@ -146,10 +146,16 @@ static void read_details(weir_tokens_t *t, const weir_json_doc_t *doc, const mem
                                    m->output_token_details};
 
     for (size_t i = 0; i < ARRAY_LEN(prompt); i++) {
+        if (prompt[i] == WEIR_JSON_NONE) {
+            continue;
+        }
         read_member(doc, prompt[i], "cached_tokens", &t->cached_tokens);
         read_member(doc, prompt[i], "cache_write_tokens", &t->cache_write_tokens);
     }
     for (size_t i = 0; i < ARRAY_LEN(completion); i++) {
+        if (completion[i] == WEIR_JSON_NONE) {
+            continue;
+        }
         read_member(doc, completion[i], "reasoning_tokens", &t->reasoning_tokens);
         read_member(doc, completion[i], "thinking_tokens", &t->reasoning_tokens);
     }

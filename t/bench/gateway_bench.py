@@ -364,7 +364,8 @@ Over plain, with the bars:
 - %s
 - %s
 
-Under valgrind OpenSSL hashes without the processor's own instructions for SHA-256: where there are some, the hash is cheaper.
+Under valgrind OpenSSL hashes without the processor's own instructions for SHA-256: where there are some, the hash
+is cheaper.
 
 - Machine: %s
 - Commit %s, %s

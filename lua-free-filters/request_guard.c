@@ -71,7 +71,7 @@ struct weir_request_guard {
     size_t buffer_cap;
     uint64_t scanned;
     bool needs_names;
-    bool unsorted; /* found is not by start */
+    bool unsorted;  /* found is not by start */
     uint32_t shown; /* names(): the next string, and how far it is shown */
     size_t shown_to;
     uint32_t shown_found;

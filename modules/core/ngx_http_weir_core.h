@@ -43,6 +43,7 @@
 typedef struct ngx_http_weir_question_s        ngx_http_weir_question_t;
 typedef struct ngx_http_weir_foreign_s         ngx_http_weir_foreign_t;
 typedef struct ngx_http_weir_foreign_worker_s  ngx_http_weir_foreign_worker_t;
+typedef struct ngx_http_weir_core_ctx_s        ngx_http_weir_core_ctx_t;
 
 
 /* the last call that was understood: as a rule the next one is the same */
@@ -97,6 +98,11 @@ typedef struct {
     /* governed requests of this worker that are not settled yet */
 
     ngx_queue_t                     live;
+
+    ngx_http_weir_core_ctx_t       *spare;
+    ngx_uint_t                      spares;
+
+    ngx_flag_t                      upstream_keys;  /* some location has one */
 } ngx_http_weir_core_main_conf_t;
 
 
@@ -162,10 +168,11 @@ typedef struct {
 } ngx_http_weir_response_t;
 
 
-typedef struct {
+struct ngx_http_weir_core_ctx_s {
     ngx_http_weir_ctx_t             public;     /* must be first */
 
     ngx_http_weir_core_main_conf_t *wmcf;
+    ngx_http_weir_core_ctx_t       *spare;       /* next of the list */
     ngx_http_request_t             *request;
     ngx_queue_t                     queue;
 
@@ -231,7 +238,7 @@ typedef struct {
     unsigned                        broken:1;
     unsigned                        asked:1;        /* for its usage */
     unsigned                        told:1;         /* its usage */
-} ngx_http_weir_core_ctx_t;
+};
 
 
 /* the request's context: ngx_http_weir_request.c */

@@ -21,6 +21,10 @@
 
 #define NGX_HTTP_WEIR_ARENA     2048
 
+/* contexts that a worker keeps for requests to come */
+
+#define NGX_HTTP_WEIR_SPARES    64
+
 
 static void ngx_http_weir_cleanup(void *data);
 static void ngx_http_weir_see_headers(ngx_http_request_t *r,
@@ -88,12 +92,26 @@ ngx_http_weir_core_get_ctx(ngx_http_request_t *r)
     size = ngx_align(sizeof(ngx_http_weir_core_ctx_t), NGX_ALIGNMENT);
     slots = wmcf->plugins.nelts * sizeof(ngx_http_weir_slot_t);
 
-    cln = ngx_pool_cleanup_add(r->pool, size + slots);
+    cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
         return NULL;
     }
 
-    ctx = cln->data;
+    /* not from the pool, which would take another block for it */
+
+    ctx = wmcf->spare;
+
+    if (ctx) {
+        wmcf->spare = ctx->spare;
+        wmcf->spares--;
+
+    } else {
+        ctx = ngx_alloc(size + slots, r->connection->log);
+        if (ctx == NULL) {
+            return NULL;
+        }
+    }
+
     ngx_memzero(ctx, size + slots);
 
     ctx->wmcf = wmcf;
@@ -101,6 +119,7 @@ ngx_http_weir_core_get_ctx(ngx_http_request_t *r)
     ctx->public.ttft = -1;
 
     if (ngx_http_weir_set_request_id(r, ctx) != NGX_OK) {
+        ngx_free(ctx);
         return NULL;
     }
 
@@ -110,6 +129,7 @@ ngx_http_weir_core_get_ctx(ngx_http_request_t *r)
     ctx->slots = (ngx_http_weir_slot_t *) ((u_char *) ctx + size);
 
     cln->handler = ngx_http_weir_cleanup;
+    cln->data = ctx;
     ngx_http_set_ctx(r, ctx, ngx_http_weir_core_module);
 
     return ctx;
@@ -132,10 +152,23 @@ ngx_http_weir_cleanup(void *data)
 {
     ngx_http_weir_core_ctx_t *ctx = data;
 
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
     ngx_http_weir_settle(ctx);
 
     ngx_http_weir_free_body(ctx);
     weir_arena_free(&ctx->arena);
+
+    wmcf = ctx->wmcf;
+
+    if (wmcf->spares == NGX_HTTP_WEIR_SPARES) {
+        ngx_free(ctx);
+        return;
+    }
+
+    ctx->spare = wmcf->spare;
+    wmcf->spare = ctx;
+    wmcf->spares++;
 }
 
 

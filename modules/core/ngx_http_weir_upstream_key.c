@@ -41,8 +41,9 @@ ngx_http_weir_upstream_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_core_loc_conf_t *wlcf = conf;
 
-    u_char     *p;
-    ngx_str_t  *value, file, key;
+    u_char                          *p;
+    ngx_str_t                       *value, file, key;
+    ngx_http_weir_core_main_conf_t  *wmcf;
 
     if (wlcf->upstream_bearer.data) {
         return "is duplicate";
@@ -54,6 +55,9 @@ ngx_http_weir_upstream_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_str_set(&wlcf->upstream_bearer, "");
         return NGX_CONF_OK;
     }
+
+    wmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_core_module);
+    wmcf->upstream_keys = 1;
 
     file = value[1];
 
@@ -177,6 +181,14 @@ ngx_http_weir_upstream_key_variable(ngx_http_request_t *r,
 
     if (ctx == NULL || !ctx->public.admitted) {
         *v = ngx_http_variable_null_value;
+        v->no_cacheable = 1;
+        return NGX_OK;
+    }
+
+    /* as it may be in every location, if none has a key */
+
+    if (!ctx->wmcf->upstream_keys) {
+        *v = ngx_http_variable_null_value;
         return NGX_OK;
     }
 
@@ -185,6 +197,7 @@ ngx_http_weir_upstream_key_variable(ngx_http_request_t *r,
 
     if (value.len == 0 || plain != (data == NGX_HTTP_WEIR_KEY_PLAIN)) {
         *v = ngx_http_variable_null_value;
+        v->no_cacheable = 1;
         return NGX_OK;
     }
 
@@ -195,7 +208,7 @@ ngx_http_weir_upstream_key_variable(ngx_http_request_t *r,
 
     v->len = value.len;
     v->valid = 1;
-    v->no_cacheable = 0;
+    v->no_cacheable = 1;
     v->not_found = 0;
     v->data = value.data;
 
@@ -208,8 +221,9 @@ ngx_http_weir_add_key_variables(ngx_conf_t *cf)
 {
     ngx_http_variable_t  *var;
 
-    var = ngx_http_add_variable(cf, &ngx_http_weir_authorization,
-                                NGX_HTTP_VAR_NOCACHEABLE);
+    /* the handler tells whether the value may be kept */
+
+    var = ngx_http_add_variable(cf, &ngx_http_weir_authorization, 0);
     if (var == NULL) {
         return NGX_ERROR;
     }
@@ -217,8 +231,7 @@ ngx_http_weir_add_key_variables(ngx_conf_t *cf)
     var->get_handler = ngx_http_weir_upstream_key_variable;
     var->data = NGX_HTTP_WEIR_KEY_BEARER;
 
-    var = ngx_http_add_variable(cf, &ngx_http_weir_x_api_key,
-                                NGX_HTTP_VAR_NOCACHEABLE);
+    var = ngx_http_add_variable(cf, &ngx_http_weir_x_api_key, 0);
     if (var == NULL) {
         return NGX_ERROR;
     }

@@ -20,6 +20,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_weir_request_id_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_weir_who_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_string_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_one_line(ngx_http_request_t *r,
@@ -40,7 +42,7 @@ static ngx_http_weir_variable_t  ngx_http_weir_variables[] = {
       ngx_http_weir_request_id_variable, 0 },
 
     { ngx_string("weir_tenant"),
-      ngx_http_weir_string_variable,
+      ngx_http_weir_who_variable,
       offsetof(ngx_http_weir_ctx_t, tenant) },
 
     { ngx_string("weir_team"),
@@ -66,7 +68,7 @@ static ngx_http_weir_variable_t  ngx_http_weir_variables[] = {
       ngx_http_weir_tag_variable, 0 },
 
     { ngx_string("weir_key_id"),
-      ngx_http_weir_string_variable,
+      ngx_http_weir_who_variable,
       offsetof(ngx_http_weir_ctx_t, key_id) },
 
     { ngx_string("weir_model"),
@@ -116,6 +118,44 @@ ngx_http_weir_request_id_variable(ngx_http_request_t *r,
     v->no_cacheable = 0;
     v->not_found = 0;
     v->data = ctx->public.request_id.data;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Ids of documents and keys, which hold no byte that could end a line.  They
+ * stay as they are once somebody is admitted, so that NGINX need not ask again
+ * when it writes the header whose length it has asked for.
+ */
+
+static ngx_int_t
+ngx_http_weir_who_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                 *s;
+    ngx_http_weir_core_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_find_ctx(r);
+
+    v->no_cacheable = (ctx == NULL || !ctx->public.admitted);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    s = (ngx_str_t *) ((char *) &ctx->public + data);
+
+    if (s->len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->len = s->len;
+    v->valid = 1;
+    v->not_found = 0;
+    v->data = s->data;
 
     return NGX_OK;
 }
@@ -336,6 +376,12 @@ ngx_http_weir_add_variables(ngx_conf_t *cf)
 
     for (v = ngx_http_weir_variables; v->name.len; v++) {
         flags = NGX_HTTP_VAR_NOCACHEABLE;
+
+        if (v->handler == ngx_http_weir_request_id_variable
+            || v->handler == ngx_http_weir_who_variable)
+        {
+            flags = 0;
+        }
 
         if (v->handler == ngx_http_weir_tag_variable) {
             flags |= NGX_HTTP_VAR_PREFIX;

@@ -277,7 +277,7 @@ static size_t escape(const char *text, size_t len, char out[4], size_t *used)
     size_t n = 0;
     uint32_t code = 0;
     if (text[0] == '%' && len >= 3 && value16(text[1]) >= 0 && value16(text[2]) >= 0) {
-        out[0] = (char)(value16(text[1]) << 4 | value16(text[2]));
+        out[0] = (char)((unsigned)value16(text[1]) << 4 | (unsigned)value16(text[2]));
         *used = 3;
         return 1;
     }

@@ -158,7 +158,7 @@ weir_status_t weir_guards_compile(const weir_document_t *doc, weir_guards_t *g, 
     weir_guard_rules_t *rules;
     if (g->compiled_count == g->compiled_cap) {
         size_t cap = g->compiled_cap == 0 ? 16 : g->compiled_cap * 2;
-        weir_guard_rules_t **more = realloc(g->compiled, cap * sizeof *more);
+        weir_guard_rules_t **more = realloc(g->compiled, cap * sizeof(weir_guard_rules_t *));
         if (more == NULL)
             return weir_document_nomem(doc);
         g->compiled = more;

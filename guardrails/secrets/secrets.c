@@ -5,19 +5,20 @@
 #include <string.h>
 #include <strings.h>
 
-const weir_guard_pattern_t *const weir_guard_secret_tables[] = {
+#define TABLES 8
+
+const weir_guard_pattern_t *const weir_guard_secret_tables[TABLES] = {
     weir_secrets_ai,        weir_secrets_cloud, weir_secrets_code,     weir_secrets_data,
     weir_secrets_messaging, weir_secrets_money, weir_secrets_services, weir_secrets_generic,
 };
 
-const size_t *const weir_guard_secret_table_sizes[] = {
+const size_t *const weir_guard_secret_table_sizes[TABLES] = {
     &weir_secrets_ai_count,       &weir_secrets_cloud_count,     &weir_secrets_code_count,
     &weir_secrets_data_count,     &weir_secrets_messaging_count, &weir_secrets_money_count,
     &weir_secrets_services_count, &weir_secrets_generic_count,
 };
 
-const size_t weir_guard_secret_table_count =
-    sizeof weir_guard_secret_tables / sizeof *weir_guard_secret_tables;
+const size_t weir_guard_secret_table_count = TABLES;
 
 static int base64url_value(char c)
 {

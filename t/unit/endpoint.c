@@ -284,8 +284,10 @@ static void test_any(void)
     bool good = true;
     for (int i = 0; i < 20000 && good; i++) {
         char path[256] = "";
+        size_t len = 0;
         for (uint32_t n = rng_below(&rng, 12); n > 0; n--) {
-            strcat(path, parts[rng_below(&rng, sizeof(parts) / sizeof(parts[0]))]);
+            const char *part = parts[rng_below(&rng, sizeof(parts) / sizeof(parts[0]))];
+            len += (size_t)snprintf(path + len, sizeof(path) - len, "%s", part);
         }
         weir_endpoint_info_t info = plain("POST", path);
         if (info.why == WEIR_UNDERSTOOD) {

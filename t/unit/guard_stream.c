@@ -81,8 +81,8 @@ static const char *const pieces[] = {
     "secret",
     "Authorization: Bearer",
     "api_key",
-    "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7f3gGk2m9w1QzXyTq0aB\n-----END RSA PRIVATE "
-    "KEY-----",
+    ("-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7f3gGk2m9w1QzXyTq0aB\n-----END RSA PRIVATE "
+     "KEY-----"),
     "-----BEGIN RSA PRIVATE",
     "110105 19491231 002X",
     "2 55 08 14 168 025 38",

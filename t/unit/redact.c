@@ -462,9 +462,8 @@ static void test_waiting(weir_arena_t *arena)
 {
     for (size_t p = 0; p < sizeof protocols / sizeof *protocols; p++) {
         for (int bad = 0; bad < 2; bad++) {
-            char text[] = "This is fine and " EMAIL " too.......";
-            if (bad)
-                memcpy(text, "forbidden ", 10);
+            const char *text = bad ? "forbidden fine and " EMAIL " too......."
+                                   : "This is fine and " EMAIL " too.......";
             weir_str_t in = make_stream(arena, protocols[p], text, NULL, 6);
             setup_t s = {.protocol = protocols[p], .mode = WEIR_REDACT_BUFFER, .with_check = true};
             verdicts_t v = {.wait = 3};

@@ -82,9 +82,9 @@ static const char *const entities[] = {
     "AKIAQ4XJ7ZM2N5P6R7S3",
     "2001:db8:85a3::8a2e:370:7334",
     "00:1B:44:11:3A:B7",
-    "-----BEGIN PRIVATE KEY-----\nMIIBVgIBADANBgkqhkiG9w0BAQEFAASCAUAwggE8AgEAAkEAq7BFUpkGp3\n"
-    "LQmlQYx2eqzDV+xeG8kx/sQFV18S5JhzGeIJNA72wSeukEPojtqUyX2J0CciPBh7eqclQ2zpAswQ==\n"
-    "-----END PRIVATE KEY-----"};
+    ("-----BEGIN PRIVATE KEY-----\nMIIBVgIBADANBgkqhkiG9w0BAQEFAASCAUAwggE8AgEAAkEAq7BFUpkGp3\n"
+     "LQmlQYx2eqzDV+xeG8kx/sQFV18S5JhzGeIJNA72wSeukEPojtqUyX2J0CciPBh7eqclQ2zpAswQ==\n"
+     "-----END PRIVATE KEY-----")};
 
 static const char *const fillers[] = {"Hello",
                                       " ",

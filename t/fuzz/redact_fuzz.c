@@ -130,9 +130,6 @@ static void check_text(weir_arena_t *arena, weir_str_t text, uint64_t seed)
         weir_buf_append(&want, text.data + done, f->start - done);
         weir_buf_append(&want, "<X>", 3);
         done = f->end;
-        if ((f->flags & WEIR_GUARD_OPEN) != 0) {
-            done = text.len;
-        }
     }
     weir_buf_append(&want, text.data + done, text.len - done);
     require(weir_str_eq(weir_str(out.data, out.len), weir_str(want.data, want.len)));

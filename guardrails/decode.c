@@ -5,6 +5,8 @@
  */
 #include "guardrails/decode.h"
 
+#include "engine/base/hex.h"
+#include "engine/base/utf8.h"
 #include "guardrails/matcher.h"
 #include "guardrails/views.h"
 
@@ -26,14 +28,6 @@ static int value64(char c)
         return c - '0' + 52;
     }
     return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
-static int value16(char c)
-{
-    if (weir_is(c, WEIR_C_DIGIT)) {
-        return c - '0';
-    }
-    return weir_is(c, WEIR_C_HEX) ? (c | 0x20) - 'a' + 10 : -1;
 }
 
 /* Is it text rather than something binary? Nine of ten bytes are printable or above ASCII. */
@@ -109,7 +103,7 @@ static void base64_run(layer_t *layer, size_t start, size_t end)
     const char *text = layer->from->text;
     bool hex = (end - start) % 2 == 0;
     for (size_t i = start; i < end && hex; i++) {
-        hex = value16(text[i]) >= 0;
+        hex = weir_hex_digit(text[i]) >= 0;
     }
     size_t whole = hex ? (end - start) / 2 : (end - start) * 3 / 4;
     size_t put_so_far = 0;
@@ -120,8 +114,8 @@ static void base64_run(layer_t *layer, size_t start, size_t end)
         return;
     }
     for (size_t i = start; i < end; i++) {
-        bits =
-            hex ? bits << 4 | (uint32_t)value16(text[i]) : bits << 6 | (uint32_t)value64(text[i]);
+        bits = hex ? bits << 4 | (uint32_t)weir_hex_digit(text[i])
+                   : bits << 6 | (uint32_t)value64(text[i]);
         have += hex ? 4 : 6;
         if (have >= 8) {
             have -= 8;
@@ -190,37 +184,13 @@ static void find_base64(layer_t *layer)
     }
 }
 
-static size_t encode_utf8(uint32_t code, char out[4])
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
-}
-
 /* Hexadecimal digits at text: their value, *used of them, at most most. */
 static uint32_t hex_value(const char *text, size_t len, size_t most, size_t *used)
 {
     uint32_t v = 0;
     size_t n = 0;
-    while (n < len && n < most && value16(text[n]) >= 0) {
-        v = v << 4 | (uint32_t)value16(text[n++]);
+    while (n < len && n < most && weir_hex_digit(text[n]) >= 0) {
+        v = v << 4 | (uint32_t)weir_hex_digit(text[n++]);
     }
     *used = n;
     return v;
@@ -276,8 +246,9 @@ static size_t escape(const char *text, size_t len, char out[4], size_t *used)
 {
     size_t n = 0;
     uint32_t code = 0;
-    if (text[0] == '%' && len >= 3 && value16(text[1]) >= 0 && value16(text[2]) >= 0) {
-        out[0] = (char)((unsigned)value16(text[1]) << 4 | (unsigned)value16(text[2]));
+    if (text[0] == '%' && len >= 3 && weir_hex_digit(text[1]) >= 0 &&
+        weir_hex_digit(text[2]) >= 0) {
+        out[0] = (char)((unsigned)weir_hex_digit(text[1]) << 4 | (unsigned)weir_hex_digit(text[2]));
         *used = 3;
         return 1;
     }
@@ -290,11 +261,11 @@ static size_t escape(const char *text, size_t len, char out[4], size_t *used)
     if (text[0] == '\\' && len >= 6 && text[1] == 'u') {
         code = hex_value(text + 2, len - 2, 4, &n);
         *used = 6;
-        return n == 4 && (code < 0xd800 || code > 0xdfff) ? encode_utf8(code, out) : 0;
+        return n == 4 && (code < 0xd800 || code > 0xdfff) ? (size_t)weir_utf8_encode(code, out) : 0;
     }
     if (text[0] == '&' && len >= 4) {
         code = reference(text, len, used);
-        return code == 0 ? 0 : encode_utf8(code, out);
+        return code == 0 ? 0 : (size_t)weir_utf8_encode(code, out);
     }
     return 0;
 }

@@ -4,6 +4,7 @@
  */
 #include "guardrails/normalise.h"
 
+#include "engine/base/utf8.h"
 #include "guardrails/unicode.h"
 #include "guardrails/views.h"
 
@@ -175,26 +176,6 @@ static uint32_t decode(const char *text, size_t len, size_t *used)
     return code;
 }
 
-static size_t encode(uint32_t code, char out[4])
-{
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
-}
-
 /* What a character says about the word that it stands in: 0 ends it, 1 Latin, 2 other, 3 neither.
  */
 static int script(uint32_t code)
@@ -308,7 +289,7 @@ static uint32_t fold_one(weir_guard_build_t *b, const char *text, size_t len, si
         weir_guard_build_replace(b, replacement, u->len, at, at + used);
     } else if (used == 1) {
         char bytes[4];
-        weir_guard_build_replace(b, bytes, encode(code, bytes), at, at + 1);
+        weir_guard_build_replace(b, bytes, (size_t)weir_utf8_encode(code, bytes), at, at + 1);
         flag = WEIR_GUARD_FOLD_BROKEN;
     } else {
         weir_guard_build_copy(b, text + at, used, at);

@@ -1,5 +1,7 @@
 #include "lua-free-filters/endpoint.h"
 
+#include "engine/base/hex.h"
+
 #define MAX_SEGMENTS 12
 
 enum { GET = 1, POST = 2, OTHERS = 4, ANY = GET | POST | OTHERS };
@@ -180,15 +182,6 @@ static weir_str_t cut(weir_str_t *s, char c)
     return first;
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool is_dots(weir_str_t s)
 {
     return weir_str_is(s, ".") || weir_str_is(s, "..");
@@ -211,8 +204,8 @@ static bool decode(weir_str_t in, char *room, size_t room_size, weir_str_t *out)
     for (size_t i = 0; i < in.len; i++) {
         char c = in.data[i];
         if (c == '%') {
-            int high = i + 2 < in.len ? hex(in.data[i + 1]) : -1;
-            int low = high < 0 ? -1 : hex(in.data[i + 2]);
+            int high = i + 2 < in.len ? weir_hex_digit(in.data[i + 1]) : -1;
+            int low = high < 0 ? -1 : weir_hex_digit(in.data[i + 2]);
             if (low < 0) {
                 return false;
             }
@@ -281,9 +274,10 @@ static bool segment_is(weir_str_t segment, weir_str_t literal, bool exact)
     size_t k = 0;
     for (size_t i = 0; i < segment.len; i++, k++) {
         char c = segment.data[i];
-        if (c == '%' && i + 2 < segment.len && hex(segment.data[i + 1]) >= 0 &&
-            hex(segment.data[i + 2]) >= 0) {
-            c = (char)(hex(segment.data[i + 1]) * 16 + hex(segment.data[i + 2]));
+        if (c == '%' && i + 2 < segment.len && weir_hex_digit(segment.data[i + 1]) >= 0 &&
+            weir_hex_digit(segment.data[i + 2]) >= 0) {
+            c = (char)(weir_hex_digit(segment.data[i + 1]) * 16 +
+                       weir_hex_digit(segment.data[i + 2]));
             i += 2;
         }
         if (k >= literal.len || lower(c) != literal.data[k]) {

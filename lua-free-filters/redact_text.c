@@ -1,5 +1,8 @@
 #include "lua-free-filters/redact_text.h"
 
+#include "engine/base/hex.h"
+#include "engine/base/utf8.h"
+
 #include <stdlib.h>
 
 #define DEFAULT_WINDOW   512
@@ -95,49 +98,16 @@ static const char *scan_view(weir_redact_text_t *t)
     return t->view;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static int hex4(const char *p)
 {
     int value = 0;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_value(p[i]);
+        int digit = weir_hex_digit(p[i]);
         if (digit < 0)
             return -1;
         value = value * 16 + digit;
     }
     return value;
-}
-
-static size_t put_utf8(char *p, unsigned code)
-{
-    if (code < 0x80) {
-        p[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        p[0] = (char)(0xc0 | code >> 6);
-        p[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        p[0] = (char)(0xe0 | code >> 12);
-        p[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        p[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    p[0] = (char)(0xf0 | code >> 18);
-    p[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    p[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    p[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
 }
 
 /*
@@ -177,7 +147,7 @@ static size_t plain_escapes(weir_redact_text_t *t, size_t at)
         bool plain = value >= 0x20 && value != '"' && value != '\\' && value != 0x7f &&
                      !(value >= 0xd800 && value < 0xe000);
         if (plain) {
-            to += put_utf8(data + to, value);
+            to += (size_t)weir_utf8_encode(value, data + to);
         } else {
             memmove(data + to, data + i, n);
             to += n;

@@ -1,17 +1,11 @@
 #include "policies/distinguished_name.h"
 
+#include "engine/base/hex.h"
+
 typedef struct {
     const char *at;
     const char *end;
 } cursor_t;
-
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
 
 static char lower(char c)
 {
@@ -70,11 +64,11 @@ static bool read_value(cursor_t *c, char out[WEIR_DN_VALUE_MAX + 1], size_t *len
                 return false;
             }
             byte = *c->at++;
-            if (hex(byte) >= 0) {
-                if (c->at == c->end || hex(*c->at) < 0) {
+            if (weir_hex_digit(byte) >= 0) {
+                if (c->at == c->end || weir_hex_digit(*c->at) < 0) {
                     return false;
                 }
-                byte = (char)(hex(byte) << 4 | hex(*c->at++));
+                byte = (char)(weir_hex_digit(byte) << 4 | weir_hex_digit(*c->at++));
             } else if (strchr(" \"#+,;<=>\\", byte) == NULL) {
                 return false;
             }

@@ -1,5 +1,7 @@
 #include "policies/document.h"
 
+#include "engine/base/hex.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -322,14 +324,6 @@ weir_status_t weir_document_word(const weir_document_t *doc, json_t *object, con
                               text != NULL ? "another text" : weir_document_type(value));
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 weir_status_t weir_document_hex(const weir_document_t *doc, json_t *object, const char *path,
                                 const char *name, uint8_t *out, size_t n)
 {
@@ -343,8 +337,8 @@ weir_status_t weir_document_hex(const weir_document_t *doc, json_t *object, cons
                                   text == NULL ? weir_document_type(value) : "another length");
     }
     for (size_t i = 0; i < n; i++) {
-        int high = hex_digit(text[2 * i]);
-        int low = hex_digit(text[2 * i + 1]);
+        int high = weir_hex_digit_lower(text[2 * i]);
+        int low = weir_hex_digit_lower(text[2 * i + 1]);
         if (high < 0 || low < 0) {
             return weir_document_fail(
                 doc, at.text, "expected %zu lower-case hexadecimal digits, found another character",

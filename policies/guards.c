@@ -19,9 +19,7 @@ static int compare_id(const void *a, const void *b)
 {
     const weir_guard_assignment_t *x = a;
     const weir_guard_assignment_t *y = b;
-    size_t n = x->id.len < y->id.len ? x->id.len : y->id.len;
-    int order = n == 0 ? 0 : memcmp(x->id.data, y->id.data, n);
-    return order != 0 ? order : (x->id.len > y->id.len) - (x->id.len < y->id.len);
+    return weir_guards_compare_value(&x->id, &y->id);
 }
 
 static const weir_guard_policy_t *assigned(const weir_guard_assignment_t *list, size_t n,
@@ -60,7 +58,7 @@ const weir_guard_policy_t *weir_guards_at(const weir_guards_t *g, size_t i)
     return &g->policies[i];
 }
 
-static int compare_value(const void *a, const void *b)
+int weir_guards_compare_value(const void *a, const void *b)
 {
     const weir_str_t *x = a;
     const weir_str_t *y = b;
@@ -69,7 +67,7 @@ static int compare_value(const void *a, const void *b)
     return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
 }
 
-static int compare_hash(const void *a, const void *b)
+int weir_guards_compare_hash(const void *a, const void *b)
 {
     return memcmp(a, b, 32);
 }
@@ -77,12 +75,13 @@ static int compare_hash(const void *a, const void *b)
 static bool excused(const weir_guard_policy_private_t *own, weir_str_t value)
 {
     if (own->allow_value_count > 0 && bsearch(&value, own->allow_values, own->allow_value_count,
-                                              sizeof value, compare_value) != NULL)
+                                              sizeof value, weir_guards_compare_value) != NULL)
         return true;
     if (own->allow_hash_count > 0) {
         uint8_t digest[32];
         SHA256((const unsigned char *)value.data, value.len, digest);
-        if (bsearch(digest, own->allow_hashes, own->allow_hash_count, 32, compare_hash) != NULL)
+        if (bsearch(digest, own->allow_hashes, own->allow_hash_count, 32,
+                    weir_guards_compare_hash) != NULL)
             return true;
     }
     if (own->allow_patterns == NULL)

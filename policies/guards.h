@@ -125,7 +125,8 @@ const weir_guard_policy_t *weir_guards_at(const weir_guards_t *guards, size_t i)
 
 /*
  * What becomes of a finding: its type's action, unless the value is on an allow-list or the score
- * too low (ALLOW). *replacement is set for REPLACE. shadow is not applied here. No allocation.
+ * too low (ALLOW). *replacement is set for REPLACE. shadow is not applied here. Allocates only
+ * where the policy allows values by expressions.
  */
 weir_guard_action_t weir_guard_policy_action(const weir_guard_policy_t *policy,
                                              weir_guard_direction_t direction,

@@ -51,6 +51,10 @@ struct weir_guards {
     size_t tenant_count, team_count, key_count;
 };
 
+/* The order of allow-lists, for qsort and bsearch: of weir_str_t, and of 32-byte digests. */
+int weir_guards_compare_value(const void *a, const void *b);
+int weir_guards_compare_hash(const void *a, const void *b);
+
 /* The policy as one object: its parents' members under its own. New reference, or NULL after an
  * error (a cycle, an unknown parent, a locked member). */
 json_t *weir_guards_merge(const weir_document_t *doc, json_t *policies, const char *name);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/base/hex.h"
 #include "policies/guards_private.h"
 
 typedef struct {
@@ -326,25 +327,6 @@ static weir_status_t read_denied(reader_t *r, const char *member, const char *pr
 
 /* --- allow-lists --- */
 
-static int compare_value(const void *a, const void *b)
-{
-    const weir_str_t *x = a;
-    const weir_str_t *y = b;
-    size_t n = x->len < y->len ? x->len : y->len;
-    int order = n == 0 ? 0 : memcmp(x->data, y->data, n);
-    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
-}
-
-static int compare_hash(const void *a, const void *b)
-{
-    return memcmp(a, b, 32);
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static weir_status_t read_hashes(reader_t *r, json_t *allow, const char *path)
 {
     const weir_str_t *items;
@@ -355,14 +337,14 @@ static weir_status_t read_hashes(reader_t *r, json_t *allow, const char *path)
         return weir_document_nomem(r->doc);
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < 64; k++) {
-            int digit = k < items[i].len ? hex_digit(items[i].data[k]) : -1;
+            int digit = k < items[i].len ? weir_hex_digit_lower(items[i].data[k]) : -1;
             if (digit < 0)
                 return weir_document_fail(r->doc, weir_path_at(path, "hashes", i).text,
                                           "expected the SHA-256 of a value, 64 of 0-9 a-f");
             hashes[i][k / 2] = (uint8_t)(hashes[i][k / 2] << 4 | digit);
         }
     }
-    qsort(hashes, n, 32, compare_hash);
+    qsort(hashes, n, 32, weir_guards_compare_hash);
     r->own->allow_hashes = (const uint8_t(*)[32])hashes;
     r->own->allow_hash_count = n;
     return WEIR_OK;
@@ -382,7 +364,7 @@ static weir_status_t read_allow(reader_t *r)
                             &r->own->allow_value_count));
     if (r->own->allow_value_count > 0)
         qsort((void *)(uintptr_t)r->own->allow_values, r->own->allow_value_count,
-              sizeof(weir_str_t), compare_value);
+              sizeof(weir_str_t), weir_guards_compare_value);
     TRY(read_hashes(r, allow, path.text));
     TRY(weir_document_texts(r->doc, allow, path.text, "patterns", 1024, &patterns, &n));
     if (n > WEIR_GUARD_MAX_CUSTOM)

@@ -1,5 +1,6 @@
 /* /tokenize and /detokenize, and model ids in paths. */
 #include "engine/api/fields.h"
+#include "engine/base/hex.h"
 
 static weir_status_t tokenize(weir_str_t body, const weir_api_names_t *names,
                               const weir_api_model_t *model, weir_arena_t *arena, weir_buf_t *out,
@@ -93,15 +94,6 @@ weir_status_t weir_api_detokenize(weir_str_t body, const weir_api_names_t *names
     return weir_request_memory(detokenize(body, names, model, arena, out, err), arena, err);
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool weir_api_decode_segment(weir_str_t raw, weir_arena_t *arena, weir_str_t *out)
 {
     char *text = weir_arena_alloc(arena, raw.len);
@@ -112,10 +104,11 @@ bool weir_api_decode_segment(weir_str_t raw, weir_arena_t *arena, weir_str_t *ou
     for (size_t i = 0; i < raw.len; i++) {
         char c = raw.data[i];
         if (c == '%') {
-            if (raw.len - i < 3 || hex(raw.data[i + 1]) < 0 || hex(raw.data[i + 2]) < 0) {
+            if (raw.len - i < 3 || weir_hex_digit(raw.data[i + 1]) < 0 ||
+                weir_hex_digit(raw.data[i + 2]) < 0) {
                 return false;
             }
-            c = (char)(hex(raw.data[i + 1]) * 16 + hex(raw.data[i + 2]));
+            c = (char)(weir_hex_digit(raw.data[i + 1]) * 16 + weir_hex_digit(raw.data[i + 2]));
             i += 2;
         }
         if (c == '\0') {

@@ -1,4 +1,5 @@
 /* Literals, names, tuples and assignment targets. */
+#include "engine/base/hex.h"
 #include "engine/jinja/parser.h"
 
 #include <errno.h>
@@ -25,19 +26,13 @@ static weir_jn_t *constant(weir_jparser_t *p, const weir_jtoken_t *where, weir_j
 
 /* --- literals --------------------------------------------------------------------------- */
 
-static int hex_value(char c)
-{
-    char low = (char)(c | 0x20);
-    return c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 /* \xHH, \uHHHH, \UHHHHHHHH at s[i] (behind the backslash): moves *i behind it. */
 static bool hex_escape(weir_jparser_t *p, weir_str_t s, size_t *i, weir_buf_t *out)
 {
     int want = s.data[*i] == 'x' ? 2 : s.data[*i] == 'u' ? 4 : 8;
     uint32_t cp = 0;
     for (int k = 1; k <= want; k++) {
-        int h = *i + (size_t)k < s.len ? hex_value(s.data[*i + (size_t)k]) : -1;
+        int h = *i + (size_t)k < s.len ? weir_hex_digit(s.data[*i + (size_t)k]) : -1;
         if (h < 0 || cp > 0x10FFFF) {
             return weir_jparse_fail(p, WEIR_ERR_INVALID, p->tok, "truncated \\%c escape",
                                     s.data[*i]);

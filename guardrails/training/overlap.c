@@ -1,5 +1,7 @@
 #include "guardrails/training/overlap.h"
 
+#include "engine/base/hex.h"
+
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +32,11 @@ static int by_digest(const void *a, const void *b)
     return memcmp(a, b, WEIR_DIGEST);
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool read_digest(weir_str_t line, uint8_t out[WEIR_DIGEST])
 {
     for (size_t i = 0; line.len == 2 * WEIR_DIGEST && i < WEIR_DIGEST; i++) {
-        int high = hex_digit(line.data[2 * i]), low = hex_digit(line.data[2 * i + 1]);
+        int high = weir_hex_digit_lower(line.data[2 * i]),
+            low = weir_hex_digit_lower(line.data[2 * i + 1]);
         if (high < 0 || low < 0) {
             return false;
         }

@@ -149,7 +149,9 @@ static void scan_whole(const weir_guard_rules_t *rules, const char *text, size_t
     out->count = 0;
     if (weir_guard_scan(rules, scratch, text, len, NULL, &result, &err) == WEIR_OK) {
         out->count = result.count < MAX_FOUND ? result.count : MAX_FOUND;
-        memcpy(out->found, result.findings, out->count * sizeof(out->found[0]));
+        for (size_t i = 0; i < out->count; i++) {
+            out->found[i] = result.findings[i];
+        }
     }
 }
 

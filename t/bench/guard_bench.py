@@ -102,7 +102,8 @@ def page(results, counted, size, options):
     worst = min(hostile, key=lambda r: r["median"])
     return """# Speed of the guardrails
 
-One core, blocks of 2 KB of ASCII prose (%d KB, made by the program), warm scratch, rules compiled before.
+One core, its CPU time, blocks of 2 KB of ASCII prose (%d KB, made by the program), warm scratch, rules compiled
+before.
 
 %s
 

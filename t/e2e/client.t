@@ -7,7 +7,6 @@ import socket
 import socketserver
 import ssl
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -16,18 +15,10 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 from weircerts import Authority  # noqa: E402
-from weirnginx import BUILD, ROOT, Nginx, Upstream, free_port, run_dir  # noqa: E402
-from weirtap import at_finish, diag, done_testing, is_, like, ok, wait_for  # noqa: E402
+from weirnginx import Nginx, Upstream, free_port, run_dir, test_module  # noqa: E402
+from weirtap import at_finish, done_testing, is_, like, ok, wait_for  # noqa: E402
 
-FETCH = os.path.join(os.environ.get("WEIR_MODULES") or os.path.join(BUILD, "test-modules"),
-                     "ngx_http_weir_fetch_module.so")
-if not os.path.exists(FETCH):
-    built = subprocess.run(["make", "--no-print-directory", "-C", ROOT, "test-modules"],
-                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, check=False)
-    if built.returncode != 0:
-        diag(built.stdout.decode("utf-8", "replace")[-3000:])
-
+FETCH = test_module("fetch")
 folder = run_dir()
 ca = Authority(folder)
 other_ca = Authority(folder, "other-ca")

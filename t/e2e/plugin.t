@@ -15,16 +15,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from weirgateway import (HTTP, KEYS, Gateway, bearer, chunk, completion,  # noqa: E402
                          usage_object)
-from weirnginx import BUILD, ROOT, Nginx, Upstream  # noqa: E402
-from weirtap import diag, done_testing, is_, like, ok, wait_for  # noqa: E402
-
-PLUGINS = os.environ.get("WEIR_PLUGINS") or os.path.join(BUILD, "plugins")
-if not os.path.exists(os.path.join(PLUGINS, "moody.so")):
-    built = subprocess.run(["make", "--no-print-directory", "-C", ROOT, "test-modules"],
-                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, check=False)
-    if built.returncode != 0:
-        diag(built.stdout.decode("utf-8", "replace")[-3000:])
+from weirnginx import ROOT, Nginx, Upstream, test_plugin  # noqa: E402
+from weirtap import done_testing, is_, like, ok, wait_for  # noqa: E402
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
 words = ["one", "two", "three", "four"]
@@ -54,7 +46,7 @@ up = Upstream(answer)
 
 
 def plugin(file, **settings):
-    return "weir_plugin %s/%s.so %s;\n" % (PLUGINS, file, " ".join(
+    return "weir_plugin %s %s;\n" % (test_plugin(file), " ".join(
         '"%s=%s"' % item for item in settings.items()))
 
 
@@ -370,7 +362,7 @@ for directive, want in [
         (plugin("business_unit", colour="red"), 'cannot use "colour=red"'),
         (plugin("moody", mute=1), 'plugin "moody": it refuses without a reason'),
         (plugin("moody", name="A B"), 'has the name "A B", which is not'),
-        ("weir_plugin %s/moody.so at;" % PLUGINS, 'invalid parameter "at" of a plugin: write key=value')]:
+        ("weir_plugin %s at;" % test_plugin("moody"), 'invalid parameter "at" of a plugin: write key=value')]:
     bad = Gateway(up, http=HTTP + directive, start=False)
     accepted, messages = bad.test()
     ok(not accepted, "refused: " + re.sub(r"\S+/", "", directive.strip()))

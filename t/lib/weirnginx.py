@@ -64,6 +64,30 @@ def modules_dir():
     return os.path.abspath(os.environ.get("WEIR_MODULES") or os.path.join(BUILD, "modules"))
 
 
+def _test_build(path):
+    if not os.path.exists(path):
+        built = subprocess.run(["make", "--no-print-directory", "-C", ROOT, "test-modules"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, check=False)
+        if built.returncode != 0:
+            weirtap.diag(built.stdout.decode("utf-8", "replace")[-3000:])
+    return path
+
+
+def test_module(name):
+    """The path of a module of t/modules, for Nginx(modules=[...]); built where it is missing."""
+    return _test_build(os.path.join(
+        os.path.abspath(os.environ.get("WEIR_MODULES") or os.path.join(BUILD, "test-modules")),
+        "ngx_http_weir_%s_module.so" % name))
+
+
+def test_plugin(name):
+    """The path of a plugin of t/plugins, for weir_plugin."""
+    return _test_build(os.path.join(
+        os.path.abspath(os.environ.get("WEIR_PLUGINS") or os.path.join(BUILD, "plugins")),
+        name + ".so"))
+
+
 def free_port():
     """A loopback TCP port that nobody listens on, never the same twice in one process."""
     while True:

@@ -101,6 +101,11 @@ uint64_t weir_request_guard_scanned(const weir_request_guard_t *g)
     return g->scanned;
 }
 
+bool weir_request_guard_edits(const weir_request_guard_t *g)
+{
+    return g->found_count > 0;
+}
+
 bool weir_request_guard_needs_names(const weir_request_guard_t *g)
 {
     return g->needs_names;

@@ -66,6 +66,9 @@ weir_status_t weir_request_guard_open(weir_arena_t *arena, const weir_json_doc_t
 weir_status_t weir_request_guard_step(weir_request_guard_t *guard, weir_guard_scratch_t *scratch,
                                       weir_guard_fold_t *fold, size_t budget, weir_error_t *err);
 
+/* Whether decide() has asked for any replacement or name. */
+bool weir_request_guard_edits(const weir_request_guard_t *guard);
+
 /* Whether decide() has asked for a name. */
 bool weir_request_guard_needs_names(const weir_request_guard_t *guard);
 

@@ -21,10 +21,19 @@
 #define NGX_HTTP_WEIR_MAX_NODES       1048576
 #define NGX_HTTP_WEIR_MAX_DEPTH       64
 
+/* of one object: a member is looked up by going through all of them */
+
+#define NGX_HTTP_WEIR_MAX_MEMBERS     65536
+
 
 static ngx_uint_t ngx_http_weir_ask_needs(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static void ngx_http_weir_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_find_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+static void ngx_http_weir_body_work(void *data);
+static void ngx_http_weir_body_done(void *data);
+static void ngx_http_weir_take_body(ngx_http_weir_core_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_collect_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_read_view(ngx_http_weir_core_ctx_t *ctx);
@@ -32,6 +41,11 @@ static ngx_int_t ngx_http_weir_scan(ngx_http_weir_core_ctx_t *ctx,
     weir_error_t *err);
 static ngx_int_t ngx_http_weir_bad_body(ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_refusal_t *why, weir_error_t *err);
+static ngx_int_t ngx_http_weir_begin_edits(ngx_http_weir_core_ctx_t *ctx,
+    ngx_uint_t scan);
+static void ngx_http_weir_edit_work(void *data);
+static void ngx_http_weir_edit_done(void *data);
+static ngx_int_t ngx_http_weir_take_edits(ngx_http_weir_core_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_ask_usage(ngx_http_weir_core_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_install_body(ngx_http_request_t *r,
     ngx_str_t *body);
@@ -171,39 +185,47 @@ ngx_http_weir_ask_needs(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 static void
 ngx_http_weir_body_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                  rc;
     ngx_http_weir_core_ctx_t  *ctx;
 
     ctx = ngx_http_weir_find_ctx(r);
 
     ctx->body_read = 1;
 
-    if (ngx_http_weir_collect_body(r, ctx) != NGX_OK) {
-        ctx->public.refusal = &ngx_http_weir_unread;
-        ctx->refused = 1;
-
-    } else if (ctx->needs & (NGX_HTTP_WEIR_NEEDS_VIEW
-                             |NGX_HTTP_WEIR_NEEDS_EDITED)
-               && ngx_http_weir_read_view(ctx) != NGX_OK)
-    {
-        ctx->refused = 1;
-    }
-
     /* the body stays for error_page and named locations */
 
     r->preserve_body = 1;
+
+    ctx->made_rc = ngx_http_weir_find_body(r, ctx);
+
+    if (ctx->made_rc == NGX_OK) {
+
+        rc = ngx_http_weir_work(&ctx->public, ctx->public.body.len,
+                                ngx_http_weir_body_work,
+                                ngx_http_weir_body_done, ctx);
+
+        if (rc == NGX_AGAIN) {
+            (void) ngx_http_weir_wait(r, ctx);
+            return;
+        }
+
+        ngx_http_weir_body_work(ctx);
+    }
+
+    ngx_http_weir_take_body(ctx);
 
     r->write_event_handler = ngx_http_core_run_phases;
     ngx_http_core_run_phases(r);
 }
 
 
+/* where the body is, or will be when it is collected */
+
 static ngx_int_t
-ngx_http_weir_collect_body(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx)
+ngx_http_weir_find_body(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 {
     off_t         size;
     u_char       *p;
-    ssize_t       n;
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
@@ -234,7 +256,75 @@ ngx_http_weir_collect_body(ngx_http_request_t *r,
     ctx->public.body.data = p;
     ctx->public.body.len = size;
 
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+    return NGX_OK;
+}
+
+
+/* on a thread, when the body is large */
+
+static void
+ngx_http_weir_body_work(void *data)
+{
+    ngx_http_weir_core_ctx_t *ctx = data;
+
+    ctx->made_rc = ngx_http_weir_collect_body(ctx->request, ctx);
+
+    if (ctx->made_rc == NGX_OK
+        && ctx->needs & (NGX_HTTP_WEIR_NEEDS_VIEW|NGX_HTTP_WEIR_NEEDS_EDITED))
+    {
+        ctx->made_rc = ngx_http_weir_read_view(ctx);
+    }
+}
+
+
+static void
+ngx_http_weir_body_done(void *data)
+{
+    ngx_http_weir_core_ctx_t *ctx = data;
+
+    ngx_http_weir_take_body(ctx);
+    ngx_http_weir_go_on(ctx);
+}
+
+
+static void
+ngx_http_weir_take_body(ngx_http_weir_core_ctx_t *ctx)
+{
+    if (ctx->made_rc == NGX_OK || ctx->refused) {
+        return;
+    }
+
+    if (ctx->made_rc == NGX_ERROR) {
+        ctx->public.refusal = &ngx_http_weir_unread;
+    }
+
+    ctx->refused = 1;
+}
+
+
+static ngx_int_t
+ngx_http_weir_collect_body(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx)
+{
+    off_t         size;
+    u_char       *p;
+    ssize_t       n;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        return NGX_OK;
+    }
+
+    cl = r->request_body->bufs;
+
+    if (cl->next == NULL && !cl->buf->in_file) {
+        return NGX_OK;
+    }
+
+    p = ctx->public.body.data;
+
+    for ( /* void */ ; cl; cl = cl->next) {
         b = cl->buf;
         size = ngx_buf_size(b);
 
@@ -350,7 +440,7 @@ ngx_http_weir_scan(ngx_http_weir_core_ctx_t *ctx, weir_error_t *err)
     weir_json_node_t  *p;
 
     static const weir_json_limits_t  limits = {
-        NGX_HTTP_WEIR_MAX_DEPTH, 0, 0, 0
+        NGX_HTTP_WEIR_MAX_DEPTH, 0, NGX_HTTP_WEIR_MAX_MEMBERS, 0
     };
 
     most = ctx->public.body.len / 2 + 1;
@@ -428,54 +518,145 @@ ngx_http_weir_bad_body(ngx_http_weir_core_ctx_t *ctx,
 
 /*
  * Puts the edits so far into the text; with scan the nodes and the view are
- * those of the new text.
+ * those of the new text.  NGX_ABORT: refused; NGX_AGAIN: a thread does it, and
+ * the phases are run again.
  */
 
 ngx_int_t
 ngx_http_weir_apply_edits(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t scan)
 {
-    size_t      len;
-    ngx_str_t  *body;
-    u_char     *p;
+    ngx_int_t  rc;
 
-    body = &ctx->public.body;
+    rc = ngx_http_weir_begin_edits(ctx, scan);
+
+    if (rc != NGX_AGAIN) {
+        return rc;
+    }
+
+    if (ngx_http_weir_work(&ctx->public, ctx->made_body.len,
+                           ngx_http_weir_edit_work, ngx_http_weir_edit_done,
+                           ctx)
+        == NGX_AGAIN)
+    {
+        return NGX_AGAIN;
+    }
+
+    ngx_http_weir_edit_work(ctx);
+
+    return ngx_http_weir_take_edits(ctx);
+}
+
+
+/* the same where nobody can wait */
+
+ngx_int_t
+ngx_http_weir_apply_edits_now(ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_weir_begin_edits(ctx, 1);
+
+    if (rc != NGX_AGAIN) {
+        return rc;
+    }
+
+    ngx_http_weir_edit_work(ctx);
+
+    return ngx_http_weir_take_edits(ctx);
+}
+
+
+/* NGX_OK: there is nothing to do; NGX_AGAIN: there is; NGX_ABORT: refused */
+
+static ngx_int_t
+ngx_http_weir_begin_edits(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t scan)
+{
+    ngx_str_t  *made;
+
+    made = &ctx->made_body;
+    *made = ctx->public.body;
+
+    ctx->made_scan = (scan && (ctx->stale || ctx->edits.count));
 
     if (ctx->edits.count) {
 
-        len = weir_edit_length(&ctx->edits, body->len);
+        made->len = weir_edit_length(&ctx->edits, made->len);
 
-        p = ngx_palloc(ctx->request->pool, len);
-        if (p == NULL) {
+        made->data = ngx_palloc(ctx->request->pool, made->len);
+        if (made->data == NULL) {
             ctx->public.refusal = &ngx_http_weir_unread;
             ctx->refused = 1;
             return NGX_ABORT;
         }
 
-        weir_edit_apply(&ctx->edits, (const char *) body->data, body->len,
-                        (char *) p);
-        weir_edit_init(&ctx->edits, &ctx->arena);
+    } else if (!ctx->made_scan) {
+        return NGX_OK;
+    }
 
-        body->data = p;
-        body->len = len;
+    return NGX_AGAIN;
+}
+
+
+/* on a thread, when the body is large */
+
+static void
+ngx_http_weir_edit_work(void *data)
+{
+    ngx_http_weir_core_ctx_t *ctx = data;
+
+    ngx_str_t  *body;
+
+    body = &ctx->public.body;
+
+    if (ctx->edits.count) {
+        weir_edit_apply(&ctx->edits, (const char *) body->data, body->len,
+                        (char *) ctx->made_body.data);
+    }
+
+    *body = ctx->made_body;
+
+    ctx->made_rc = ctx->made_scan ? ngx_http_weir_read_view(ctx) : NGX_OK;
+}
+
+
+static void
+ngx_http_weir_edit_done(void *data)
+{
+    ngx_http_weir_core_ctx_t *ctx = data;
+
+    (void) ngx_http_weir_take_edits(ctx);
+
+    ngx_http_weir_go_on(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_weir_take_edits(ngx_http_weir_core_ctx_t *ctx)
+{
+    if (ctx->edits.count) {
+        weir_edit_init(&ctx->edits, &ctx->arena);
 
         ctx->body_changed = 1;
         ctx->stale = 1;
     }
 
-    if (scan && ctx->stale) {
+    if (ctx->made_scan) {
         ctx->stale = 0;
+    }
 
-        if (ngx_http_weir_read_view(ctx) != NGX_OK) {
-            ctx->refused = 1;
-            return NGX_ABORT;
-        }
+    if (ctx->made_rc != NGX_OK) {
+        ctx->refused = 1;
+        return NGX_ABORT;
     }
 
     return NGX_OK;
 }
 
 
-/* all hooks have run: what goes upstream is settled */
+/*
+ * All hooks have run: what goes upstream is settled.  NGX_AGAIN: as from
+ * ngx_http_weir_apply_edits().
+ */
 
 ngx_int_t
 ngx_http_weir_finish_body(ngx_http_weir_core_ctx_t *ctx)
@@ -486,7 +667,15 @@ ngx_http_weir_finish_body(ngx_http_weir_core_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (ngx_http_weir_apply_edits(ctx, 0) != NGX_OK) {
+    switch (ngx_http_weir_apply_edits(ctx, 0)) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_AGAIN:
+        return NGX_AGAIN;
+
+    default:
         return NGX_ERROR;
     }
 

@@ -12,6 +12,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#if (NGX_THREADS)
+#include <ngx_thread_pool.h>
+#endif
+
 #include "ngx_http_weir.h"
 
 #include "engine/base/arena.h"
@@ -38,6 +42,10 @@
 /* longest path and content type whose meaning a worker remembers */
 
 #define NGX_HTTP_WEIR_RECENT          64
+
+/* texts up to so many bytes are worked on in the event loop */
+
+#define NGX_HTTP_WEIR_WORK            32768
 
 
 typedef struct ngx_http_weir_question_s        ngx_http_weir_question_t;
@@ -103,6 +111,10 @@ typedef struct {
     ngx_uint_t                      spares;
 
     ngx_flag_t                      upstream_keys;  /* some location has one */
+
+#if (NGX_THREADS)
+    ngx_thread_pool_t              *threads;
+#endif
 } ngx_http_weir_core_main_conf_t;
 
 
@@ -189,6 +201,7 @@ struct ngx_http_weir_core_ctx_s {
     ngx_uint_t                      next;
     const ngx_http_weir_plugin_t   *holder;
     ngx_http_weir_waiter_t         *waiters;
+    ngx_http_weir_waiter_t          self;
     ngx_event_t                     deadline;
     ngx_http_weir_response_t        response;
 
@@ -200,6 +213,13 @@ struct ngx_http_weir_core_ctx_s {
     weir_json_doc_t                 doc;
     weir_request_view_t             view;
     weir_edit_t                     edits;
+
+    /* by a thread: ngx_http_weir_work.c; no bits, which others may change */
+
+    ngx_str_t                       made_body;
+    ngx_uint_t                      made_scan;
+    ngx_int_t                       made_rc;
+    const ngx_http_weir_refusal_t  *stop_why;
 
     /* the answer: ngx_http_weir_answer.c */
 
@@ -214,6 +234,12 @@ struct ngx_http_weir_core_ctx_s {
     ngx_str_t                       error;
 
     unsigned                        needs:8;
+    unsigned                        working:1;      /* a thread is */
+    unsigned                        unfinished:1;   /* the last edits */
+    unsigned                        watched:1;
+    unsigned                        gone:1;         /* the client, */
+    unsigned                        late:1;         /* or the deadline is
+                                                     * past, meanwhile */
     unsigned                        refused:1;
     unsigned                        body_read:1;
     unsigned                        body_changed:1;
@@ -302,12 +328,24 @@ ngx_int_t ngx_http_weir_respond(ngx_http_weir_ctx_t *public,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);
 ngx_int_t ngx_http_weir_response_hooks(ngx_http_weir_core_ctx_t *ctx);
 
+ngx_int_t ngx_http_weir_wait(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_deadline(ngx_event_t *ev);
+
+/* work for threads: ngx_http_weir_work.c */
+
+ngx_int_t ngx_http_weir_add_threads(ngx_conf_t *cf,
+    ngx_http_weir_core_main_conf_t *wmcf);
+ngx_int_t ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
+    ngx_http_weir_work_pt work, ngx_http_weir_work_pt done, void *data);
+
 /* the request's body: ngx_http_weir_body.c */
 
 ngx_int_t ngx_http_weir_read_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_apply_edits(ngx_http_weir_core_ctx_t *ctx,
     ngx_uint_t scan);
+ngx_int_t ngx_http_weir_apply_edits_now(ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_finish_body(ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx);
 weir_edit_t *ngx_http_weir_edit(ngx_http_weir_ctx_t *public);

@@ -48,7 +48,9 @@ static const ngx_http_weir_api_t  ngx_http_weir_api = {
     ngx_http_weir_stop,
     ngx_http_weir_wake,
     ngx_http_weir_walk,
-    ngx_http_weir_tag
+    ngx_http_weir_tag,
+    ngx_http_weir_work,
+    ngx_http_weir_add_header
 };
 
 
@@ -517,7 +519,9 @@ ngx_http_weir_core_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (ngx_http_weir_sort_plugins(cf, wmcf) != NGX_OK) {
+    if (ngx_http_weir_add_threads(cf, wmcf) != NGX_OK
+        || ngx_http_weir_sort_plugins(cf, wmcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

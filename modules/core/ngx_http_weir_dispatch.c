@@ -32,11 +32,8 @@ static ngx_int_t ngx_http_weir_check_call(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_http_weir_core_loc_conf_t *wlcf);
 static ngx_int_t ngx_http_weir_answer_now(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_wait(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx);
 static void ngx_http_weir_hold(ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_plugin_t *plugin);
-static void ngx_http_weir_deadline(ngx_event_t *ev);
 
 
 static const ngx_http_weir_refusal_t  ngx_http_weir_nobody =
@@ -229,7 +226,7 @@ ngx_http_weir_enforce(ngx_http_request_t *r, ngx_uint_t last)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->holder) {
+    if (ctx->holder || ctx->working) {
         return ngx_http_weir_wait(r, ctx);
     }
 
@@ -256,7 +253,7 @@ ngx_http_weir_enforce(ngx_http_request_t *r, ngx_uint_t last)
     }
 
     if (last == NGX_HTTP_WEIR_STEP_ADMIT
-        || ctx->step == NGX_HTTP_WEIR_STEP_PASSED)
+        || (ctx->step == NGX_HTTP_WEIR_STEP_PASSED && !ctx->unfinished))
     {
         return NGX_DECLINED;
     }
@@ -290,8 +287,18 @@ ngx_http_weir_enforce(ngx_http_request_t *r, ngx_uint_t last)
         return ngx_http_weir_wait(r, ctx);
     }
 
-    if (rc == NGX_OK && ngx_http_weir_finish_body(ctx) != NGX_OK) {
-        rc = ngx_http_weir_refused(ctx, &ngx_http_weir_nobody);
+    if (rc == NGX_OK) {
+        rc = ngx_http_weir_finish_body(ctx);
+
+        ctx->unfinished = (rc == NGX_AGAIN);
+
+        if (rc == NGX_AGAIN) {
+            return ngx_http_weir_wait(r, ctx);
+        }
+
+        if (rc != NGX_OK) {
+            rc = ngx_http_weir_refused(ctx, &ngx_http_weir_nobody);
+        }
     }
 
     if (rc != NGX_OK) {
@@ -380,7 +387,10 @@ ngx_http_weir_hook(ngx_http_weir_core_ctx_t *ctx,
 }
 
 
-/* NGX_DECLINED: the hook is skipped, NGX_ABORT: the request is refused */
+/*
+ * NGX_DECLINED: the hook is skipped, NGX_ABORT: the request is refused,
+ * NGX_AGAIN: the body is being edited.
+ */
 
 static ngx_int_t
 ngx_http_weir_prepare(ngx_http_weir_core_ctx_t *ctx,
@@ -562,7 +572,7 @@ ngx_http_weir_answer_now(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 
 /* r, the main request or a subrequest, stays in its phase until the resume */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_wait(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 {
     ngx_http_weir_waiter_t  *w;
@@ -573,7 +583,10 @@ ngx_http_weir_wait(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
         }
     }
 
-    w = ngx_palloc(r->pool, sizeof(ngx_http_weir_waiter_t));
+    /* for the main request there is always room */
+
+    w = (r == r->main) ? &ctx->self
+                       : ngx_palloc(r->pool, sizeof(ngx_http_weir_waiter_t));
     if (w == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -607,13 +620,21 @@ ngx_http_weir_hold(ngx_http_weir_core_ctx_t *ctx,
 }
 
 
-static void
+void
 ngx_http_weir_deadline(ngx_event_t *ev)
 {
     ngx_http_weir_core_ctx_t       *ctx;
     const ngx_http_weir_plugin_t   *plugin;
 
     ctx = ev->data;
+
+    if (ctx->working) {
+        ctx->late = 1;
+        ctx->public.unwanted = 1;
+        return;
+    }
+
+    ctx->late = 0;
     plugin = ctx->holder;
 
     ngx_http_weir_release(ctx);

@@ -349,7 +349,7 @@ ngx_http_weir_foreign_replace(weir_plugin_request_t *rq,
     }
 
     if (public->view == NULL
-        || ngx_http_weir_apply_edits(ctx, 1) == NGX_OK)
+        || ngx_http_weir_apply_edits_now(ctx) == NGX_OK)
     {
         return NGX_OK;
     }
@@ -364,7 +364,7 @@ ngx_http_weir_foreign_replace(weir_plugin_request_t *rq,
     public->refusal = NULL;
 
     if (ngx_http_weir_replace_body(public, &before) == NGX_OK
-        && ngx_http_weir_apply_edits(ctx, 1) != NGX_OK)
+        && ngx_http_weir_apply_edits_now(ctx) != NGX_OK)
     {
         return NGX_ABORT;
     }

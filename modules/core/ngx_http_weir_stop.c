@@ -87,6 +87,12 @@ ngx_http_weir_stop_early(ngx_http_weir_core_ctx_t *ctx,
     r = ctx->request;
     c = r->connection;
 
+    if (ctx->working) {
+        ctx->stop_why = why;
+        ctx->public.unwanted = 1;
+        return;
+    }
+
     ctx->public.refusal = why;
     ctx->public.admitted = 0;
     ctx->refused = 1;

@@ -17,6 +17,21 @@
 
 #define NGX_HTTP_WEIR_ANTHROPIC_VERSION  "2023-06-01"
 
+/* of a large body, on a thread that is shared */
+
+#define NGX_HTTP_WEIR_TRANSLATE_TIMEOUT  10000
+
+
+typedef struct {
+    ngx_http_weir_ctx_t            *ctx;
+    weir_protocol_t                 target;
+    weir_translate_options_t        options;
+    weir_buf_t                      out;
+    weir_translation_t             *translation;
+    weir_error_t                    err;
+    weir_status_t                   rc;
+} ngx_http_weir_translate_job_t;
+
 
 static ngx_int_t ngx_http_weir_translate_option(
     weir_translate_options_t *options, ngx_str_t *value);
@@ -26,6 +41,10 @@ static weir_protocol_t ngx_http_weir_translate_target(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_translate_request(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
+static void ngx_http_weir_translate_work(void *data);
+static void ngx_http_weir_translate_done(void *data);
+static ngx_int_t ngx_http_weir_translate_take(
+    ngx_http_weir_translate_job_t *job);
 static ngx_int_t ngx_http_weir_translate_refuse(ngx_http_weir_ctx_t *ctx,
     weir_error_t *err);
 static ngx_int_t ngx_http_weir_translate_count(ngx_http_request_t *r,
@@ -58,7 +77,7 @@ const ngx_http_weir_plugin_t  ngx_http_weir_translate_plugin = {
     NGX_HTTP_WEIR_NEEDS_EDITED
     |NGX_HTTP_WEIR_NEEDS_RESPONSE,         /* needs */
     0,                                     /* max_body */
-    0,                                     /* timeout */
+    NGX_HTTP_WEIR_TRANSLATE_TIMEOUT,       /* timeout */
     NGX_HTTP_WEIR_FAIL_CLOSED,             /* on_failure */
     NULL,                                  /* data */
     ngx_http_weir_translate_wants,         /* wants */
@@ -240,15 +259,10 @@ static ngx_int_t
 ngx_http_weir_translate_request(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data)
 {
-    ngx_str_t                  body;
-    weir_buf_t                 out;
-    weir_error_t               err;
-    weir_arena_t              *arena;
-    weir_protocol_t            target;
-    weir_translation_t        *translation;
-    weir_translate_options_t   options;
-
+    weir_arena_t                   *arena;
+    weir_protocol_t                 target;
     ngx_http_weir_core_loc_conf_t  *wlcf;
+    ngx_http_weir_translate_job_t  *job;
 
     target = ngx_http_weir_translate_target(r, ctx);
 
@@ -267,53 +281,99 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
 
     arena = ngx_http_weir_arena(ctx);
 
+    job = weir_arena_calloc(arena, 1, sizeof(ngx_http_weir_translate_job_t));
+    if (job == NULL) {
+        return NGX_ERROR;
+    }
+
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
 
-    options = *wlcf->translate;
+    job->ctx = ctx;
+    job->target = target;
+    job->options = *wlcf->translate;
+    job->options.now = ngx_time();
+    job->options.request_id = weir_arena_strndup(arena,
+                                                (char *) ctx->request_id.data,
+                                                ctx->request_id.len);
 
-    options.now = ngx_time();
-    options.request_id = weir_arena_strndup(arena,
-                                            (char *) ctx->request_id.data,
-                                            ctx->request_id.len);
+    weir_buf_init(&job->out, arena);
 
-    weir_buf_init(&out, arena);
-
-    err.message[0] = '\0';
-    err.field[0] = '\0';
-    err.code[0] = '\0';
-
-    switch (weir_translate_request(ctx->endpoint.protocol, target,
-                                   ctx->view->doc, &options, arena, &out,
-                                   &translation, &err))
+    if (ngx_http_weir_work(ctx, ctx->body.len, ngx_http_weir_translate_work,
+                           ngx_http_weir_translate_done, job)
+        == NGX_AGAIN)
     {
+        return NGX_AGAIN;
+    }
+
+    ngx_http_weir_translate_work(job);
+
+    return ngx_http_weir_translate_take(job);
+}
+
+
+/* on a thread, when the body is large */
+
+static void
+ngx_http_weir_translate_work(void *data)
+{
+    ngx_http_weir_translate_job_t *job = data;
+
+    job->rc = weir_translate_request(job->ctx->endpoint.protocol, job->target,
+                                     job->ctx->view->doc, &job->options,
+                                     ngx_http_weir_arena(job->ctx), &job->out,
+                                     &job->translation, &job->err);
+}
+
+
+static void
+ngx_http_weir_translate_done(void *data)
+{
+    ngx_http_weir_translate_job_t *job = data;
+
+    ngx_http_weir_resume(job->ctx, ngx_http_weir_translate_take(job));
+}
+
+
+static ngx_int_t
+ngx_http_weir_translate_take(ngx_http_weir_translate_job_t *job)
+{
+    ngx_str_t             body;
+    ngx_http_request_t   *r;
+    ngx_http_weir_ctx_t  *ctx;
+
+    ctx = job->ctx;
+    r = ((ngx_http_weir_core_ctx_t *) ctx)->request;
+
+    switch (job->rc) {
 
     case WEIR_OK:
         break;
 
     case WEIR_ERR_INVALID:
     case WEIR_ERR_UNSUPPORTED:
-        return ngx_http_weir_translate_refuse(ctx, &err);
+        return ngx_http_weir_translate_refuse(ctx, &job->err);
 
     default:
         return NGX_ERROR;
     }
 
-    body.data = (u_char *) out.data;
-    body.len = out.len;
+    body.data = (u_char *) job->out.data;
+    body.len = job->out.len;
 
-    if (out.failed
+    if (job->out.failed
         || ngx_http_weir_replace_body(ctx, &body) != NGX_OK
-        || ngx_http_weir_translate_uri(r, weir_translate_path(target))
+        || ngx_http_weir_translate_uri(r, weir_translate_path(job->target))
            != NGX_OK
-        || (target == WEIR_PROTOCOL_MESSAGES
+        || (job->target == WEIR_PROTOCOL_MESSAGES
             && ngx_http_weir_translate_version(r) != NGX_OK))
     {
         return NGX_ERROR;
     }
 
-    ctx->upstream = target;
+    ctx->upstream = job->target;
 
-    *ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin) = translation;
+    *ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin)
+        = job->translation;
 
     return NGX_OK;
 }

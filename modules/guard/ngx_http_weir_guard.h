@@ -27,7 +27,7 @@
 #include "policies/guards.h"
 
 
-/* scanned without a pause: at most a millisecond or two */
+/* scanned in the event loop without a pause: a millisecond at most */
 
 #define NGX_HTTP_WEIR_GUARD_STEP      8192
 
@@ -180,7 +180,10 @@ struct ngx_http_weir_guard_ctx_s {
     weir_request_guard_t               *scan;
     weir_placeholders_t                *names;
     ngx_event_t                         event;
-    weir_buf_t                          grey;       /* JSON strings */
+    ngx_int_t                           rc;         /* of a thread's work */
+    ngx_str_t                           made;       /* the edited body */
+    weir_buf_t                          grey;       /* JSON strings, */
+    uint32_t                            ngrey;      /* so many */
     float                               grey_score;
     ngx_uint_t                          grey_head;
     ngx_str_t                           why;        /* it is refused */
@@ -199,7 +202,7 @@ struct ngx_http_weir_guard_ctx_s {
     unsigned                            own_body:1;
     unsigned                            held:1;
     unsigned                            naming:1;
-    unsigned                            asking:1;
+    unsigned                            unreadable:1;
     unsigned                            too_grey:1;
     unsigned                            routed:1;
     unsigned                            blocked:1;
@@ -238,7 +241,7 @@ void ngx_http_weir_guard_settled(ngx_http_request_t *r,
 ngx_int_t ngx_http_weir_guard_find_tier2(ngx_conf_t *cf,
     ngx_http_weir_guard_main_conf_t *wgmcf);
 ngx_int_t ngx_http_weir_guard_ask(ngx_http_weir_guard_ctx_t *gctx,
-    weir_str_t texts, ngx_http_weir_guard_said_pt handler);
+    weir_str_t texts, uint32_t count, ngx_http_weir_guard_said_pt handler);
 
 /* ngx_http_weir_guard_record.c */
 

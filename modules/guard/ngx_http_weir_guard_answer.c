@@ -27,8 +27,6 @@ static weir_check_t ngx_http_weir_guard_ask_window(
     uint64_t hash);
 static void ngx_http_weir_guard_window_said(ngx_http_weir_guard_ctx_t *gctx,
     ngx_int_t rc);
-static ngx_int_t ngx_http_weir_guard_add_header(ngx_http_request_t *r,
-    ngx_str_t *value);
 
 
 static const ngx_http_weir_refusal_t  ngx_http_weir_guard_opaque_answer =
@@ -52,6 +50,8 @@ ngx_http_weir_guard_headers(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     ngx_str_t                   text;
     ngx_http_weir_guard_ctx_t  *gctx;
 
+    static ngx_str_t  name = ngx_string("X-Weir-Guard");
+
     gctx = *wgmcf->weir->slot(ctx, &wgmcf->plugin);
 
     if (gctx == NULL) {
@@ -62,7 +62,7 @@ ngx_http_weir_guard_headers(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
         switch (ngx_http_weir_guard_explain(gctx, &text)) {
 
         case NGX_OK:
-            if (ngx_http_weir_guard_add_header(r, &text) != NGX_OK) {
+            if (wgmcf->weir->add_header(r, &name, &text) != NGX_OK) {
                 return NGX_ERROR;
             }
 
@@ -390,7 +390,7 @@ ngx_http_weir_guard_ask_window(ngx_http_weir_guard_ctx_t *gctx,
     weir_json_write_string(&buf, weir_str(text, len));
 
     if (buf.failed
-        || ngx_http_weir_guard_ask(gctx, weir_str(buf.data, buf.len),
+        || ngx_http_weir_guard_ask(gctx, weir_str(buf.data, buf.len), 1,
                                    ngx_http_weir_guard_window_said)
            != NGX_OK)
     {
@@ -435,27 +435,6 @@ ngx_http_weir_guard_window_said(ngx_http_weir_guard_ctx_t *gctx, ngx_int_t rc)
     /* the request may be gone behind this */
 
     gctx->wgmcf->weir->wake(gctx->ctx);
-}
-
-
-static ngx_int_t
-ngx_http_weir_guard_add_header(ngx_http_request_t *r, ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = 1;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-    ngx_str_set(&h->key, "X-Weir-Guard");
-    h->value = *value;
-
-    return NGX_OK;
 }
 
 

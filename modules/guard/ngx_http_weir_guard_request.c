@@ -1,7 +1,7 @@
 
 /*
- * Weir's guard: requests.  Texts are scanned in slices; between them other
- * requests have their turn.
+ * Weir's guard: requests.  What is large is scanned on a thread; else in
+ * slices, between which other requests have their turn.
  */
 
 
@@ -19,11 +19,25 @@ static ngx_int_t ngx_http_weir_guard_begin(ngx_http_weir_guard_ctx_t *gctx);
 static ngx_int_t ngx_http_weir_guard_read(ngx_http_weir_guard_ctx_t *gctx);
 static ngx_int_t ngx_http_weir_guard_unreadable(
     ngx_http_weir_guard_ctx_t *gctx);
+static ngx_int_t ngx_http_weir_guard_stage(ngx_http_weir_guard_ctx_t *gctx);
+static void ngx_http_weir_guard_work(void *data);
+static void ngx_http_weir_guard_worked(void *data);
 static ngx_int_t ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx);
+static ngx_int_t ngx_http_weir_guard_part(ngx_http_weir_guard_ctx_t *gctx,
+    weir_guard_scratch_t *scratch, weir_guard_fold_t *fold);
+static ngx_int_t ngx_http_weir_guard_scan(ngx_http_weir_guard_ctx_t *gctx,
+    weir_guard_scratch_t *scratch, weir_guard_fold_t *fold);
+static ngx_int_t ngx_http_weir_guard_next(ngx_http_weir_guard_ctx_t *gctx,
+    ngx_int_t rc);
+static ngx_int_t ngx_http_weir_guard_edit(ngx_http_weir_guard_ctx_t *gctx);
 static ngx_int_t ngx_http_weir_guard_rewrite(ngx_http_weir_guard_ctx_t *gctx);
+static ngx_int_t ngx_http_weir_guard_make_body(
+    ngx_http_weir_guard_ctx_t *gctx);
 static ngx_int_t ngx_http_weir_guard_open_names(
     ngx_http_weir_guard_ctx_t *gctx);
 static void ngx_http_weir_guard_handler(ngx_event_t *ev);
+static void ngx_http_weir_guard_resume(ngx_http_weir_guard_ctx_t *gctx,
+    ngx_int_t rc);
 static void ngx_http_weir_guard_said(ngx_http_weir_guard_ctx_t *gctx,
     ngx_int_t rc);
 static ngx_int_t ngx_http_weir_guard_consider(ngx_http_weir_guard_ctx_t *gctx,
@@ -126,27 +140,122 @@ ngx_http_weir_guard_request(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
            wgmcf->weir->slot(ctx, &wgmcf->plugin);
     *slot = gctx;
 
-    rc = ngx_http_weir_guard_begin(gctx);
-
-    if (rc != NGX_OK) {
-        return rc;
+    if (policy->rules[WEIR_GUARD_INPUT] == NULL
+        && !policy->classifies[WEIR_GUARD_INPUT])
+    {
+        return NGX_DECLINED;
     }
 
-    rc = ngx_http_weir_guard_go(gctx);
+    rc = ngx_http_weir_guard_stage(gctx);
 
-    if (rc == NGX_AGAIN) {
-        gctx->held = 1;
-
-        if (!gctx->asking) {
-            ngx_post_event(&gctx->event, &ngx_posted_next_events);
-        }
-    }
+    gctx->held = (rc == NGX_AGAIN);
 
     return rc;
 }
 
 
-/* NGX_OK: gctx->scan is open; NGX_DECLINED: there is nothing to scan */
+/*
+ * A stage begins: the scan, or the edits.  NGX_AGAIN: it goes on by itself;
+ * else what the hook returns.
+ */
+
+static ngx_int_t
+ngx_http_weir_guard_stage(ngx_http_weir_guard_ctx_t *gctx)
+{
+    if (gctx->wgmcf->weir->work(gctx->ctx, gctx->ctx->body.len,
+                                ngx_http_weir_guard_work,
+                                ngx_http_weir_guard_worked, gctx)
+        == NGX_AGAIN)
+    {
+        return NGX_AGAIN;
+    }
+
+    return ngx_http_weir_guard_go(gctx);
+}
+
+
+/* on a thread: all parts of the stage */
+
+static void
+ngx_http_weir_guard_work(void *data)
+{
+    ngx_http_weir_guard_ctx_t *gctx = data;
+
+    weir_guard_fold_t      fold;
+    weir_guard_scratch_t  *scratch;
+
+    gctx->rc = NGX_ERROR;
+
+    ngx_memzero(&fold, sizeof(weir_guard_fold_t));
+
+    scratch = weir_guard_scratch_create();
+
+    if (scratch == NULL) {
+        return;
+    }
+
+    do {
+        gctx->rc = ngx_http_weir_guard_part(gctx, scratch, &fold);
+
+    } while (gctx->rc == NGX_AGAIN && !gctx->ctx->unwanted);
+
+    weir_guard_fold_free(&fold);
+    weir_guard_scratch_free(scratch);
+}
+
+
+static void
+ngx_http_weir_guard_worked(void *data)
+{
+    ngx_http_weir_guard_ctx_t *gctx = data;
+
+    ngx_http_weir_guard_resume(gctx,
+                               ngx_http_weir_guard_next(gctx, gctx->rc));
+}
+
+
+/* in the event loop: a part of the stage, the next one in its next turn */
+
+static ngx_int_t
+ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_weir_guard_part(gctx, gctx->wgmcf->scratch,
+                                  &gctx->wgmcf->fold);
+
+    if (rc == NGX_AGAIN) {
+        ngx_post_event(&gctx->event, &ngx_posted_next_events);
+        return NGX_AGAIN;
+    }
+
+    return ngx_http_weir_guard_next(gctx, rc);
+}
+
+
+/*
+ * NGX_AGAIN: there are more parts; NGX_OK: it was the last; NGX_DECLINED:
+ * there is nothing to guard; NGX_ABORT: the request is to be refused;
+ * NGX_ERROR.
+ */
+
+static ngx_int_t
+ngx_http_weir_guard_part(ngx_http_weir_guard_ctx_t *gctx,
+    weir_guard_scratch_t *scratch, weir_guard_fold_t *fold)
+{
+    if (gctx->naming) {
+        return ngx_http_weir_guard_rewrite(gctx);
+    }
+
+    if (gctx->scan == NULL) {
+        return ngx_http_weir_guard_begin(gctx);
+    }
+
+    return ngx_http_weir_guard_scan(gctx, scratch, fold);
+}
+
+
+/* NGX_AGAIN: gctx->scan is open; else what ngx_http_weir_guard_part() does */
 
 static ngx_int_t
 ngx_http_weir_guard_begin(ngx_http_weir_guard_ctx_t *gctx)
@@ -158,12 +267,6 @@ ngx_http_weir_guard_begin(ngx_http_weir_guard_ctx_t *gctx)
     weir_request_guard_options_t   options;
 
     policy = gctx->policy;
-
-    if (policy->rules[WEIR_GUARD_INPUT] == NULL
-        && !policy->classifies[WEIR_GUARD_INPUT])
-    {
-        return NGX_DECLINED;
-    }
 
     rc = ngx_http_weir_guard_read(gctx);
 
@@ -195,7 +298,7 @@ ngx_http_weir_guard_begin(ngx_http_weir_guard_ctx_t *gctx)
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    return NGX_AGAIN;
 }
 
 
@@ -251,19 +354,15 @@ ngx_http_weir_guard_unreadable(ngx_http_weir_guard_ctx_t *gctx)
         return NGX_DECLINED;
     }
 
-    gctx->ctx->refusal = &ngx_http_weir_guard_opaque;
+    gctx->unreadable = 1;
 
     return NGX_ABORT;
 }
 
 
-/*
- * A part of the work.  NGX_AGAIN: there is more to do, or with gctx->asking
- * somebody else is asked; else what the hook returns.
- */
-
 static ngx_int_t
-ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
+ngx_http_weir_guard_scan(ngx_http_weir_guard_ctx_t *gctx,
+    weir_guard_scratch_t *scratch, weir_guard_fold_t *fold)
 {
     uint64_t                          before;
     weir_error_t                      err;
@@ -272,15 +371,11 @@ ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
 
     wgmcf = gctx->wgmcf;
 
-    if (gctx->naming) {
-        return ngx_http_weir_guard_rewrite(gctx);
-    }
-
     before = weir_request_guard_scanned(gctx->scan);
 
     err.message[0] = '\0';
 
-    rc = weir_request_guard_step(gctx->scan, wgmcf->scratch, &wgmcf->fold,
+    rc = weir_request_guard_step(gctx->scan, scratch, fold,
                                  NGX_HTTP_WEIR_GUARD_STEP, &err);
 
     (void) ngx_atomic_fetch_add(&wgmcf->sh->scanned[WEIR_GUARD_INPUT],
@@ -290,13 +385,13 @@ ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
     switch (rc) {
 
     case WEIR_OK:
-        break;
+        return NGX_OK;
 
     case WEIR_ERR_BUSY:
         return NGX_AGAIN;
 
     case WEIR_ERR_STATE:
-        return ngx_http_weir_guard_block(gctx);
+        return NGX_ABORT;
 
     default:
         ngx_log_error(NGX_LOG_ERR, gctx->request->connection->log, 0,
@@ -305,26 +400,52 @@ ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
         ngx_http_weir_guard_failed(gctx, NGX_HTTP_WEIR_GUARD_FAILED_SCAN);
         return NGX_ERROR;
     }
+}
 
-    gctx->naming = 1;
+
+/*
+ * Behind a stage: NGX_AGAIN: the next one goes on by itself, or somebody else
+ * is asked; else what the hook returns.
+ */
+
+static ngx_int_t
+ngx_http_weir_guard_next(ngx_http_weir_guard_ctx_t *gctx, ngx_int_t rc)
+{
+    if (rc == NGX_ABORT) {
+
+        if (gctx->unreadable) {
+            gctx->ctx->refusal = &ngx_http_weir_guard_opaque;
+            return NGX_ABORT;
+        }
+
+        return ngx_http_weir_guard_block(gctx);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (gctx->naming) {
+        return gctx->made.len
+               ? gctx->wgmcf->weir->replace_body(gctx->ctx, &gctx->made)
+               : NGX_OK;
+    }
 
     if (gctx->grey.failed || gctx->too_grey) {
         return ngx_http_weir_guard_consider(gctx, NGX_ERROR);
     }
 
     if (gctx->grey.len == 0) {
-        return ngx_http_weir_guard_rewrite(gctx);
+        return ngx_http_weir_guard_edit(gctx);
     }
 
     if (ngx_http_weir_guard_ask(gctx, weir_str(gctx->grey.data,
                                                gctx->grey.len),
-                                ngx_http_weir_guard_said)
+                                gctx->ngrey, ngx_http_weir_guard_said)
         != NGX_OK)
     {
         return ngx_http_weir_guard_consider(gctx, NGX_ERROR);
     }
-
-    gctx->asking = 1;
 
     return NGX_AGAIN;
 }
@@ -333,11 +454,23 @@ ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
 /* all is decided: what is found is replaced */
 
 static ngx_int_t
+ngx_http_weir_guard_edit(ngx_http_weir_guard_ctx_t *gctx)
+{
+    gctx->naming = 1;
+
+    if (!weir_request_guard_edits(gctx->scan)) {
+        return NGX_OK;
+    }
+
+    return ngx_http_weir_guard_stage(gctx);
+}
+
+
+/* a part of the edits */
+
+static ngx_int_t
 ngx_http_weir_guard_rewrite(ngx_http_weir_guard_ctx_t *gctx)
 {
-    char                             *p;
-    size_t                            len;
-    ngx_str_t                         body;
     weir_edit_t                      *edit;
     weir_error_t                      err;
     weir_status_t                     rc;
@@ -384,24 +517,32 @@ ngx_http_weir_guard_rewrite(ngx_http_weir_guard_ctx_t *gctx)
         return NGX_ERROR;
     }
 
-    if (!gctx->own_body || edit->count == 0) {
-        return NGX_OK;
-    }
+    return gctx->own_body ? ngx_http_weir_guard_make_body(gctx) : NGX_OK;
+}
 
-    len = weir_edit_length(edit, gctx->ctx->body.len);
+
+/* of a call that the core does not understand */
+
+static ngx_int_t
+ngx_http_weir_guard_make_body(ngx_http_weir_guard_ctx_t *gctx)
+{
+    size_t   len;
+    u_char  *p;
+
+    len = weir_edit_length(&gctx->edits, gctx->ctx->body.len);
 
     p = weir_arena_alloc(gctx->arena, len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    weir_edit_apply(edit, (char *) gctx->ctx->body.data, gctx->ctx->body.len,
-                    p);
+    weir_edit_apply(&gctx->edits, (char *) gctx->ctx->body.data,
+                    gctx->ctx->body.len, (char *) p);
 
-    body.data = (u_char *) p;
-    body.len = len;
+    gctx->made.data = p;
+    gctx->made.len = len;
 
-    return wgmcf->weir->replace_body(gctx->ctx, &body);
+    return NGX_OK;
 }
 
 
@@ -439,25 +580,11 @@ ngx_http_weir_guard_open_names(ngx_http_weir_guard_ctx_t *gctx)
 static void
 ngx_http_weir_guard_handler(ngx_event_t *ev)
 {
-    ngx_int_t                   rc;
     ngx_http_weir_guard_ctx_t  *gctx;
 
     gctx = ev->data;
 
-    rc = ngx_http_weir_guard_go(gctx);
-
-    if (rc == NGX_AGAIN) {
-
-        if (!gctx->asking) {
-            ngx_post_event(ev, &ngx_posted_next_events);
-        }
-
-        return;
-    }
-
-    gctx->held = 0;
-
-    gctx->wgmcf->weir->resume(gctx->ctx, rc);
+    ngx_http_weir_guard_resume(gctx, ngx_http_weir_guard_go(gctx));
 }
 
 
@@ -466,12 +593,14 @@ ngx_http_weir_guard_handler(ngx_event_t *ev)
 static void
 ngx_http_weir_guard_said(ngx_http_weir_guard_ctx_t *gctx, ngx_int_t rc)
 {
-    gctx->asking = 0;
+    ngx_http_weir_guard_resume(gctx, ngx_http_weir_guard_consider(gctx, rc));
+}
 
-    rc = ngx_http_weir_guard_consider(gctx, rc);
 
+static void
+ngx_http_weir_guard_resume(ngx_http_weir_guard_ctx_t *gctx, ngx_int_t rc)
+{
     if (rc == NGX_AGAIN) {
-        ngx_post_event(&gctx->event, &ngx_posted_next_events);
         return;
     }
 
@@ -513,7 +642,7 @@ ngx_http_weir_guard_consider(ngx_http_weir_guard_ctx_t *gctx, ngx_int_t rc)
         }
     }
 
-    return ngx_http_weir_guard_rewrite(gctx);
+    return ngx_http_weir_guard_edit(gctx);
 }
 
 
@@ -611,8 +740,9 @@ ngx_http_weir_guard_scored(void *data, const weir_scores_t *scores,
         return 1;
     }
 
-    weir_buf_append_z(&gctx->grey, gctx->grey.len ? "," : "");
+    weir_buf_append_z(&gctx->grey, gctx->ngrey ? "," : "");
     weir_json_write_string(&gctx->grey, slice);
+    gctx->ngrey++;
 
     return 1;
 }

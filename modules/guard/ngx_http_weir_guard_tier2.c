@@ -15,7 +15,6 @@
 #define NGX_HTTP_WEIR_GUARD_ANSWER  (256 * 1024)
 
 
-static uint32_t ngx_http_weir_guard_texts(weir_buf_t *body);
 static void ngx_http_weir_guard_answered(
     const ngx_http_weir_client_answer_t *answer, void *data);
 static ngx_int_t ngx_http_weir_guard_read_answer(
@@ -85,11 +84,11 @@ ngx_http_weir_guard_find_tier2(ngx_conf_t *cf,
 }
 
 
-/* texts: JSON strings with commas between them */
+/* texts: JSON strings, so many, with commas between them */
 
 ngx_int_t
 ngx_http_weir_guard_ask(ngx_http_weir_guard_ctx_t *gctx, weir_str_t texts,
-    ngx_http_weir_guard_said_pt handler)
+    uint32_t count, ngx_http_weir_guard_said_pt handler)
 {
     weir_buf_t                       body;
     const weir_guard_tier2_t        *tier2;
@@ -136,39 +135,13 @@ ngx_http_weir_guard_ask(ngx_http_weir_guard_ctx_t *gctx, weir_str_t texts,
     call.deadline = tier2->timeout_ms;
     call.max_body = NGX_HTTP_WEIR_GUARD_ANSWER;
 
-    gctx->nasked = ngx_http_weir_guard_texts(&body);
+    gctx->nasked = count;
     gctx->said = handler;
     gctx->call = gctx->wgmcf->client->start(&call,
                                             ngx_http_weir_guard_answered,
                                             gctx);
 
     return (gctx->call == NULL) ? NGX_ERROR : NGX_OK;
-}
-
-
-/* how many texts the question has; 0, which no answer fits, without memory */
-
-static uint32_t
-ngx_http_weir_guard_texts(weir_buf_t *body)
-{
-    uint32_t         input, n;
-    weir_arena_t     arena;
-    weir_json_doc_t  doc;
-
-    n = 0;
-
-    weir_arena_init(&arena, 0, 0);
-
-    if (weir_json_parse(body->data, body->len, NULL, &arena, &doc, NULL)
-        == WEIR_OK)
-    {
-        input = weir_json_get(&doc, 0, "input");
-        n = (input == WEIR_JSON_NONE) ? 0 : doc.nodes[input].size;
-    }
-
-    weir_arena_free(&arena);
-
-    return n;
 }
 
 

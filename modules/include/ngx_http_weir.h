@@ -316,7 +316,16 @@ struct ngx_http_weir_ctx_s {
                                                       * allowed */
     unsigned                       stopped:1;      /* by api->stop() */
     unsigned                       responded:1;    /* by api->respond() */
+
+    /* of api->work() */
+
+    ngx_atomic_t                   unwanted;   /* nobody waits any more for
+                                                * what the thread makes */
+    ngx_uint_t                     works;      /* done by threads so far */
 };
+
+
+typedef void (*ngx_http_weir_work_pt)(void *data);
 
 
 typedef struct {
@@ -434,6 +443,31 @@ typedef struct {
      * NGX_ERROR.
      */
     ngx_int_t                    (*tag)(ngx_http_weir_ctx_t *ctx,
+                                       ngx_str_t *name, ngx_str_t *value);
+
+    /*
+     * Work that takes time with the "size" of a text, so that it must not be
+     * done in the event loop.  NGX_AGAIN: a thread calls work(data), then the
+     * event loop done(data); the request lives until then, and hooks return
+     * NGX_AGAIN, too.  Nobody else may touch meanwhile what work() does: it
+     * has the request's arena and body for itself, but must stay away from
+     * r, its pool and bits of ctx.  Long work looks at ctx->unwanted now and
+     * then.  Past the hold's deadline, or when the request was stopped,
+     * cancel() is called instead of done() when work() has returned.
+     * NGX_DECLINED: the text is small, or there are no threads; the caller
+     * does it himself.
+     */
+    ngx_int_t                    (*work)(ngx_http_weir_ctx_t *ctx,
+                                       size_t size,
+                                       ngx_http_weir_work_pt work,
+                                       ngx_http_weir_work_pt done,
+                                       void *data);
+
+    /*
+     * Adds a header to the answer; name and value live as long as the
+     * request.  NGX_OK or NGX_ERROR.
+     */
+    ngx_int_t                    (*add_header)(ngx_http_request_t *r,
                                        ngx_str_t *name, ngx_str_t *value);
 } ngx_http_weir_api_t;
 

@@ -1,0 +1,201 @@
+
+/*
+ * Weir's core: work that takes milliseconds, the scan of a large body for
+ * one, on a thread of NGINX's pool "default".  The request waits, the event
+ * loop does not.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_weir_core.h"
+
+
+#if (NGX_THREADS)
+
+
+typedef struct {
+    ngx_http_weir_core_ctx_t       *ctx;
+    ngx_http_weir_work_pt           work;
+    ngx_http_weir_work_pt           done;
+    void                           *data;
+} ngx_http_weir_job_t;
+
+
+static ngx_int_t ngx_http_weir_watch(ngx_http_weir_core_ctx_t *ctx);
+static void ngx_http_weir_on_thread(void *data, ngx_log_t *log);
+static void ngx_http_weir_worked(ngx_event_t *ev);
+static void ngx_http_weir_gone(void *data);
+
+
+/* the pool's threads are made with the workers, its size is the operator's */
+
+ngx_int_t
+ngx_http_weir_add_threads(ngx_conf_t *cf, ngx_http_weir_core_main_conf_t *wmcf)
+{
+    wmcf->threads = ngx_thread_pool_add(cf, NULL);
+
+    return (wmcf->threads == NULL) ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
+    ngx_http_weir_work_pt work, ngx_http_weir_work_pt done, void *data)
+{
+    ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
+
+    ngx_thread_task_t    *task;
+    ngx_http_weir_job_t  *job;
+
+    if (size <= NGX_HTTP_WEIR_WORK || ctx->wmcf->threads == NULL
+        || ctx->working || ngx_http_weir_watch(ctx) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    task = ngx_thread_task_alloc(ctx->request->pool,
+                                 sizeof(ngx_http_weir_job_t));
+    if (task == NULL) {
+        return NGX_DECLINED;
+    }
+
+    job = task->ctx;
+
+    job->ctx = ctx;
+    job->work = work;
+    job->done = done;
+    job->data = data;
+
+    task->handler = ngx_http_weir_on_thread;
+    task->event.handler = ngx_http_weir_worked;
+    task->event.data = job;
+    task->event.log = ctx->request->connection->log;
+
+    if (ngx_thread_task_post(ctx->wmcf->threads, task) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    /* until then NGINX does not free the request, whatever becomes of it */
+
+    ctx->request->main->blocked++;
+    ctx->working = 1;
+    public->works++;
+
+    return NGX_AGAIN;
+}
+
+
+/* a client that goes: NGINX ends the request when the thread is done */
+
+static ngx_int_t
+ngx_http_weir_watch(ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_http_cleanup_t  *cln;
+
+    if (ctx->watched) {
+        return NGX_OK;
+    }
+
+    cln = ngx_http_cleanup_add(ctx->request, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_weir_gone;
+    cln->data = ctx;
+
+    ctx->watched = 1;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_weir_on_thread(void *data, ngx_log_t *log)
+{
+    ngx_http_weir_job_t *job = data;
+
+    job->work(job->data);
+}
+
+
+static void
+ngx_http_weir_worked(ngx_event_t *ev)
+{
+    ngx_connection_t          *c;
+    ngx_http_request_t        *r;
+    ngx_http_weir_job_t       *job;
+    ngx_http_weir_core_ctx_t  *ctx;
+
+    job = ev->data;
+    ctx = job->ctx;
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    r->main->blocked--;
+
+    ctx->working = 0;
+    ctx->public.unwanted = 0;
+
+    if (ctx->gone) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        ngx_http_run_posted_requests(c);
+        return;
+    }
+
+    if (ctx->stop_why) {
+        ctx->public.refusal = ctx->stop_why;
+        ctx->public.admitted = 0;
+        ctx->refused = 1;
+    }
+
+    if (ctx->holder && ctx->stop_why) {
+        ctx->late = 0;
+        ngx_http_weir_release(ctx);
+        ngx_http_weir_go_on(ctx);
+        return;
+    }
+
+    if (ctx->late) {
+        ngx_http_weir_deadline(&ctx->deadline);
+        return;
+    }
+
+    job->done(job->data);
+}
+
+
+static void
+ngx_http_weir_gone(void *data)
+{
+    ngx_http_weir_core_ctx_t *ctx = data;
+
+    ctx->gone = 1;
+    ctx->public.unwanted = 1;
+}
+
+
+#else
+
+
+ngx_int_t
+ngx_http_weir_add_threads(ngx_conf_t *cf, ngx_http_weir_core_main_conf_t *wmcf)
+{
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
+    ngx_http_weir_work_pt work, ngx_http_weir_work_pt done, void *data)
+{
+    return NGX_DECLINED;
+}
+
+
+#endif

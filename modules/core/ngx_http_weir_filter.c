@@ -18,6 +18,8 @@ static ngx_int_t ngx_http_weir_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_weir_request_id_header(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
+static void ngx_http_weir_check_too_large(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_must_replace(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_replace(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, const ngx_http_weir_refusal_t *why);
@@ -127,6 +129,12 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
 
             return ngx_http_next_header_filter(r);
         }
+    }
+
+    if (r->err_status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE
+        && wlcf->enable && !ctx->refusing)
+    {
+        ngx_http_weir_check_too_large(r, ctx);
     }
 
     if (r->headers_out.status >= NGX_HTTP_BAD_REQUEST
@@ -267,6 +275,39 @@ ngx_http_weir_request_id_header(ngx_http_request_t *r,
 
     return ngx_http_weir_add_header(r, &ngx_http_weir_request_id_name,
                                     &ctx->public.request_id);
+}
+
+
+/*
+ * A body over client_max_body_size: with a length NGINX refuses it as soon as
+ * it knows the location, before any phase, else while it is read.  Such a
+ * request was for a governed location, so it has its usage line, too.
+ */
+
+static void
+ngx_http_weir_check_too_large(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx)
+{
+    static const ngx_http_weir_refusal_t  too_large =
+        ngx_http_weir_refusal(NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                              "invalid_request_error", "request_too_large",
+                              "The request body is larger than the gateway "
+                              "accepts.",
+                              "body_too_large");
+
+    /* an error of the upstream's that proxy_intercept_errors has taken */
+
+    if (r->upstream && r->upstream->headers_in.status_n) {
+        return;
+    }
+
+    if (!ctx->public.governed) {
+        ngx_http_weir_govern(ctx);
+    }
+
+    if (ctx->public.refusal == NULL) {
+        ctx->public.refusal = &too_large;
+    }
 }
 
 

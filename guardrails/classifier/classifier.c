@@ -1,67 +1,49 @@
 #include "guardrails/classifier/classifier.h"
 
 #include "guardrails/classifier/features.h"
-#include "guardrails/classifier/grams.h"
+#include "guardrails/classifier/paths.h"
 #include "guardrails/classifier/window.h"
 
 #include <math.h>
 #include <string.h>
 
-typedef int8_t weir_i8x8_t __attribute__((vector_size(8)));
-typedef int16_t weir_i16x8_t __attribute__((vector_size(16)));
-
-/* A lane of 16 bits holds this many int8 weights without overflow: 128 * 255 < 2^15. */
-#define LANE_SAFE 255
-
-static inline __attribute__((always_inline)) void
-add_weights(const int8_t *weights, const uint16_t *bucket, uint32_t n, int32_t sum[WEIR_HEADS])
+weir_classify_path_t weir_classify_best_path(void)
 {
-    memset(sum, 0, WEIR_HEADS * sizeof(*sum));
-    for (uint32_t from = 0; from < n; from += LANE_SAFE) {
-        uint32_t to = n - from < LANE_SAFE ? n : from + LANE_SAFE;
-        weir_i16x8_t lane = {0};
-#pragma GCC unroll 4
-        for (uint32_t i = from; i < to; i++) {
-            weir_i8x8_t w;
-            memcpy(&w, weights + (size_t)bucket[i] * WEIR_HEADS, sizeof(w));
-            lane += __builtin_convertvector(w, weir_i16x8_t);
-        }
-        for (int h = 0; h < WEIR_HEADS; h++) {
-            sum[h] += lane[h];
-        }
+#ifdef WEIR_CLASSIFY_X86
+    /* This asks cpuid and xgetbv: the system must save the registers too. */
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt")) {
+        bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
+        return wide ? WEIR_PATH_AVX512 : WEIR_PATH_AVX2;
     }
-}
-
-#ifdef WEIR_GRAMS_AVX2
-__attribute__((target("avx2"))) static void
-sum_weights_avx2(const int8_t *weights, const uint16_t *bucket, uint32_t n, int32_t sum[WEIR_HEADS])
-{
-    add_weights(weights, bucket, n, sum);
-}
 #endif
+    return WEIR_PATH_SCALAR;
+}
 
-static void sum_weights(const int8_t *weights, const uint16_t *bucket, uint32_t n,
+static void sum_weights(const weir_classifier_t *model, const uint16_t *bucket, uint32_t n,
                         int32_t sum[WEIR_HEADS])
 {
-#ifdef WEIR_GRAMS_AVX2
-    if (weir_grams_have_avx2()) {
-        sum_weights_avx2(weights, bucket, n, sum);
+#ifdef WEIR_CLASSIFY_X86
+    if (model->path != WEIR_PATH_SCALAR) {
+        weir_sum_avx2(model->weights, bucket, n, sum);
         return;
     }
 #endif
-    add_weights(weights, bucket, n, sum);
+    weir_add_weights(model->weights, bucket, n, sum);
 }
 
 /* Takes the open window into the closed ones' scores. */
-static void score_window(weir_classify_stream_t *s, weir_seen_t *seen)
+static void score_window(weir_classify_stream_t *s)
 {
     uint16_t bucket[WEIR_WINDOW_FEATURES];
     int32_t sum[WEIR_HEADS];
-    uint32_t n = weir_window_buckets(s, &s->previous, seen, bucket);
+    uint32_t n = weir_window_buckets(s, &s->previous, bucket);
     if (n == 0) {
         return;
     }
-    sum_weights(s->model->weights, bucket, n, sum);
+    sum_weights(s->model, bucket, n, sum);
     float norm = weir_window_norm(n);
     for (int h = 0; h < WEIR_HEADS; h++) {
         const weir_head_params_t *head = &s->model->head[h];
@@ -81,14 +63,14 @@ void weir_classify_begin(weir_classify_stream_t *s, const weir_classifier_t *mod
     weir_window_open(s);
 }
 
-static void feed(weir_classify_stream_t *s, const char *text, size_t len, weir_seen_t *seen)
+static void feed(weir_classify_stream_t *s, const char *text, size_t len)
 {
     while (len > 0) {
         size_t taken = weir_window_take(s, text, len);
         text += taken;
         len -= taken;
         if (len > 0) {
-            score_window(s, seen);
+            score_window(s);
             weir_window_open(s);
         }
     }
@@ -96,15 +78,13 @@ static void feed(weir_classify_stream_t *s, const char *text, size_t len, weir_s
 
 void weir_classify_feed(weir_classify_stream_t *s, const char *text, size_t len)
 {
-    weir_seen_t seen;
-    seen.epoch = 0;
-    feed(s, text, len, &seen);
+    feed(s, text, len);
 }
 
 /* Ends the stream. */
-static void finish(weir_classify_stream_t *s, weir_scores_t *scores, weir_seen_t *seen)
+static void finish(weir_classify_stream_t *s, weir_scores_t *scores)
 {
-    score_window(s, seen);
+    score_window(s);
     for (int h = 0; h < WEIR_HEADS; h++) {
         const weir_head_params_t *head = &s->model->head[h];
         if (s->windows == 0) {
@@ -121,20 +101,16 @@ static void finish(weir_classify_stream_t *s, weir_scores_t *scores, weir_seen_t
 void weir_classify_scores(const weir_classify_stream_t *stream, weir_scores_t *scores)
 {
     weir_classify_stream_t copy = *stream;
-    weir_seen_t seen;
-    seen.epoch = 0;
-    finish(&copy, scores, &seen);
+    finish(&copy, scores);
 }
 
 void weir_classify(const weir_classifier_t *model, const char *text, size_t len,
                    weir_scores_t *scores)
 {
     weir_classify_stream_t s;
-    weir_seen_t seen;
-    seen.epoch = 0;
     weir_classify_begin(&s, model);
-    feed(&s, text, len, &seen);
-    finish(&s, scores, &seen);
+    feed(&s, text, len);
+    finish(&s, scores);
 }
 
 weir_zone_t weir_classify_zone(const weir_classifier_t *model, weir_head_t head, float p)

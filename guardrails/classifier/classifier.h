@@ -50,10 +50,21 @@ typedef struct {
     float block;
 } weir_head_params_t;
 
+/* Sets of instructions. All give the same scores, to the last bit. */
+typedef enum {
+    WEIR_PATH_SCALAR,
+    WEIR_PATH_AVX2,  /* with BMI2, as all that have it */
+    WEIR_PATH_AVX512 /* with VBMI and VBMI2 */
+} weir_classify_path_t;
+
+/* The widest that this machine has. */
+weir_classify_path_t weir_classify_best_path(void);
+
 /* A model. Filled by the open functions; immutable afterwards; refers to the bytes given. */
 typedef struct {
     uint32_t buckets;
-    const int8_t *weights; /* [buckets][WEIR_HEADS] */
+    weir_classify_path_t path; /* the machine's best; a narrower one may be asked for */
+    const int8_t *weights;     /* [buckets][WEIR_HEADS] */
     weir_head_params_t head[WEIR_HEADS];
 } weir_classifier_t;
 
@@ -76,7 +87,7 @@ void weir_classify(const weir_classifier_t *model, const char *text, size_t len,
 
 /*
  * The same fed in pieces cut anywhere; the scores are the ones of weir_classify over the whole,
- * whatever the cuts. The struct is the caller's (about 1.5 KB), may be copied, and its fields are
+ * whatever the cuts. The struct is the caller's (about 2 KB), may be copied, and its fields are
  * private.
  */
 #define WEIR_CLASSIFY_WORD 32 /* longest run scored as one word, in bytes */
@@ -97,7 +108,7 @@ typedef struct {
     bool mark_open;                                              /* the open word is a mark */
     uint8_t mark[WEIR_CLASSIFY_WORD + 8];                        /* the open mark */
     uint16_t mark_bucket[WEIR_CLASSIFY_WINDOW];                  /* buckets of the window's marks */
-    uint8_t text[WEIR_CLASSIFY_WINDOW + 2 * WEIR_CLASSIFY_WORD]; /* its words between spaces */
+    uint8_t text[WEIR_CLASSIFY_WINDOW + 4 * WEIR_CLASSIFY_WORD]; /* its words between spaces */
 } weir_classify_stream_t;
 
 void weir_classify_begin(weir_classify_stream_t *stream, const weir_classifier_t *model);

@@ -1,27 +1,17 @@
 #include "guardrails/classifier/features.h"
 
-#include "guardrails/classifier/grams.h"
+#include "guardrails/classifier/paths.h"
 #include "guardrails/classifier/window.h"
 
 #include <string.h>
 
-/* Odd constants with bits well mixed: fractions of the golden ratio and others of that kind. */
-#define MIX_A  WEIR_GRAM_MULTIPLIER
-#define MIX_B  0xD6E8FEB86659FD93u
-#define PAIR_A 0xC2B2AE3D27D4EB4Fu
-#define PAIR_B 0xA0761D6478BD642Fu
-#define PAIR_C 0x5851F42D4C957F2Du
-
 #define BLOCK 64
-
-/* Of the table that finds words met before; a power of two. */
-#define SLOTS 256
 
 static uint64_t mix(uint64_t x)
 {
-    x *= MIX_A;
+    x *= WEIR_MIX_A;
     x ^= x >> 32;
-    return x * MIX_B;
+    return x * WEIR_MIX_B;
 }
 
 static inline uint64_t load(const uint8_t *p)
@@ -76,10 +66,11 @@ static uint64_t spaces(const uint8_t *p)
 }
 
 /*
- * A gram's hash is its bytes, as a number of up to 40 bits, times MIX_A; the product of five bytes
- * is that of four plus the fifth's own, so that two small tables save two multiplications of three.
+ * A gram's hash is its bytes, as a number of up to 40 bits, times WEIR_MIX_A; the product of five
+ * bytes is that of four plus the fifth's own, so that two small tables save two multiplications of
+ * three.
  */
-#define TIMES(b, shift) (((uint64_t)(b) << (shift)) * MIX_A)
+#define TIMES(b, shift) (((uint64_t)(b) << (shift)) * WEIR_MIX_A)
 #define TIMES4(b, s)    TIMES(b, s), TIMES((b) + 1, s), TIMES((b) + 2, s), TIMES((b) + 3, s)
 #define TIMES16(b, s)   TIMES4(b, s), TIMES4((b) + 4, s), TIMES4((b) + 8, s), TIMES4((b) + 12, s)
 #define TIMES64(b, s) \
@@ -102,7 +93,7 @@ static uint32_t grams(const uint8_t *p, uint64_t solid, uint64_t solid_next, uin
     uint64_t five = four & (solid >> 3 | solid_next << 61);
     uint16_t *to = out;
     for (uint32_t i = 0; i < positions; i++) {
-        uint64_t hash = (load(p + i) & 0xFFFFFF) * MIX_A;
+        uint64_t hash = (load(p + i) & 0xFFFFFF) * WEIR_MIX_A;
         *to = key_of(hash);
         to += three & 1;
         hash += FOURTH[p[i + 3]];
@@ -122,31 +113,20 @@ static uint32_t grams(const uint8_t *p, uint64_t solid, uint64_t solid_next, uin
 static uint32_t word_keys(uint64_t hash, uint64_t *previous, uint16_t *out)
 {
     out[0] = key_of(mix(hash));
-    out[1] = key_of(mix(hash ^ (*previous * PAIR_A)));
-    out[2] = key_of(mix((hash + PAIR_C) ^ (*previous * PAIR_B)));
+    out[1] = key_of(mix(hash ^ (*previous * WEIR_PAIR_A)));
+    out[2] = key_of(mix((hash + WEIR_PAIR_C) ^ (*previous * WEIR_PAIR_B)));
     *previous = hash;
     return 3;
 }
 
-/* Words of a window between single spaces, and what loads read behind them: always spaces. */
-typedef struct {
-    uint8_t text[sizeof(((weir_classify_stream_t *)0)->text) + 2 * BLOCK + WEIR_CLASSIFY_WORD];
-    uint32_t len;
-} weir_words_t;
-
-static void pad(weir_words_t *words)
-{
-    memset(words->text + words->len, ' ', 2 * BLOCK + 8);
-}
-
 /*
- * Keys of all words, and once those words that the window holds more than once: their grams say
+ * Buckets of all words, and once those words that the window holds more than once: their grams say
  * nothing the second time. A word that met its table's slot in use stands twice, which is harmless.
  */
 static uint32_t each_word(const weir_words_t *all, weir_words_t *once, uint64_t *previous,
-                          uint16_t *out)
+                          uint32_t buckets, uint16_t *out)
 {
-    uint64_t met[SLOTS] = {0};
+    weir_met_t met = {{0}};
     uint32_t n = 0, start = 1;
     once->text[0] = ' ';
     once->len = 1;
@@ -158,26 +138,20 @@ static uint32_t each_word(const weir_words_t *all, weir_words_t *once, uint64_t 
                 break;
             }
             uint64_t hash = word_hash(all->text + start, end - start);
-            uint64_t *slot = &met[hash >> 56 & (SLOTS - 1)];
-            memcpy(once->text + once->len, all->text + start, WEIR_CLASSIFY_WORD + 1);
-            once->len += *slot == hash ? 0 : end - start + 1;
-            *slot = hash;
+            weir_words_add(once, &met, all->text + start, end - start, hash);
             n += word_keys(hash, previous, out + n);
             start = end + 1;
         }
     }
-    pad(once);
+    for (uint32_t i = 0; i < n; i++) {
+        out[i] = bucket_of(out[i], buckets);
+    }
     return n;
 }
 
-/* Buckets of the grams of all words; may hold `buckets`, which is none. */
+/* Buckets of the grams of all words. */
 static uint32_t word_grams(const weir_words_t *words, uint32_t buckets, uint16_t *out)
 {
-#ifdef WEIR_GRAMS_AVX2
-    if (weir_grams_have_avx2()) {
-        return weir_grams_avx2(words->text, words->len, buckets, out);
-    }
-#endif
     uint32_t n = 0;
     uint64_t space = spaces(words->text);
     for (uint32_t at = 0; at < words->len; at += BLOCK) {
@@ -192,50 +166,46 @@ static uint32_t word_grams(const weir_words_t *words, uint32_t buckets, uint16_t
     return n;
 }
 
-/*
- * Moves the distinct ones of n buckets to the front, without branches, and returns their number.
- * The bucket behind the last counts as met.
- */
-static uint32_t distinct(weir_seen_t *seen, uint16_t *bucket, uint32_t n, uint32_t buckets)
+/* Buckets of words and their grams, some of them more than once. */
+static uint32_t word_buckets(const weir_classifier_t *model, const weir_words_t *all,
+                             uint64_t *previous, uint16_t *out)
 {
-    uint32_t kept = 0;
-    if (seen->epoch % UINT8_MAX == 0) {
-        memset(seen->stamp, 0, buckets);
-        seen->epoch = 0;
+    weir_words_t once;
+    uint32_t n;
+#ifdef WEIR_CLASSIFY_X86
+    if (model->path == WEIR_PATH_AVX512) {
+        n = weir_words_avx512(all, &once, previous, model->buckets, out);
+        weir_words_pad(&once);
+        return n + weir_grams_avx512(&once, model->buckets, out + n);
     }
-    const uint8_t now = (uint8_t)++seen->epoch;
-    seen->stamp[buckets] = now;
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t b = bucket[i];
-        bucket[kept] = (uint16_t)b;
-        kept += seen->stamp[b] != now;
-        seen->stamp[b] = now;
+#endif
+    n = each_word(all, &once, previous, model->buckets, out);
+    weir_words_pad(&once);
+#ifdef WEIR_CLASSIFY_X86
+    if (model->path == WEIR_PATH_AVX2) {
+        return n + weir_grams_avx2(&once, model->buckets, out + n);
     }
-    return kept;
+#endif
+    return n + word_grams(&once, model->buckets, out + n);
 }
 
-uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous, weir_seen_t *seen,
-                             uint16_t *out)
+uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous, uint16_t *out)
 {
-    weir_words_t all, once;
-    uint32_t buckets = s->model->buckets;
+    weir_seen_t seen;
+    weir_words_t all;
     memcpy(all.text, s->text, s->len);
     all.len = s->len;
     if (s->word > 0 && !s->mark_open) {
         all.text[all.len++] = ' ';
     }
-    pad(&all);
+    weir_words_pad(&all);
     *previous = s->previous;
-    uint32_t n = each_word(&all, &once, previous, out);
-    for (uint32_t i = 0; i < n; i++) {
-        out[i] = bucket_of(out[i], buckets);
-    }
-    n += word_grams(&once, buckets, out + n);
+    uint32_t n = word_buckets(s->model, &all, previous, out);
     memcpy(out + n, s->mark_bucket, s->marks * sizeof(*out));
     n += s->marks;
     if (s->mark_open && s->word > 0) {
         out[n++] = weir_mark_bucket(s->mark, s->word, s->model->buckets);
     }
-    return distinct(seen, out, n, buckets);
+    memset(&seen, 0, sizeof(seen));
+    return weir_distinct(&seen, out, n);
 }

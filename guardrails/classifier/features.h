@@ -18,21 +18,12 @@
 #define WEIR_WINDOW_FEATURES (6 * (WEIR_CLASSIFY_WINDOW + 2 * WEIR_CLASSIFY_WORD))
 
 /*
- * Which buckets a window has met: those stamped with its epoch. It lives for a call, in which one
- * window follows the other, and is cleared once in 255 of them. Only epoch need be 0 before.
- */
-typedef struct {
-    uint32_t epoch;
-    uint8_t stamp[WEIR_CLASSIFIER_MAX_BUCKETS + 1];
-} weir_seen_t;
-
-/*
  * Distinct buckets of the stream's open window, in no particular order: writes them to out, which
  * has room for WEIR_WINDOW_FEATURES, and returns their number. An open word counts as ended.
  * *previous becomes the hash of the window's last word.
  */
 uint32_t weir_window_buckets(const weir_classify_stream_t *stream, uint64_t *previous,
-                             weir_seen_t *seen, uint16_t *out);
+                             uint16_t *out);
 
 /* Called with each window that closes; buckets as above. */
 typedef void (*weir_window_fn)(void *context, const uint16_t *buckets, uint32_t count);

@@ -71,6 +71,7 @@ weir_status_t weir_classifier_open(weir_classifier_t *model, const void *data, s
         }
     }
     model->buckets = buckets;
+    model->path = weir_classify_best_path();
     model->weights = (const int8_t *)(p + WEIR_MODEL_HEADER);
     return WEIR_OK;
 }

@@ -1,9 +1,9 @@
 #include "guardrails/classifier/text.h"
 
-#include "guardrails/classifier/grams.h"
+#include "guardrails/classifier/paths.h"
 
 #include <string.h>
-#ifdef WEIR_GRAMS_AVX2
+#ifdef WEIR_CLASSIFY_X86
 #include <immintrin.h>
 #endif
 
@@ -38,7 +38,7 @@ static void take_larger(weir_scores_t *into, const weir_scores_t *other)
     }
 }
 
-#ifdef WEIR_GRAMS_AVX2
+#ifdef WEIR_CLASSIFY_X86
 #define CHUNK 32
 
 /* The sum of TURN over text[0..len), len a multiple of CHUNK. */
@@ -72,12 +72,12 @@ __attribute__((target("avx2"))) static int32_t turn_chunks(const char *text, siz
 }
 #endif
 
-static bool turned_is_likelier(const char *text, size_t len)
+static bool turned_is_likelier(const weir_classifier_t *model, const char *text, size_t len)
 {
     int32_t sum[4] = {0};
     size_t i = 0;
-#ifdef WEIR_GRAMS_AVX2
-    if (weir_grams_have_avx2()) {
+#ifdef WEIR_CLASSIFY_X86
+    if (model->path != WEIR_PATH_SCALAR) {
         i = len - len % CHUNK;
         sum[1] = turn_chunks(text, i);
     }
@@ -113,7 +113,7 @@ static void classify_turned(const weir_classifier_t *model, const char *text, si
     bool begun = false;
     for (size_t at = 0; at < len; at += PIECE) {
         size_t n = len - at < PIECE ? len - at : PIECE;
-        if (!turned_is_likelier(text + at, n)) {
+        if (!turned_is_likelier(model, text + at, n)) {
             continue;
         }
         if (!begun) {

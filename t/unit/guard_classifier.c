@@ -307,26 +307,90 @@ static void compare_window(void *context, const uint16_t *buckets, uint32_t coun
     slow.bad += memcmp(fast.met, slow.met, sizeof(fast.met)) != 0;
 }
 
+static const char *const path_name[] = {"scalar", "AVX2", "AVX-512"};
+
+/* As make_text, every other one with any bytes in between. */
+static size_t make_bytes(rng_t *rng, char *text, size_t cap, int round)
+{
+    size_t len = make_text(rng, text, round % 10 == 0 ? cap : 900);
+    for (size_t i = 0; round % 2 != 0 && i < len; i++) {
+        if (rng_below(rng, 4) == 0) {
+            text[i] = (char)(1 + rng_below(rng, 255));
+        }
+    }
+    return len;
+}
+
 static void test_features(void)
 {
     static char text[8192];
     rng_t rng;
     rng_init(&rng);
+    memset(&slow, 0, sizeof(slow));
     for (int round = 0; round < 200; round++) {
-        size_t len = make_text(&rng, text, round % 10 == 0 ? sizeof(text) : 900);
-        for (size_t i = 0; round % 2 != 0 && i < len; i++) {
-            if (rng_below(&rng, 4) == 0) {
-                text[i] = (char)(1 + rng_below(&rng, 255));
-            }
-        }
+        size_t len = make_bytes(&rng, text, sizeof(text), round);
         slow.previous = 0;
         slow_at = text;
         slow_end = text + len;
         weir_each_window(&model, text, len, compare_window, NULL);
         slow.bad += slow_at != slow_end && slow.windows == 0;
     }
-    is_int(slow.bad, 0, "features are those of their definition, each once");
+    is_int(slow.bad, 0, "%s: features are those of their definition, each once",
+           path_name[model.path]);
     ok(slow.windows > 300, "in %d windows", slow.windows);
+}
+
+/* Models with other numbers of buckets and random weights, fed in pieces on one path. */
+static void test_path(weir_classify_path_t path)
+{
+    static char text[8192];
+    static int8_t weights[WEIR_CLASSIFIER_MAX_BUCKETS * WEIR_HEADS];
+    weir_classifier_t plain = model;
+    int bad = 0;
+    rng_t rng;
+    rng_init(&rng);
+    plain.weights = weights;
+    plain.path = WEIR_PATH_SCALAR;
+    for (int round = 0; round < 300; round++) {
+        weir_classify_stream_t stream;
+        weir_scores_t want, got;
+        plain.buckets = round % 3 == 0 ? WEIR_CLASSIFIER_MAX_BUCKETS : 256 + rng_below(&rng, 30000);
+        for (size_t i = 0; round % 50 == 0 && i < sizeof(weights); i++) {
+            /* All the smallest at first: sums of 16 bits would overflow. */
+            weights[i] = round == 0 ? INT8_MIN : (int8_t)rng_below(&rng, 256);
+        }
+        weir_classifier_t wide = plain;
+        wide.path = path;
+        size_t len = make_bytes(&rng, text, sizeof(text), round);
+        weir_classify(&plain, text, len, &want);
+        weir_classify(&wide, text, len, &got);
+        bad += !equal(&want, &got);
+        weir_classify_begin(&stream, &wide);
+        for (size_t at = 0, n; at < len; at += n) {
+            n = 1 + rng_below(&rng, 150);
+            n = n > len - at ? len - at : n;
+            weir_classify_feed(&stream, text + at, n);
+        }
+        weir_classify_scores(&stream, &got);
+        bad += !equal(&want, &got);
+    }
+    is_int(bad, 0, "%s: scores are the scalar code's to the last bit", path_name[path]);
+}
+
+static void test_paths(void)
+{
+    for (weir_classify_path_t path = WEIR_PATH_SCALAR; path <= WEIR_PATH_AVX512; path++) {
+        if (path > weir_classify_best_path()) {
+            ok(true, "%s is not of this machine # SKIP", path_name[path]);
+            continue;
+        }
+        model.path = path;
+        test_features();
+        test_path(path);
+        test_heads();
+        test_hidden();
+    }
+    model.path = weir_classify_best_path();
 }
 
 int main(void)
@@ -340,9 +404,7 @@ int main(void)
     test_empty();
     test_streams();
     test_prefix();
-    test_features();
-    test_heads();
-    test_hidden();
+    test_paths();
     test_zones();
     weir_guard_fold_free(&fold);
     return done_testing();

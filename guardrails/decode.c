@@ -525,47 +525,62 @@ static bool joined_view(weir_guard_fold_t *fold, unsigned slot, const weir_guard
     return any && !b.failed;
 }
 
-/* Bits of letters, and of letters and digits, in the 16 bytes (or fewer, then 0 behind) at text. */
-static void letter_bits(const char *text, size_t len, uint32_t *letters, uint32_t *alnum)
+/* Bits of letters, of letters and digits, and of spaces, in 64 bytes. */
+typedef struct {
+    uint64_t letters;
+    uint64_t alnum;
+    uint64_t spaces;
+} kinds_t;
+
+static kinds_t kinds_of(const char *text)
 {
+    kinds_t k = {0};
 #if defined(__SSE2__)
-    if (len >= 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)text);
+    for (int i = 0; i < 64; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + i));
         __m128i l = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
         __m128i d = _mm_sub_epi8(v, _mm_set1_epi8('0'));
-        *letters =
-            (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(l, _mm_set1_epi8(25)), l));
-        *alnum = *letters |
-                 (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(9)), d));
-        return;
+        __m128i s = _mm_cmpeq_epi8(v, _mm_set1_epi8(' '));
+        l = _mm_cmpeq_epi8(_mm_min_epu8(l, _mm_set1_epi8(25)), l);
+        d = _mm_or_si128(l, _mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(9)), d));
+        k.letters |= (uint64_t)(uint32_t)_mm_movemask_epi8(l) << i;
+        k.alnum |= (uint64_t)(uint32_t)_mm_movemask_epi8(d) << i;
+        k.spaces |= (uint64_t)(uint32_t)_mm_movemask_epi8(s) << i;
+    }
+#else
+    for (int i = 0; i < 64; i++) {
+        k.letters |= (uint64_t)weir_is(text[i], WEIR_C_ALPHA) << i;
+        k.alnum |= (uint64_t)weir_is(text[i], WEIR_C_ALNUM) << i;
+        k.spaces |= (uint64_t)(text[i] == ' ') << i;
     }
 #endif
-    *letters = 0;
-    *alnum = 0;
-    for (size_t i = 0; i < len && i < 16; i++) {
-        *letters |= weir_is(text[i], WEIR_C_ALPHA) ? 1u << i : 0;
-        *alnum |= weir_is(text[i], WEIR_C_ALNUM) ? 1u << i : 0;
-    }
+    return k;
 }
 
 /*
  * Is a second view worth making? leet: a digit or mark that stands for a letter, between letters;
- * spaced: nine bytes that are alphanumeric and not in turn.
+ * spaced: nine bytes that are alphanumeric and not in turn; the text's end counts as one that is
+ * not.
  */
 static void look(const weir_guard_view_t *view, bool *leet_like, bool *spaced)
 {
+    char last[64] = {0};
     *leet_like = false;
     *spaced = false;
-    /* Steps of seven bytes less than a window, so that none of nine falls between two. */
-    for (size_t at = 0; at < view->len; at += 7) {
-        uint32_t letters;
-        uint32_t alnum;
-        letter_bits(view->text + at, view->len - at, &letters, &alnum);
-        uint32_t between = ~letters & letters << 1 & letters >> 1 & 0xffff;
-        for (; between != 0 && !*leet_like; between &= between - 1) {
-            *leet_like = leet(view->text[at + (size_t)__builtin_ctz(between)]) != '\0';
+    /* Steps of eight bytes less than a block, so that none of nine falls between two. */
+    for (size_t at = 0; at < view->len; at += 56) {
+        const char *text = view->text + at;
+        if (view->len - at < sizeof(last)) {
+            memcpy(last, text, view->len - at);
+            memset(last + (view->len - at), 0, sizeof(last) - (view->len - at));
+            text = last;
         }
-        uint32_t turns = (alnum ^ alnum >> 1) & 0x7fff;
+        kinds_t k = kinds_of(text);
+        uint64_t between = ~(k.letters | k.spaces) & k.letters << 1 & k.letters >> 1;
+        for (; between != 0 && !*leet_like; between &= between - 1) {
+            *leet_like = leet(text[__builtin_ctzll(between)]) != '\0';
+        }
+        uint64_t turns = (k.alnum ^ k.alnum >> 1) & UINT64_MAX >> 1;
         turns &= turns >> 1;
         turns &= turns >> 2;
         turns &= turns >> 4;

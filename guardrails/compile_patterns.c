@@ -35,29 +35,6 @@ static char lower(char c)
     return weir_is(c, WEIR_C_UPPER) ? (char)(c | 0x20) : c;
 }
 
-/* Where the three bytes stand that are rarest in English: the bitmap looks for those. */
-static size_t rarest(const char *text, size_t len)
-{
-    /* Per mille of letters in English text, a to z. */
-    static const uint8_t often[] = {82, 15, 28, 43, 127, 22, 20, 61, 70, 2,  8, 40, 24,
-                                    67, 75, 19, 1,  60,  63, 91, 28, 10, 24, 2, 20, 1};
-    size_t best = 0;
-    unsigned least = UINT32_MAX;
-    for (size_t i = 0; i + 3 <= len; i++) {
-        unsigned product = 1;
-        for (size_t k = i; k < i + 3; k++) {
-            product *= weir_is(text[k], WEIR_C_LOWER) ? often[text[k] - 'a'] + 1u
-                       : text[k] == ' '               ? 180u
-                                                      : 3u;
-        }
-        if (product < least) {
-            least = product;
-            best = i;
-        }
-    }
-    return best;
-}
-
 static weir_status_t add_literal(weir_guard_rules_t *rules, const char *text, size_t len,
                                  uint32_t rule, uint32_t pattern, const char *exact, float score)
 {
@@ -69,15 +46,13 @@ static weir_status_t add_literal(weir_guard_rules_t *rules, const char *text, si
     for (size_t i = 0; i < len; i++) {
         copy[i] = lower(copy[i]);
     }
-    size_t lead = rarest(copy, len);
-    const unsigned char *at = (const unsigned char *)copy + lead;
-    uint32_t three = (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16;
-    uint32_t hash = weir_guard_trigram(three);
-    uint32_t *head = &rules->literal_heads[hash % WEIR_LITERAL_HEADS];
-    *literal = (weir_guard_literal_t){copy,    (uint32_t)len, (uint32_t)lead, rule,
-                                      pattern, *head,         exact,          score};
-    *head = (uint32_t)rules->literal_count++;
-    rules->bitmap[hash / 64] |= 1ull << hash % 64;
+    *literal = (weir_guard_literal_t){.text = copy,
+                                      .len = (uint32_t)len,
+                                      .rule = rule,
+                                      .pattern = pattern,
+                                      .exact = exact,
+                                      .score = score};
+    rules->literal_count++;
     return WEIR_OK;
 }
 
@@ -314,11 +289,9 @@ weir_status_t weir_guard_compile_patterns(weir_guard_rules_t *rules,
     if (patterns > WEIR_MAX_PATTERNS) {
         return weir_error_at(err, WEIR_ERR_LIMIT, "custom", "too_many", "too many expressions");
     }
-    memset(rules->literal_heads, 0xff, sizeof(rules->literal_heads));
-    rules->bitmap = weir_arena_calloc(&rules->arena, WEIR_BITMAP_BITS / 64, sizeof(uint64_t));
     rules->patterns = weir_arena_calloc(&rules->arena, patterns, sizeof(*rules->patterns));
     rules->literals = weir_arena_calloc(&rules->arena, literals, sizeof(*rules->literals));
-    if (rules->bitmap == NULL || rules->patterns == NULL || rules->literals == NULL) {
+    if (rules->patterns == NULL || rules->literals == NULL) {
         return weir_error(err, WEIR_ERR_NOMEM, "no memory for %zu patterns", patterns);
     }
     size_t rule = rules->rule_count;
@@ -339,6 +312,9 @@ weir_status_t weir_guard_compile_patterns(weir_guard_rules_t *rules,
     }
     rules->custom_from = rules->pattern_count;
     weir_status_t status = compile_custom(rules, options, err);
+    if (status == WEIR_OK) {
+        status = weir_guard_place_literals(rules, err);
+    }
     return status == WEIR_OK ? collect_blocks(rules, err) : status;
 }
 

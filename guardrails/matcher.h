@@ -11,6 +11,7 @@
 #include "guardrails/guardrails.h"
 #include "guardrails/normalise.h"
 #include "guardrails/pattern.h"
+#include "guardrails/vector.h"
 
 /* Classes of bytes, for the parsers. */
 enum {
@@ -170,15 +171,21 @@ typedef struct {
     bool custom; /* matched on the whole text, with partial matches at its end */
 } weir_guard_compiled_t;
 
-/* A literal that the bitmap finds: a pattern's keyword or a value of a list. */
+/*
+ * A literal that the filter finds: a pattern's keyword or a value of a list. Eight bytes of text
+ * from its lead on, as a number of low end first, are its own where (bytes | fold) & care == want.
+ */
 typedef struct {
+    uint64_t fold; /* 0x20 at its letters */
+    uint64_t care;
+    uint64_t want;
     const char *text; /* lower-case */
     uint32_t len;
-    uint32_t lead; /* where in it the trigram of the bitmap is */
-    uint32_t rule;
-    uint32_t pattern;  /* or UINT32_MAX for a list */
+    uint32_t lead;     /* where in it the trigram of the filter is */
     uint32_t next;     /* with the same hash */
+    uint32_t pattern;  /* or UINT32_MAX for a list */
     const char *exact; /* a list that minds the case: the value as it is; else NULL */
+    uint32_t rule;
     float score;
 } weir_guard_literal_t;
 
@@ -223,8 +230,12 @@ struct weir_guard_rules {
     size_t custom_from; /* patterns from here on are custom expressions */
     weir_guard_literal_t *literals;
     size_t literal_count;
-    uint32_t literal_heads[WEIR_LITERAL_HEADS]; /* by the bitmap's hash */
+    uint32_t literal_heads[WEIR_LITERAL_HEADS]; /* by the trigram's hash */
+    /* Which trigrams to look at: the filter, or where there are too many literals for it (NULL) the
+     * bitmap of the trigrams' hashes. */
+    weir_guard_filter_t *filter;
     uint64_t *bitmap;
+    const weir_guard_vector_t *vector;
     weir_guard_beginning_t *beginnings; /* sorted by text */
     size_t beginning_count;
     size_t longest_literal;
@@ -332,7 +343,13 @@ void weir_guard_find_address(weir_guard_scan_t *scan, size_t start, size_t end);
 weir_status_t weir_guard_compile_patterns(weir_guard_rules_t *rules,
                                           const weir_guard_options_t *options, weir_error_t *err);
 void weir_guard_free_patterns(weir_guard_rules_t *rules);
-void weir_guard_try_literal(weir_guard_scan_t *scan, size_t at);
+
+/* Leads, hashes and filter for the literals that the rules have. */
+weir_status_t weir_guard_place_literals(weir_guard_rules_t *rules, weir_error_t *err);
+void weir_guard_find_literals(weir_guard_scan_t *scan);
+
+/* The literal stands at text[at]: its pattern's window, or the value's candidate. */
+void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *literal, size_t at);
 void weir_guard_try_patterns(weir_guard_scan_t *scan);
 void weir_guard_pass(weir_guard_scan_t *scan);
 
@@ -343,7 +360,7 @@ size_t weir_guard_live(const weir_guard_scan_t *scan);
 weir_status_t weir_guard_resolve(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
                                  weir_guard_result_t *result, weir_error_t *err);
 
-/* Hash of three bytes, lower-cased, into the bitmap. */
+/* Hash of three bytes, without their bits 0x20. */
 static inline uint32_t weir_guard_trigram(uint32_t three)
 {
     return ((three & 0xffffff) | 0x202020) * 0x9e3779b1u >> 16;

@@ -215,35 +215,12 @@ static void emit_value(weir_guard_scan_t *scan, const weir_guard_literal_t *l, s
     scan->flags = flags;
 }
 
-void weir_guard_try_literal(weir_guard_scan_t *scan, size_t at)
+void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *literal, size_t at)
 {
-    const weir_guard_rules_t *rules = scan->rules;
-    uint32_t three = (uint32_t)(unsigned char)scan->text[at] |
-                     (uint32_t)(unsigned char)scan->text[at + 1] << 8 |
-                     (uint32_t)(unsigned char)scan->text[at + 2] << 16;
-    uint32_t head = rules->literal_heads[weir_guard_trigram(three) % WEIR_LITERAL_HEADS];
-    size_t hit = at;
-    for (uint32_t i = head; i != WEIR_NO_LITERAL; i = rules->literals[i].next) {
-        const weir_guard_literal_t *l = &rules->literals[i];
-        if (l->lead > hit || l->len > scan->len - (hit - l->lead)) {
-            continue;
-        }
-        at = hit - l->lead;
-        size_t k = 0;
-        for (; k < l->len; k++) {
-            char c = scan->text[at + k];
-            if ((weir_is(c, WEIR_C_UPPER) ? (char)(c | 0x20) : c) != l->text[k]) {
-                break;
-            }
-        }
-        if (k < l->len || (l->exact != NULL && memcmp(scan->text + at, l->exact, l->len) != 0)) {
-            continue;
-        }
-        if (l->pattern == UINT32_MAX) {
-            emit_value(scan, l, at);
-        } else {
-            want(scan, l->pattern, at, l->len);
-        }
+    if (literal->pattern == UINT32_MAX) {
+        emit_value(scan, literal, at);
+    } else {
+        want(scan, literal->pattern, at, literal->len);
     }
 }
 

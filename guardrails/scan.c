@@ -6,9 +6,6 @@
 #include "guardrails/matcher.h"
 
 #include <stdlib.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 #define MAX_RUN 128 /* longer alphanumeric runs are no number, wallet or key of ours */
 
@@ -166,79 +163,69 @@ static bool draws_attention(const weir_guard_scan_t *scan, size_t at)
            (scan->rules->words && weir_is(c, WEIR_C_UPPER) && !alpha_before);
 }
 
-#if defined(__SSE2__)
-static inline __m128i in_range(__m128i v, char low, char span)
-{
-    __m128i d = _mm_sub_epi8(v, _mm_set1_epi8(low));
-    return _mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(span)), d);
-}
+/* What stands before the next block. */
+typedef struct {
+    uint64_t digit; /* 1 or 0 */
+    uint64_t alpha;
+} before_t;
 
-/* Bits of the 16 bytes at text: digits, marks ('@', ':', '.'), capitals, letters. */
-static inline void classify(const char *text, unsigned bits[4])
+/* The marks of blocks whose first byte is text[at]; none lies behind the text's end. */
+static void at_marks(weir_guard_scan_t *scan, size_t at, const weir_guard_bits_t *bits,
+                     size_t blocks, before_t *before)
 {
-    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)text);
-    __m128i marks = _mm_or_si128(
-        _mm_cmpeq_epi8(v, _mm_set1_epi8('@')),
-        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')), _mm_cmpeq_epi8(v, _mm_set1_epi8('.'))));
-    __m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
-    bits[0] = (unsigned)_mm_movemask_epi8(in_range(v, '0', 9));
-    bits[1] = (unsigned)_mm_movemask_epi8(marks);
-    bits[2] = (unsigned)_mm_movemask_epi8(in_range(v, 'A', 25));
-    bits[3] = (unsigned)_mm_movemask_epi8(in_range(folded, 'a', 25));
-}
-
-/* As draws_attention, 16 bytes at a time; returns where the rest begins. */
-static size_t marks_fast(weir_guard_scan_t *scan, size_t at)
-{
-    unsigned digit_before = at > 0 && weir_is(scan->text[at - 1], WEIR_C_DIGIT);
-    unsigned alpha_before = at > 0 && weir_is(scan->text[at - 1], WEIR_C_ALPHA);
-    unsigned words = scan->rules->words ? 0xffff : 0;
-    for (; at + 16 <= scan->len; at += 16) {
-        unsigned bits[4];
-        classify(scan->text + at, bits);
-        unsigned wanted = (bits[0] & ~(bits[0] << 1 | digit_before)) | bits[1] |
-                          (bits[2] & ~(bits[3] << 1 | alpha_before) & words);
-        digit_before = bits[0] >> 15;
-        alpha_before = bits[3] >> 15;
-        while (wanted != 0) {
-            at_mark(scan, at + (size_t)__builtin_ctz(wanted));
-            wanted &= wanted - 1;
+    uint64_t digits = scan->rules->digits ? UINT64_MAX : 0;
+    uint64_t words = scan->rules->words ? UINT64_MAX : 0;
+    for (size_t b = 0; b < blocks; b++, at += WEIR_BLOCK) {
+        uint64_t first_digits = bits[b].digit & ~(bits[b].digit << 1 | before->digit) & digits;
+        uint64_t capitals = bits[b].upper & ~(bits[b].alpha << 1 | before->alpha) & words;
+        before->digit = bits[b].digit >> 63;
+        before->alpha = bits[b].alpha >> 63;
+        for (uint64_t all = first_digits | capitals | bits[b].mark; all != 0; all &= all - 1) {
+            uint64_t bit = all & (0 - all);
+            size_t place = at + (size_t)__builtin_ctzll(all);
+            if ((capitals & bit) != 0) {
+                weir_guard_at_capital(scan, place);
+            } else if ((first_digits & bit) != 0) {
+                weir_guard_at_digit(scan, place);
+            } else {
+                at_mark(scan, place);
+            }
         }
     }
-    return at;
 }
-#endif
+
+/* As draws_attention, a block at a time. */
+static void find_marks_fast(weir_guard_scan_t *scan)
+{
+    weir_guard_bits_t bits[WEIR_BLOCKS];
+    size_t at = scan->begin;
+    before_t before = {.digit = at > 0 && weir_is(scan->text[at - 1], WEIR_C_DIGIT),
+                       .alpha = at > 0 && weir_is(scan->text[at - 1], WEIR_C_ALPHA)};
+    while (scan->len - at > WEIR_BLOCK) {
+        size_t blocks = (scan->len - at - 1) / WEIR_BLOCK;
+        blocks = blocks < WEIR_BLOCKS ? blocks : WEIR_BLOCKS;
+        scan->rules->vector->classify(scan->text + at, blocks, bits);
+        at_marks(scan, at, bits, blocks, &before);
+        at += blocks * WEIR_BLOCK;
+    }
+    char rest[WEIR_BLOCK + WEIR_BLOCK_AHEAD] = {0};
+    if (at < scan->len) {
+        memcpy(rest, scan->text + at, scan->len - at);
+        scan->rules->vector->classify(rest, 1, bits);
+        at_marks(scan, at, bits, 1, &before);
+    }
+}
 
 static void find_marks(weir_guard_scan_t *scan)
 {
-    size_t at = scan->begin;
-#if defined(__SSE2__)
     if (!scan->rules->no_prefilter) {
-        at = marks_fast(scan, at);
+        find_marks_fast(scan);
+        return;
     }
-#endif
-    for (; at < scan->len; at++) {
+    for (size_t at = scan->begin; at < scan->len; at++) {
         if (draws_attention(scan, at)) {
             at_mark(scan, at);
         }
-    }
-}
-
-static void find_literals(weir_guard_scan_t *scan)
-{
-    const uint64_t *bitmap = scan->rules->bitmap;
-    const char *text = scan->text;
-    size_t at = scan->begin;
-    for (; at + 4 <= scan->len; at++) {
-        uint32_t four;
-        memcpy(&four, text + at, 4);
-        uint32_t hash = weir_guard_trigram(four);
-        if ((bitmap[hash / 64] >> hash % 64 & 1) != 0) {
-            weir_guard_try_literal(scan, at);
-        }
-    }
-    for (; at + 3 <= scan->len; at++) {
-        weir_guard_try_literal(scan, at);
     }
 }
 
@@ -248,7 +235,7 @@ void weir_guard_pass(weir_guard_scan_t *scan)
     scan->live = scan->len;
     find_marks(scan);
     if (scan->rules->literal_count > 0) {
-        find_literals(scan);
+        weir_guard_find_literals(scan);
     }
     weir_guard_try_patterns(scan);
 }

@@ -248,7 +248,9 @@ ngx_http_weir_find_body(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
         size += ngx_buf_size(cl->buf);
     }
 
-    p = ngx_palloc(r->pool, size);
+    /* the arena's memory is freed by a thread when there is much of it */
+
+    p = weir_arena_alloc(&ctx->arena, size);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -463,8 +465,14 @@ ngx_http_weir_scan(ngx_http_weir_core_ctx_t *ctx, weir_error_t *err)
                             &ctx->doc, err);
 
         if (rc == WEIR_OK) {
-            ngx_http_weir_free_body(ctx);
+            /* of an older text; on a thread, maybe */
+
+            if (ctx->nodes) {
+                ngx_free(ctx->nodes);
+            }
+
             ctx->nodes = p;
+            ctx->nodes_size = nodes * sizeof(weir_json_node_t);
             return NGX_OK;
         }
 
@@ -582,7 +590,7 @@ ngx_http_weir_begin_edits(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t scan)
 
         made->len = weir_edit_length(&ctx->edits, made->len);
 
-        made->data = ngx_palloc(ctx->request->pool, made->len);
+        made->data = weir_arena_alloc(&ctx->arena, made->len);
         if (made->data == NULL) {
             ctx->public.refusal = &ngx_http_weir_unread;
             ctx->refused = 1;
@@ -691,20 +699,6 @@ ngx_http_weir_finish_body(ngx_http_weir_core_ctx_t *ctx)
     ngx_http_weir_free_body(ctx);
 
     return NGX_OK;
-}
-
-
-void
-ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx)
-{
-    if (ctx->nodes == NULL) {
-        return;
-    }
-
-    ngx_free(ctx->nodes);
-    ctx->nodes = NULL;
-
-    ctx->view.doc = NULL;
 }
 
 

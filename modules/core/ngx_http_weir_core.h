@@ -47,6 +47,10 @@
 
 #define NGX_HTTP_WEIR_WORK            32768
 
+/* memory of a request that a thread frees */
+
+#define NGX_HTTP_WEIR_FREE            (512 * 1024)
+
 
 typedef struct ngx_http_weir_question_s        ngx_http_weir_question_t;
 typedef struct ngx_http_weir_foreign_s         ngx_http_weir_foreign_t;
@@ -210,6 +214,7 @@ struct ngx_http_weir_core_ctx_s {
     /* the body: ngx_http_weir_body.c */
 
     weir_json_node_t               *nodes;
+    size_t                          nodes_size;
     weir_json_doc_t                 doc;
     weir_request_view_t             view;
     weir_edit_t                     edits;
@@ -338,6 +343,8 @@ ngx_int_t ngx_http_weir_add_threads(ngx_conf_t *cf,
     ngx_http_weir_core_main_conf_t *wmcf);
 ngx_int_t ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
     ngx_http_weir_work_pt work, ngx_http_weir_work_pt done, void *data);
+void ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_free_memory(ngx_http_weir_core_ctx_t *ctx);
 
 /* the request's body: ngx_http_weir_body.c */
 
@@ -347,7 +354,6 @@ ngx_int_t ngx_http_weir_apply_edits(ngx_http_weir_core_ctx_t *ctx,
     ngx_uint_t scan);
 ngx_int_t ngx_http_weir_apply_edits_now(ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_finish_body(ngx_http_weir_core_ctx_t *ctx);
-void ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx);
 weir_edit_t *ngx_http_weir_edit(ngx_http_weir_ctx_t *public);
 ngx_int_t ngx_http_weir_replace_body(ngx_http_weir_ctx_t *public,
     ngx_str_t *body);

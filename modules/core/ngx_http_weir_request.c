@@ -156,8 +156,7 @@ ngx_http_weir_cleanup(void *data)
 
     ngx_http_weir_settle(ctx);
 
-    ngx_http_weir_free_body(ctx);
-    weir_arena_free(&ctx->arena);
+    ngx_http_weir_free_memory(ctx);
 
     wmcf = ctx->wmcf;
 

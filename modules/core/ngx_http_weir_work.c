@@ -24,10 +24,20 @@ typedef struct {
 } ngx_http_weir_job_t;
 
 
+typedef struct {
+    weir_arena_t                    arena;
+    weir_json_node_t               *nodes;
+} ngx_http_weir_waste_t;
+
+
 static ngx_int_t ngx_http_weir_watch(ngx_http_weir_core_ctx_t *ctx);
 static void ngx_http_weir_on_thread(void *data, ngx_log_t *log);
 static void ngx_http_weir_worked(ngx_event_t *ev);
 static void ngx_http_weir_gone(void *data);
+static ngx_int_t ngx_http_weir_free_later(ngx_http_weir_core_ctx_t *ctx,
+    weir_arena_t *arena);
+static void ngx_http_weir_free_work(void *data, ngx_log_t *log);
+static void ngx_http_weir_freed(ngx_event_t *ev);
 
 
 /* the pool's threads are made with the workers, its size is the operator's */
@@ -180,6 +190,102 @@ ngx_http_weir_gone(void *data)
 }
 
 
+/*
+ * Megabytes go back to the system page by page, which takes milliseconds.
+ * arena: NULL: the nodes only.
+ */
+
+static ngx_int_t
+ngx_http_weir_free_later(ngx_http_weir_core_ctx_t *ctx, weir_arena_t *arena)
+{
+    ngx_thread_task_t      *task;
+    ngx_http_weir_waste_t  *waste;
+
+    /* the request's pool is being destroyed */
+
+    task = ngx_calloc(sizeof(ngx_thread_task_t)
+                      + sizeof(ngx_http_weir_waste_t), ngx_cycle->log);
+    if (task == NULL) {
+        return NGX_ERROR;
+    }
+
+    waste = (ngx_http_weir_waste_t *) (task + 1);
+
+    if (arena) {
+        waste->arena = *arena;
+    }
+
+    waste->nodes = ctx->nodes;
+
+    task->ctx = waste;
+    task->handler = ngx_http_weir_free_work;
+    task->event.handler = ngx_http_weir_freed;
+    task->event.data = task;
+    task->event.log = ngx_cycle->log;
+
+    if (ngx_thread_task_post(ctx->wmcf->threads, task) != NGX_OK) {
+        ngx_free(task);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_weir_free_work(void *data, ngx_log_t *log)
+{
+    ngx_http_weir_waste_t *waste = data;
+
+    if (waste->nodes) {
+        ngx_free(waste->nodes);
+    }
+
+    weir_arena_free(&waste->arena);
+}
+
+
+static void
+ngx_http_weir_freed(ngx_event_t *ev)
+{
+    ngx_free(ev->data);
+}
+
+
+void
+ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx)
+{
+    if (ctx->nodes == NULL) {
+        return;
+    }
+
+    if (ctx->nodes_size <= NGX_HTTP_WEIR_FREE
+        || ctx->wmcf->threads == NULL
+        || ngx_http_weir_free_later(ctx, NULL) != NGX_OK)
+    {
+        ngx_free(ctx->nodes);
+    }
+
+    ctx->nodes = NULL;
+    ctx->view.doc = NULL;
+}
+
+
+void
+ngx_http_weir_free_memory(ngx_http_weir_core_ctx_t *ctx)
+{
+    if (ctx->arena.total > NGX_HTTP_WEIR_FREE && ctx->wmcf->threads
+        && ngx_http_weir_free_later(ctx, &ctx->arena) == NGX_OK)
+    {
+        ctx->nodes = NULL;
+        return;
+    }
+
+    ngx_http_weir_free_body(ctx);
+    weir_arena_free(&ctx->arena);
+}
+
+
 #else
 
 
@@ -195,6 +301,25 @@ ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
     ngx_http_weir_work_pt work, ngx_http_weir_work_pt done, void *data)
 {
     return NGX_DECLINED;
+}
+
+
+void
+ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx)
+{
+    if (ctx->nodes) {
+        ngx_free(ctx->nodes);
+        ctx->nodes = NULL;
+        ctx->view.doc = NULL;
+    }
+}
+
+
+void
+ngx_http_weir_free_memory(ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_http_weir_free_body(ctx);
+    weir_arena_free(&ctx->arena);
 }
 
 

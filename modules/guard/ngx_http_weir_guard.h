@@ -27,7 +27,7 @@
 #include "policies/guards.h"
 
 
-/* scanned in the event loop without a pause: a millisecond at most */
+/* bytes scanned in one turn of the event loop: a millisecond at most */
 
 #define NGX_HTTP_WEIR_GUARD_STEP      8192
 
@@ -114,6 +114,13 @@ typedef struct {
 
     weir_guard_scratch_t               *scratch;
     weir_guard_fold_t                   fold;
+
+    /* its share of each turn of the event loop */
+
+    ngx_event_t                         turn;
+    ngx_queue_t                         waiting;    /* posted events */
+    size_t                              used;
+    ngx_uint_t                          serving;    /* those that wait */
 } ngx_http_weir_guard_main_conf_t;
 
 
@@ -215,6 +222,8 @@ struct ngx_http_weir_guard_ctx_s {
 /* ngx_http_weir_guard_module.c */
 
 ngx_int_t ngx_http_weir_guard_worker(ngx_http_weir_guard_main_conf_t *wgmcf);
+ngx_uint_t ngx_http_weir_guard_turn(ngx_http_weir_guard_main_conf_t *wgmcf,
+    ngx_event_t *ev, size_t size);
 const weir_guard_policy_t *ngx_http_weir_guard_policy(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, ngx_http_weir_guard_main_conf_t *wgmcf);
 

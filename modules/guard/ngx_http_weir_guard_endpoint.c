@@ -16,6 +16,12 @@
 
 
 static void ngx_http_weir_guard_body(ngx_http_request_t *r);
+static void ngx_http_weir_guard_call_work(void *data);
+static void ngx_http_weir_guard_call_worked(void *data);
+static ngx_int_t ngx_http_weir_guard_call_part(
+    ngx_http_weir_guard_call_t *call, weir_guard_scratch_t *scratch,
+    weir_guard_fold_t *fold);
+static void ngx_http_weir_guard_finish(ngx_http_weir_guard_call_t *call);
 static ngx_int_t ngx_http_weir_guard_read_call(
     ngx_http_weir_guard_call_t *call);
 static ngx_int_t ngx_http_weir_guard_bad_call(
@@ -35,6 +41,8 @@ static weir_request_action_t ngx_http_weir_guard_hit(void *data,
 static bool ngx_http_weir_guard_take_scores(void *data,
     const weir_scores_t *scores, weir_str_t slice, weir_request_part_t part,
     uint32_t text);
+static ngx_int_t ngx_http_weir_guard_refuse_call(
+    ngx_http_weir_guard_call_t *call);
 static ngx_int_t ngx_http_weir_guard_send(ngx_http_request_t *r,
     weir_buf_t *buf);
 static void ngx_http_weir_guard_end_call(void *data);
@@ -91,7 +99,7 @@ ngx_http_weir_guard_endpoint(ngx_http_request_t *r)
     call->wgmcf = wgmcf;
     call->ctx = ctx;
 
-    weir_arena_init(&call->arena, 0, 0);
+    call->arena = wgmcf->weir->arena(ctx);
 
     cln->handler = ngx_http_weir_guard_end_call;
 
@@ -138,23 +146,23 @@ ngx_http_weir_guard_endpoint(ngx_http_request_t *r)
 static void
 ngx_http_weir_guard_body(ngx_http_request_t *r)
 {
-    ngx_int_t                    rc;
+    ngx_chain_t                 *cl;
     ngx_http_weir_guard_call_t  *call;
 
     call = ngx_http_get_module_ctx(r, ngx_http_weir_guard_module);
 
-    rc = ngx_http_weir_guard_read_call(call);
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_weir_guard_open_call(call);
+    for (cl = r->request_body ? r->request_body->bufs : NULL;
+         cl;
+         cl = cl->next)
+    {
+        call->len += ngx_buf_size(cl->buf);
     }
 
-    if (rc == NGX_ABORT) {
-        return;
-    }
-
-    if (rc != NGX_OK) {
-        ngx_http_finalize_request(r, rc);
+    if (call->wgmcf->weir->work(call->ctx, call->len,
+                                ngx_http_weir_guard_call_work,
+                                ngx_http_weir_guard_call_worked, call)
+        == NGX_AGAIN)
+    {
         return;
     }
 
@@ -166,13 +174,140 @@ ngx_http_weir_guard_body(ngx_http_request_t *r)
 }
 
 
-/* NGX_OK: the texts are known; NGX_ABORT: refused; else a status */
+/* on a thread: all of it */
+
+static void
+ngx_http_weir_guard_call_work(void *data)
+{
+    ngx_http_weir_guard_call_t *call = data;
+
+    weir_guard_fold_t      fold;
+    weir_guard_scratch_t  *scratch;
+
+    call->rc = NGX_ERROR;
+
+    ngx_memzero(&fold, sizeof(weir_guard_fold_t));
+
+    scratch = weir_guard_scratch_create();
+
+    if (scratch == NULL) {
+        return;
+    }
+
+    do {
+        call->rc = ngx_http_weir_guard_call_part(call, scratch, &fold);
+
+    } while (call->rc == NGX_AGAIN && !call->ctx->unwanted);
+
+    weir_guard_fold_free(&fold);
+    weir_guard_scratch_free(scratch);
+}
+
+
+static void
+ngx_http_weir_guard_call_worked(void *data)
+{
+    ngx_http_weir_guard_finish(data);
+}
+
+
+/* in the event loop: parts, as many as this turn has room for */
+
+static void
+ngx_http_weir_guard_step(ngx_event_t *ev)
+{
+    ngx_http_weir_guard_call_t       *call;
+    ngx_http_weir_guard_main_conf_t  *wgmcf;
+
+    call = ev->data;
+    wgmcf = call->wgmcf;
+
+    do {
+        if (!ngx_http_weir_guard_turn(wgmcf, ev, call->len)) {
+            return;
+        }
+
+        call->rc = ngx_http_weir_guard_call_part(call, wgmcf->scratch,
+                                                 &wgmcf->fold);
+
+    } while (call->rc == NGX_AGAIN);
+
+    ngx_http_weir_guard_finish(call);
+}
+
+
+/*
+ * NGX_AGAIN: there are more parts; NGX_OK: call->out is the answer; NGX_ABORT:
+ * call->wrong says why there is none; NGX_ERROR.
+ */
+
+static ngx_int_t
+ngx_http_weir_guard_call_part(ngx_http_weir_guard_call_t *call,
+    weir_guard_scratch_t *scratch, weir_guard_fold_t *fold)
+{
+    ngx_int_t  rc;
+
+    if (call->scan == NULL) {
+        rc = ngx_http_weir_guard_read_call(call);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_weir_guard_open_call(call);
+        }
+
+        return (rc == NGX_OK) ? NGX_AGAIN : rc;
+    }
+
+    switch (weir_request_guard_step(call->scan, scratch, fold,
+                                    NGX_HTTP_WEIR_GUARD_STEP, NULL))
+    {
+    case WEIR_ERR_BUSY:
+        return NGX_AGAIN;
+
+    case WEIR_OK:
+        weir_buf_init(&call->out, call->arena);
+        ngx_http_weir_guard_write(call, &call->out);
+        return NGX_OK;
+
+    default:
+        return NGX_ERROR;
+    }
+}
+
+
+static void
+ngx_http_weir_guard_finish(ngx_http_weir_guard_call_t *call)
+{
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
+
+    c = call->request->connection;
+
+    switch (call->rc) {
+
+    case NGX_OK:
+        call->ctx->responded = 1;
+        rc = ngx_http_weir_guard_send(call->request, &call->out);
+        break;
+
+    case NGX_ABORT:
+        rc = ngx_http_weir_guard_refuse_call(call);
+        break;
+
+    default:
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_finalize_request(call->request, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* NGX_OK: the texts are known; NGX_ABORT: call->wrong says why not */
 
 static ngx_int_t
 ngx_http_weir_guard_read_call(ngx_http_weir_guard_call_t *call)
 {
     u_char              *p, *text;
-    size_t               len;
     ssize_t              n;
     uint32_t             input;
     weir_error_t         err;
@@ -180,23 +315,15 @@ ngx_http_weir_guard_read_call(ngx_http_weir_guard_call_t *call)
     ngx_http_request_t  *r;
 
     r = call->request;
-    len = 0;
 
-    for (cl = r->request_body ? r->request_body->bufs : NULL;
-         cl;
-         cl = cl->next)
-    {
-        len += ngx_buf_size(cl->buf);
-    }
-
-    text = weir_arena_alloc(&call->arena, len + 1);
+    text = weir_arena_alloc(call->arena, call->len + 1);
     if (text == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_ERROR;
     }
 
     p = text;
 
-    for (cl = len ? r->request_body->bufs : NULL; cl; cl = cl->next) {
+    for (cl = call->len ? r->request_body->bufs : NULL; cl; cl = cl->next) {
 
         if (!cl->buf->in_file) {
             p = ngx_cpymem(p, cl->buf->pos, ngx_buf_size(cl->buf));
@@ -207,14 +334,14 @@ ngx_http_weir_guard_read_call(ngx_http_weir_guard_call_t *call)
                           cl->buf->file_pos);
 
         if (n != (ssize_t) ngx_buf_size(cl->buf)) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            return NGX_ERROR;
         }
 
         p += n;
     }
 
-    if (weir_json_parse((char *) text, len, NULL, &call->arena, &call->doc,
-                        &err)
+    if (weir_json_parse((char *) text, call->len, NULL, call->arena,
+                        &call->doc, &err)
         != WEIR_OK)
     {
         return ngx_http_weir_guard_bad_call(call, err.message);
@@ -240,34 +367,32 @@ static ngx_int_t
 ngx_http_weir_guard_bad_call(ngx_http_weir_guard_call_t *call,
     const char *message)
 {
-    size_t                    len;
+    call->wrong.len = ngx_strlen(message);
+    call->wrong.data = (u_char *) weir_arena_strndup(call->arena, message,
+                                                     call->wrong.len);
+
+    return (call->wrong.data == NULL) ? NGX_ERROR : NGX_ABORT;
+}
+
+
+static ngx_int_t
+ngx_http_weir_guard_refuse_call(ngx_http_weir_guard_call_t *call)
+{
     ngx_http_weir_refusal_t  *why;
 
     static const ngx_http_weir_refusal_t  invalid =
         ngx_http_weir_refusal(NGX_HTTP_BAD_REQUEST, "invalid_request_error",
                               "invalid_request", "", "invalid_request");
 
-    len = ngx_strlen(message);
-
-    why = ngx_palloc(call->request->pool, sizeof(ngx_http_weir_refusal_t));
+    why = weir_arena_alloc(call->arena, sizeof(ngx_http_weir_refusal_t));
     if (why == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     *why = invalid;
+    why->message = call->wrong;
 
-    why->message.data = ngx_pnalloc(call->request->pool, len + 1);
-    if (why->message.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    why->message.len = len;
-    ngx_memcpy(why->message.data, message, len);
-
-    ngx_http_finalize_request(call->request,
-                              call->wgmcf->weir->refuse(call->request, why));
-
-    return NGX_ABORT;
+    return call->wgmcf->weir->refuse(call->request, why);
 }
 
 
@@ -289,16 +414,16 @@ ngx_http_weir_guard_read_input(ngx_http_weir_guard_call_t *call,
 
     call->list = (type == WEIR_JSON_ARRAY);
 
-    call->texts = weir_arena_calloc(&call->arena, n,
+    call->texts = weir_arena_calloc(call->arena, n,
                                     sizeof(weir_request_text_t));
-    call->result_of = weir_arena_calloc(&call->arena, n, sizeof(uint32_t));
-    call->results = weir_arena_calloc(&call->arena, n,
+    call->result_of = weir_arena_calloc(call->arena, n, sizeof(uint32_t));
+    call->results = weir_arena_calloc(call->arena, n,
                                       sizeof(ngx_http_weir_guard_result_t));
 
     if (call->texts == NULL || call->result_of == NULL
         || call->results == NULL)
     {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_ERROR;
     }
 
     for (i = 0; i < n; i++) {
@@ -407,49 +532,14 @@ ngx_http_weir_guard_open_call(ngx_http_weir_guard_call_t *call)
     options.scored = ngx_http_weir_guard_take_scores;
     options.ctx = call;
 
-    if (weir_request_guard_open(&call->arena, &call->doc, call->texts,
+    if (weir_request_guard_open(call->arena, &call->doc, call->texts,
                                 call->count, &options, &call->scan)
         != WEIR_OK)
     {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_ERROR;
     }
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_weir_guard_step(ngx_event_t *ev)
-{
-    ngx_int_t                         rc;
-    weir_buf_t                        buf;
-    ngx_connection_t                 *c;
-    ngx_http_weir_guard_call_t       *call;
-    ngx_http_weir_guard_main_conf_t  *wgmcf;
-
-    call = ev->data;
-    wgmcf = call->wgmcf;
-    c = call->request->connection;
-
-    switch (weir_request_guard_step(call->scan, wgmcf->scratch, &wgmcf->fold,
-                                    NGX_HTTP_WEIR_GUARD_STEP, NULL))
-    {
-    case WEIR_ERR_BUSY:
-        ngx_post_event(ev, &ngx_posted_next_events);
-        return;
-
-    case WEIR_OK:
-        weir_buf_init(&buf, &call->arena);
-        ngx_http_weir_guard_write(call, &buf);
-        rc = ngx_http_weir_guard_send(call->request, &buf);
-        break;
-
-    default:
-        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_http_finalize_request(call->request, rc);
-    ngx_http_run_posted_requests(c);
 }
 
 
@@ -465,7 +555,7 @@ ngx_http_weir_guard_hit(void *data, const weir_guard_finding_t *f,
 
     result = &call->results[call->result_of[text]];
 
-    hit = weir_arena_alloc(&call->arena, sizeof(ngx_http_weir_guard_hit_t));
+    hit = weir_arena_alloc(call->arena, sizeof(ngx_http_weir_guard_hit_t));
     if (hit == NULL) {
         return WEIR_REQUEST_STOP;
     }
@@ -580,6 +670,4 @@ ngx_http_weir_guard_end_call(void *data)
     if (call->event.posted) {
         ngx_delete_posted_event(&call->event);
     }
-
-    weir_arena_free(&call->arena);
 }

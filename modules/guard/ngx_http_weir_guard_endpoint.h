@@ -37,15 +37,19 @@ typedef struct {
     ngx_http_weir_guard_main_conf_t    *wgmcf;
     ngx_http_weir_ctx_t                *ctx;
     const weir_guard_policy_t          *policy;     /* NULL: none */
-    weir_arena_t                        arena;
+    weir_arena_t                       *arena;      /* the request's */
     weir_json_doc_t                     doc;
     weir_request_text_t                *texts;
     uint32_t                           *result_of;  /* each text's result */
     uint32_t                            count;
     ngx_http_weir_guard_result_t       *results;
     uint32_t                            nresults;
+    size_t                              len;        /* of the body */
     weir_request_guard_t               *scan;
     ngx_event_t                         event;
+    ngx_int_t                           rc;
+    weir_buf_t                          out;        /* the answer */
+    ngx_str_t                           wrong;      /* with the call */
     unsigned                            moderation:1;
     unsigned                            list:1;     /* results as an array */
 } ngx_http_weir_guard_call_t;

@@ -27,6 +27,7 @@ static char *ngx_http_weir_guard_set_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_weir_guard_set_endpoint(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+static void ngx_http_weir_guard_turn_handler(ngx_event_t *ev);
 static void ngx_http_weir_guard_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_guard_free(void *data);
 
@@ -134,6 +135,8 @@ ngx_http_weir_guard_create_main_conf(ngx_conf_t *cf)
      *     wgmcf->sh = NULL;
      *     wgmcf->scratch = NULL;
      *     wgmcf->fold = { { NULL, ... } };
+     *     wgmcf->used = 0;
+     *     wgmcf->serving = 0;
      */
 
     wgmcf->counters = &ngx_http_weir_guard_counters;
@@ -409,11 +412,79 @@ ngx_http_weir_guard_set_endpoint(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_int_t
 ngx_http_weir_guard_worker(ngx_http_weir_guard_main_conf_t *wgmcf)
 {
-    if (wgmcf->scratch == NULL) {
-        wgmcf->scratch = weir_guard_scratch_create();
+    if (wgmcf->scratch) {
+        return NGX_OK;
     }
 
+    wgmcf->turn.handler = ngx_http_weir_guard_turn_handler;
+    wgmcf->turn.data = wgmcf;
+    wgmcf->turn.log = ngx_cycle->log;
+
+    ngx_queue_init(&wgmcf->waiting);
+
+    wgmcf->scratch = weir_guard_scratch_create();
+
     return (wgmcf->scratch == NULL) ? NGX_ERROR : NGX_OK;
+}
+
+
+/*
+ * Whether a text of the size, or a slice of it, may be scanned in this turn of
+ * the event loop.  If not, the event is posted in a later one.
+ */
+
+ngx_uint_t
+ngx_http_weir_guard_turn(ngx_http_weir_guard_main_conf_t *wgmcf,
+    ngx_event_t *ev, size_t size)
+{
+    size = ngx_min(size, NGX_HTTP_WEIR_GUARD_STEP);
+
+    if (!wgmcf->turn.posted) {
+        ngx_post_event(&wgmcf->turn, &ngx_posted_next_events);
+    }
+
+    if ((!ngx_queue_empty(&wgmcf->waiting) && !wgmcf->serving)
+        || (wgmcf->used && wgmcf->used + size > NGX_HTTP_WEIR_GUARD_STEP))
+    {
+        wgmcf->used = NGX_HTTP_WEIR_GUARD_STEP;
+        ngx_post_event(ev, &wgmcf->waiting);
+        return 0;
+    }
+
+    wgmcf->used += size;
+
+    return 1;
+}
+
+
+static void
+ngx_http_weir_guard_turn_handler(ngx_event_t *ev)
+{
+    ngx_queue_t                      *q;
+    ngx_event_t                      *next;
+    ngx_http_weir_guard_main_conf_t  *wgmcf;
+
+    wgmcf = ev->data;
+
+    wgmcf->used = 0;
+    wgmcf->serving = 1;
+
+    while (!ngx_queue_empty(&wgmcf->waiting)
+           && wgmcf->used < NGX_HTTP_WEIR_GUARD_STEP)
+    {
+        q = ngx_queue_head(&wgmcf->waiting);
+        next = ngx_queue_data(q, ngx_event_t, queue);
+
+        ngx_delete_posted_event(next);
+
+        next->handler(next);
+    }
+
+    wgmcf->serving = 0;
+
+    if (!ngx_queue_empty(&wgmcf->waiting) && !ev->posted) {
+        ngx_post_event(ev, &ngx_posted_next_events);
+    }
 }
 
 

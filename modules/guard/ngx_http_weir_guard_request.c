@@ -214,20 +214,26 @@ ngx_http_weir_guard_worked(void *data)
 }
 
 
-/* in the event loop: a part of the stage, the next one in its next turn */
+/*
+ * In the event loop: parts of the stage, until the worker's share of the
+ * loop's turn is used up; the rest in later turns.
+ */
 
 static ngx_int_t
 ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_weir_guard_part(gctx, gctx->wgmcf->scratch,
-                                  &gctx->wgmcf->fold);
+    do {
+        if (!ngx_http_weir_guard_turn(gctx->wgmcf, &gctx->event,
+                                      gctx->ctx->body.len)) {
+            return NGX_AGAIN;
+        }
 
-    if (rc == NGX_AGAIN) {
-        ngx_post_event(&gctx->event, &ngx_posted_next_events);
-        return NGX_AGAIN;
-    }
+        rc = ngx_http_weir_guard_part(gctx, gctx->wgmcf->scratch,
+                                      &gctx->wgmcf->fold);
+
+    } while (rc == NGX_AGAIN);
 
     return ngx_http_weir_guard_next(gctx, rc);
 }

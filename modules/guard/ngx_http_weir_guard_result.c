@@ -103,9 +103,9 @@ ngx_http_weir_guard_write_moderation(ngx_http_weir_guard_call_t *call,
         result = &call->results[i];
         flagged = 0;
 
-        weir_buf_init(&flags, &call->arena);
-        weir_buf_init(&scores, &call->arena);
-        weir_buf_init(&types, &call->arena);
+        weir_buf_init(&flags, call->arena);
+        weir_buf_init(&scores, call->arena);
+        weir_buf_init(&types, call->arena);
 
         for (k = 0; k < NGX_HTTP_WEIR_GUARD_CATEGORIES; k++) {
             c = &ngx_http_weir_guard_categories[k];

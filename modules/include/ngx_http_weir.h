@@ -315,7 +315,9 @@ struct ngx_http_weir_ctx_s {
     unsigned                       passed_through:1; /* not understood, but
                                                       * allowed */
     unsigned                       stopped:1;      /* by api->stop() */
-    unsigned                       responded:1;    /* by api->respond() */
+    unsigned                       responded:1;    /* by api->respond(), or a
+                                                    * handler of ours: there
+                                                    * is no usage to read */
 
     /* of api->work() */
 

@@ -4,6 +4,8 @@ extern const unsigned char weir_grammar_benign_requests[];
 extern const unsigned long weir_grammar_benign_requests_len;
 extern const unsigned char weir_grammar_benign_languages[];
 extern const unsigned long weir_grammar_benign_languages_len;
+extern const unsigned char weir_grammar_benign_technical[];
+extern const unsigned long weir_grammar_benign_technical_len;
 extern const unsigned char weir_grammar_injections[];
 extern const unsigned long weir_grammar_injections_len;
 extern const unsigned char weir_grammar_toxicity[];
@@ -21,10 +23,14 @@ bool weir_builtin_grammar(size_t index, weir_builtin_grammar_t *out)
                                         weir_grammar_benign_languages_len};
         return true;
     case 2:
+        *out = (weir_builtin_grammar_t){"benign_technical.txt", weir_grammar_benign_technical,
+                                        weir_grammar_benign_technical_len};
+        return true;
+    case 3:
         *out = (weir_builtin_grammar_t){"injections.txt", weir_grammar_injections,
                                         weir_grammar_injections_len};
         return true;
-    case 3:
+    case 4:
         *out = (weir_builtin_grammar_t){"toxicity.txt", weir_grammar_toxicity,
                                         weir_grammar_toxicity_len};
         return true;

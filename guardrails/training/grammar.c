@@ -68,6 +68,16 @@ static const weir_grammar_word_t *find(const weir_grammar_t *g, weir_str_t name)
     return NULL;
 }
 
+/* The characters that mean something in a grammar; an empty string for other names. */
+static const char *literal(weir_str_t name)
+{
+    return weir_str_is(name, "open")        ? "{"
+           : weir_str_is(name, "close")     ? "}"
+           : weir_str_is(name, "bar")       ? "|"
+           : weir_str_is(name, "backslash") ? "\\"
+                                            : "";
+}
+
 /* Appends a drawing of the pattern to out. */
 static weir_status_t expand(weir_grammar_t *g, weir_str_t pattern, int depth, weir_buf_t *out)
 {
@@ -83,10 +93,16 @@ static weir_status_t expand(weir_grammar_t *g, weir_str_t pattern, int depth, we
         }
         weir_str_t name = cut(rest, '}', &pattern);
         const weir_grammar_word_t *word = find(g, name);
+        const char *character = literal(name);
+        if (word == NULL && *character != '\0') {
+            weir_buf_append(out, character, 1);
+            continue;
+        }
         if (word == NULL) {
             return wrong(g, "no such word", name);
         }
-        weir_str_t choice = word->choice[weir_random(&g->seed) % word->count];
+        bool deep = depth >= WEIR_GRAMMAR_DEEP;
+        weir_str_t choice = word->choice[deep ? 0 : weir_random(&g->seed) % word->count];
         weir_status_t status = expand(g, choice, depth + 1, out);
         if (status != WEIR_OK) {
             return status;

@@ -7,9 +7,11 @@
  *   common word = ...                         the same for all sets behind it
  *   > A sentence with {word} and {word}.      a pattern
  *
- * A line that ends in '\' goes on in the next. Alternatives may hold {words} in turn. A set yields
- * at most N distinct sentences, each from a pattern drawn evenly, by a generator with a fixed
- * seed, so that a grammar always gives the same sentences.
+ * A line that ends in '\' goes on in the next. Alternatives may hold {words} in turn; {open},
+ * {close}, {bar} and {backslash} are the characters {, }, | and \. A word that may hold itself has
+ * an alternative without itself first, which deep ones take. A set yields at most N distinct
+ * sentences, each from a pattern drawn evenly, by a generator with a fixed seed, so that a grammar
+ * always gives the same sentences.
  */
 #ifndef WEIR_GUARD_TRAINING_GRAMMAR_H
 #define WEIR_GUARD_TRAINING_GRAMMAR_H
@@ -18,7 +20,8 @@
 
 #define WEIR_GRAMMAR_MAX_WORDS    400
 #define WEIR_GRAMMAR_MAX_PATTERNS 800
-#define WEIR_GRAMMAR_MAX_DEPTH    8
+#define WEIR_GRAMMAR_DEEP         8 /* from here on a word is its first alternative */
+#define WEIR_GRAMMAR_MAX_DEPTH    16
 #define WEIR_GRAMMAR_MAX_SENTENCE 4096
 
 /*

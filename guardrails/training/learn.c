@@ -83,7 +83,7 @@ weir_status_t weir_features_build(const weir_corpus_t *corpus, uint32_t buckets,
                                   weir_feature_table_t *table, weir_error_t *err)
 {
     weir_extractor_t x = {.table = table};
-    const weir_classifier_t model = {.buckets = buckets};
+    const weir_classifier_t model = {.buckets = buckets, .path = weir_classify_best_path()};
     memset(table, 0, sizeof(*table));
     table->row = calloc(corpus->count + 1, sizeof(*table->row));
     table->start = grown(NULL, &x.window_cap, 1024, sizeof(*table->start), &x.failed);

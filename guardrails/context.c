@@ -156,14 +156,14 @@ bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned
     if (scan->words_at != start || scan->words_end != end) {
         memset(&scan->words, 0, sizeof(scan->words));
         size_t left = start > WEIR_CONTEXT_REACH ? start - WEIR_CONTEXT_REACH : 0;
+        size_t right = scan->len - end < WEIR_CONTEXT_REACH ? scan->len : end + WEIR_CONTEXT_REACH;
+        weir_guard_same_code(scan, start, &left, &right);
         /* A word that is cut at the window's border says nothing. */
         while (left > 0 && left < start && word_byte(scan->text[left - 1])) {
             left++;
         }
         collect(scan, left, start, &scan->words);
         if (!scan->rules->streaming) {
-            size_t right =
-                end + WEIR_CONTEXT_REACH < scan->len ? end + WEIR_CONTEXT_REACH : scan->len;
             while (right > end && right < scan->len && word_byte(scan->text[right])) {
                 right--;
             }

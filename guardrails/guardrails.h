@@ -17,9 +17,11 @@
 
 /*
  * How many bytes in front of a position can influence what is found behind it: the left context
- * that a caller who scans in slices keeps (see weir_guard_scan_options_t.from).
+ * that a caller who scans in slices keeps (see weir_guard_scan_options_t.from). The first is
+ * enough for rules for streams, and without decoding; the second for all.
  */
-#define WEIR_GUARD_LEFT 256
+#define WEIR_GUARD_LEFT       256
+#define WEIR_GUARD_LEFT_CODED 4096
 
 /* How a finding came about; a set of bits. */
 enum {
@@ -110,11 +112,12 @@ void weir_guard_scratch_free(weir_guard_scratch_t *scratch);
 typedef struct {
     /*
      * Only what starts at or behind this byte is found; what stands before it is left context.
-     * With from = a hold that an earlier scan returned, and WEIR_GUARD_LEFT bytes (or the
+     * With from = a hold that an earlier scan returned, and the left context above (or the
      * beginning of the text) before it, the findings are those of the whole text.
      */
     size_t from;
     bool more;      /* the text goes on: hold is wanted */
+    size_t keep;    /* with more: hold is at least so many bytes before the end */
     bool no_decode; /* do not look into base64, percent, hex and entities */
 } weir_guard_scan_options_t;
 

@@ -309,6 +309,25 @@ static inline bool weir_rule_on(const weir_guard_scan_t *scan, unsigned rule)
     return scan->rules->rule[rule].on;
 }
 
+/*
+ * In a layer the texts of codes stand with WEIR_CODE_BORDER between them: of [*start, *end) what
+ * lies in the same one as `at`.
+ */
+#define WEIR_CODE_BORDER '\x1e'
+
+static inline void weir_guard_same_code(const weir_guard_scan_t *scan, size_t at, size_t *start,
+                                        size_t *end)
+{
+    if ((scan->flags & WEIR_GUARD_DECODED) == 0) {
+        return;
+    }
+    const char *before =
+        *start < at ? memrchr(scan->text + *start, WEIR_CODE_BORDER, at - *start) : NULL;
+    const char *behind = at < *end ? memchr(scan->text + at, WEIR_CODE_BORDER, *end - at) : NULL;
+    *start = before == NULL ? *start : (size_t)(before - scan->text) + 1;
+    *end = behind == NULL ? *end : (size_t)(behind - scan->text);
+}
+
 /* A candidate, by offsets of the view; dropped when its rule is off or its score too low. */
 void weir_guard_emit(weir_guard_scan_t *scan, unsigned rule, size_t start, size_t end, float score);
 

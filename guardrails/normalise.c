@@ -22,6 +22,7 @@ void weir_guard_fold_free(weir_guard_fold_t *fold)
         free(fold->slots[i].data);
         free(fold->slots[i].runs);
     }
+    free(fold->atoms);
     memset(fold, 0, sizeof(*fold));
 }
 
@@ -425,4 +426,36 @@ size_t weir_guard_view_origin(const weir_guard_view_t *view, size_t at, size_t o
     }
     const weir_guard_run_t *run = &view->runs[run_of(view, at)];
     return run->origin + (at - run->view) * run->step;
+}
+
+size_t weir_guard_view_at(const weir_guard_view_t *view, size_t origin)
+{
+    if (view->run_count == 0) {
+        return origin < view->len ? origin : view->len;
+    }
+    size_t low = 0;
+    size_t high = view->run_count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (view->runs[mid].origin <= origin) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    /* The last run that begins at or before it; several bytes may have come from one. */
+    while (low > 0 && view->runs[low - 1].origin == origin) {
+        low--;
+    }
+    if (low < view->run_count && view->runs[low].origin == origin) {
+        return view->runs[low].view;
+    }
+    if (low == 0) {
+        return 0;
+    }
+    const weir_guard_run_t *run = &view->runs[low - 1];
+    size_t end = low < view->run_count ? view->runs[low].view : view->len;
+    size_t at =
+        run->step == 0 ? end : run->view + (origin - run->origin + run->step - 1) / run->step;
+    return at < end ? at : end;
 }

@@ -54,9 +54,15 @@ typedef struct {
 
 /* Most views of one text: the folded text itself, its second views, decoded layers. */
 #define WEIR_GUARD_MAX_VIEWS  12
-#define WEIR_GUARD_MAX_LAYER  (16 * 1024) /* bytes decoded from one text, all layers together */
+#define WEIR_GUARD_MAX_LAYER  (16 * 1024) /* bytes decoded for the classifiers, all layers */
 #define WEIR_GUARD_MAX_DEPTH  2           /* codes inside codes */
 #define WEIR_GUARD_MIN_BASE64 24          /* shorter runs are not decoded */
+
+/* Part of an original that is decoded as a whole. */
+typedef struct {
+    uint32_t start;
+    uint32_t end;
+} weir_guard_atom_t;
 
 /* Buffers of the views; memory is kept for the next text. Zeroed is empty. */
 typedef struct {
@@ -66,6 +72,9 @@ typedef struct {
         weir_guard_run_t *runs;
         size_t run_cap;
     } slots[WEIR_GUARD_MAX_VIEWS + 2];
+    weir_guard_atom_t *atoms;
+    size_t atom_count;
+    size_t atom_cap;
 } weir_guard_fold_t;
 
 void weir_guard_fold_free(weir_guard_fold_t *fold);
@@ -92,5 +101,8 @@ void weir_guard_view_span(const weir_guard_view_t *view, size_t start, size_t en
 
 /* The original byte that view byte `at` begins at; at = view->len gives original_len. */
 size_t weir_guard_view_origin(const weir_guard_view_t *view, size_t at, size_t original_len);
+
+/* The first byte of a view without codes that came from original byte `origin` or one behind it. */
+size_t weir_guard_view_at(const weir_guard_view_t *view, size_t origin);
 
 #endif

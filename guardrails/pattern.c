@@ -4,7 +4,9 @@
 #include <math.h>
 #include <strings.h>
 
-#define MIN_KEY_RUN 24 /* base64 characters in a row that make a block a key's */
+#define MIN_KEY_RUN     24   /* base64 characters in a row that make a block a key's */
+#define MAX_CODED_BLOCK 8192 /* of a block inside a code, so that a stream need not wait for more \
+                              */
 
 float weir_guard_entropy(const char *text, size_t len)
 {
@@ -55,18 +57,24 @@ static size_t block_end(const weir_guard_scan_t *scan, size_t at, bool *closed, 
     size_t run = 0;
     *closed = false;
     *body = false;
-    for (size_t i = at; i < scan->len; i++) {
+    size_t begin = at;
+    size_t most = scan->len;
+    if ((scan->flags & WEIR_GUARD_DECODED) != 0 && most - at > MAX_CODED_BLOCK) {
+        most = at + MAX_CODED_BLOCK;
+    }
+    weir_guard_same_code(scan, at, &begin, &most);
+    for (size_t i = at; i < most; i++) {
         char c = scan->text[i];
         if (weir_is(c, WEIR_C_ALNUM) || c == '+' || c == '/' || c == '=') {
             *body |= ++run >= MIN_KEY_RUN;
             continue;
         }
         run = 0;
-        if (c == '-' && i + 5 <= scan->len && memcmp(scan->text + i, "-----", 5) == 0) {
-            if (i + 8 > scan->len || memcmp(scan->text + i + 5, "END", 3) != 0) {
+        if (c == '-' && i + 5 <= most && memcmp(scan->text + i, "-----", 5) == 0) {
+            if (i + 8 > most || memcmp(scan->text + i + 5, "END", 3) != 0) {
                 return i;
             }
-            size_t limit = i + 80 < scan->len ? i + 80 : scan->len;
+            size_t limit = i + 80 < most ? i + 80 : most;
             for (size_t j = i + 8; j + 5 <= limit; j++) {
                 if (memcmp(scan->text + j, "-----", 5) == 0) {
                     *closed = true;
@@ -79,7 +87,7 @@ static size_t block_end(const weir_guard_scan_t *scan, size_t at, bool *closed, 
             return i;
         }
     }
-    return scan->len;
+    return most;
 }
 
 static void emit_block(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t start,
@@ -147,10 +155,16 @@ static void match_window(weir_guard_scan_t *scan, const weir_guard_compiled_t *c
     /* A key block's first line may be cut behind its keyword. */
     bool spans_text = c->custom || c->source->span == WEIR_GUARD_SPAN_BLOCK;
     uint32_t partial = spans_text && scan->more && end == scan->len ? PCRE2_PARTIAL_HARD : 0;
+    /* What stands in front of a code's text is another one's. */
+    size_t base = c->custom && (scan->flags & WEIR_GUARD_DECODED) != 0 ? start : 0;
     while (start < end) {
-        int rc = pcre2_match(c->code, (PCRE2_SPTR)scan->text, end, start, flags | partial, s->match,
-                             s->context);
-        const PCRE2_SIZE *spans = pcre2_get_ovector_pointer(s->match);
+        int rc = pcre2_match(c->code, (PCRE2_SPTR)scan->text + base, end - base, start - base,
+                             flags | partial, s->match, s->context);
+        PCRE2_SIZE *spans = pcre2_get_ovector_pointer(s->match);
+        for (int i = 0; base > 0 && i < 4 && (rc > i / 2 || (rc == PCRE2_ERROR_PARTIAL && i < 2));
+             i++) {
+            spans[i] += spans[i] == PCRE2_UNSET ? 0 : base;
+        }
         if (rc == PCRE2_ERROR_PARTIAL) {
             scan->live = spans[0] < scan->live ? spans[0] : scan->live;
             partial = 0;
@@ -181,6 +195,7 @@ static void want(weir_guard_scan_t *scan, uint32_t pattern, size_t at, size_t le
     weir_guard_window_t *w = &scan->scratch->windows[pattern];
     size_t start = at > c->before ? at - c->before : 0;
     size_t end = at + len + c->after < scan->len ? at + len + c->after : scan->len;
+    weir_guard_same_code(scan, at, &start, &end);
     if (w->end > 0 && start > w->end) {
         flush(scan, pattern);
     }
@@ -241,6 +256,15 @@ void weir_guard_try_patterns(weir_guard_scan_t *scan)
         }
     }
     for (size_t i = first; i < rules->pattern_count; i++) {
-        match_window(scan, &rules->patterns[i], scan->begin, scan->len);
+        size_t at = scan->begin;
+        for (;;) {
+            size_t end = scan->len;
+            weir_guard_same_code(scan, at, &at, &end);
+            match_window(scan, &rules->patterns[i], at, end);
+            if (end == scan->len) {
+                break;
+            }
+            at = end + 1;
+        }
     }
 }

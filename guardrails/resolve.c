@@ -164,6 +164,36 @@ static size_t resolve_chain(const weir_guard_rules_t *rules, weir_guard_candidat
     return kept;
 }
 
+static int atom_by_start(const void *a, const void *b)
+{
+    const weir_guard_atom_t *x = a;
+    const weir_guard_atom_t *y = b;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* By falling start: a candidate, or a part of a code, across the border moves it to its own start.
+ */
+static void move_hold(const weir_guard_candidate_t *c, size_t count, weir_guard_fold_t *fold,
+                      size_t *hold)
+{
+    size_t atoms = fold->atom_count;
+    if (atoms > 1) {
+        qsort(fold->atoms, atoms, sizeof(*fold->atoms), atom_by_start);
+    }
+    while (count > 0 || atoms > 0) {
+        weir_guard_atom_t last;
+        if (atoms == 0 || (count > 0 && c[count - 1].start >= fold->atoms[atoms - 1].start)) {
+            count--;
+            last = (weir_guard_atom_t){c[count].start, c[count].end};
+        } else {
+            last = fold->atoms[--atoms];
+        }
+        if (last.start < *hold && last.end > *hold) {
+            *hold = last.start;
+        }
+    }
+}
+
 weir_status_t weir_guard_resolve(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
                                  weir_guard_result_t *result, weir_error_t *err)
 {
@@ -179,12 +209,7 @@ weir_status_t weir_guard_resolve(const weir_guard_rules_t *rules, weir_guard_scr
         scratch->finding_cap = cap;
     }
     sort(c, count, by_start);
-    /* By falling start: a candidate across the border moves it to its own start. */
-    for (size_t i = count; i-- > 0;) {
-        if (c[i].start < result->hold && c[i].end > result->hold) {
-            result->hold = c[i].start;
-        }
-    }
+    move_hold(c, count, &scratch->fold, &result->hold);
     size_t found = 0;
     for (size_t i = 0; i < count;) {
         uint32_t end = c[i].end;

@@ -277,35 +277,47 @@ static weir_status_t prepare(weir_guard_scratch_t *scratch, const weir_guard_rul
 /* Where in the view a scan from an original byte begins: with its left context. */
 static size_t begin_of(const weir_guard_view_t *view, size_t from)
 {
-    if (from <= WEIR_GUARD_LEFT || view->run_count > 0) {
+    if (from <= WEIR_GUARD_LEFT) {
         return 0;
     }
-    size_t begin = from - WEIR_GUARD_LEFT;
+    size_t begin = weir_guard_view_at(view, from - WEIR_GUARD_LEFT);
     while (begin < view->len && ((unsigned char)view->text[begin] & 0xc0) == 0x80) {
         begin++;
     }
     return begin;
 }
 
+/* more: the view goes on with the text. */
 static weir_status_t scan_view(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
-                               const weir_guard_view_t *view, weir_guard_scan_t *scan,
-                               const weir_guard_scan_options_t *options, weir_error_t *err)
+                               const weir_guard_view_t *view, weir_guard_scan_t *scan, size_t from,
+                               bool more, weir_error_t *err)
 {
     *scan = (weir_guard_scan_t){.rules = rules,
                                 .scratch = scratch,
                                 .text = view->text,
                                 .len = view->len,
                                 .view = view,
-                                .from = options->from,
-                                .begin = begin_of(view, options->from),
-                                .more = options->more};
+                                .from = from,
+                                .more = more};
     if ((view->flags & WEIR_GUARD_FOLD_DECODED) != 0) {
         scan->flags = WEIR_GUARD_DECODED;
-        scan->more = false;
-        scan->begin = 0;
+    } else {
+        scan->begin = begin_of(view, from);
     }
     weir_guard_pass(scan);
     return scan->no_memory ? weir_error(err, WEIR_ERR_NOMEM, "no memory for findings") : WEIR_OK;
+}
+
+/* The hold moves down to where views[v] could still find something else, or its codes could. */
+static void hold_back(weir_guard_result_t *result, const weir_guard_view_t *view,
+                      const weir_guard_scan_t *scan, size_t open, size_t undecoded, size_t len)
+{
+    size_t live = weir_guard_live(scan);
+    /* What stands before the open code is all there. */
+    live = live > open ? live : open;
+    live = live < undecoded ? live : undecoded;
+    size_t hold = weir_guard_view_origin(view, live, len);
+    result->hold = hold < result->hold ? hold : result->hold;
 }
 
 weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
@@ -315,6 +327,7 @@ weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratc
 {
     static const weir_guard_scan_options_t defaults = {0};
     weir_guard_view_t views[WEIR_GUARD_MAX_VIEWS];
+    weir_guard_ends_t ends[WEIR_GUARD_MAX_DEPTH + 1];
     size_t count = 1;
     weir_guard_scan_t scan;
     options = options == NULL ? &defaults : options;
@@ -330,18 +343,33 @@ weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratc
     }
     size_t whole = options->more ? whole_characters(text, len) : len;
     result->hold = whole;
+    if (options->more && options->keep > 0) {
+        result->hold = whole_characters(text, whole > options->keep ? whole - options->keep : 0);
+    }
+    for (size_t depth = 0; depth <= WEIR_GUARD_MAX_DEPTH; depth++) {
+        ends[depth] = (weir_guard_ends_t){SIZE_MAX, SIZE_MAX};
+    }
+    scratch->fold.atom_count = 0;
     if (rules->streaming || options->no_decode) {
         status = weir_guard_normalise(&scratch->fold, text, whole, 0, &views[0], err);
     } else {
-        status = weir_guard_decoded_views(&scratch->fold, text, whole, 0, views, &count, err);
+        /* Room for all: a limit on a text's codes together would be another one for its parts. */
+        weir_guard_decoding_t how = {.from = options->from,
+                                     .room = WEIR_GUARD_MAX_LAYER + 4 * whole,
+                                     .more = options->more,
+                                     .apart = true};
+        status = weir_guard_decoded_views(&scratch->fold, text, whole, 0, &how, views, ends, &count,
+                                          err);
     }
     for (size_t v = 0; v < count && status == WEIR_OK; v++) {
-        status = scan_view(rules, scratch, &views[v], &scan, options, err);
+        size_t open = v == 0 ? 0 : ends[v - 1].open;
+        bool more = options->more && open != SIZE_MAX;
+        status = scan_view(rules, scratch, &views[v], &scan, options->from, more, err);
         result->timeouts += scan.timeouts;
         result->truncated |= scan.truncated;
         result->fold_flags |= views[v].flags;
-        if (v == 0 && options->more && status == WEIR_OK) {
-            result->hold = weir_guard_view_origin(&views[0], weir_guard_live(&scan), whole);
+        if (more && status == WEIR_OK) {
+            hold_back(result, &views[v], &scan, open, ends[v].hold, whole);
         }
     }
     result->truncated |= (result->fold_flags & WEIR_GUARD_FOLD_TRUNCATED) != 0;

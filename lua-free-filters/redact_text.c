@@ -8,11 +8,19 @@
 #define DEFAULT_WINDOW   512
 #define DEFAULT_MAX_HELD ((size_t)1 << 20)
 
-/* While an open-ended entity is swallowed, so much of it is kept at most. */
+/*
+ * While a key block is swallowed, its head up to so many characters of a key is kept, and the end
+ * of what has come, where its last line may have begun; the middle goes when there is more.
+ */
+#define SWALLOW_RUN  24
+#define SWALLOW_TAIL 256
 #define SWALLOW_KEEP 1024
 
-/* Left context is cut off when more than so much has left. */
+/* Left context is cut off when so much more has left. */
 #define COMPACT_AT 512
+
+#define LONG_HELD   256  /* more is not looked at with every piece, */
+#define MAX_WATCHED 2048 /* and up to here when white space has come */
 
 void weir_redact_text_init(weir_redact_text_t *t, const weir_redact_rules_t *rules, bool json,
                            bool restore)
@@ -43,9 +51,9 @@ static bool append(weir_redact_text_t *t, const char *piece, size_t len)
 {
     if (len == 0)
         return true;
-    if (t->len + len > t->cap) {
+    if (t->end + len > t->cap) {
         size_t cap = t->cap == 0 ? 512 : t->cap;
-        while (cap < t->len + len)
+        while (cap < t->end + len)
             cap *= 2;
         char *data = realloc(t->data, cap);
         if (data == NULL)
@@ -53,8 +61,8 @@ static bool append(weir_redact_text_t *t, const char *piece, size_t len)
         t->data = data;
         t->cap = cap;
     }
-    memcpy(t->data + t->len, piece, len);
-    t->len += len;
+    memcpy(t->data + t->end, piece, len);
+    t->end += len;
     return true;
 }
 
@@ -237,7 +245,20 @@ static weir_status_t stop(weir_redact_text_t *t)
 {
     t->stopped = true;
     t->len = t->from;
+    t->end = t->from;
     return WEIR_ERR_STATE;
+}
+
+/* No entity goes on behind the string that it begins in. */
+static size_t string_end(const weir_redact_text_t *t, size_t at, size_t end)
+{
+    for (size_t i = at; i < end; i++) {
+        if (t->data[i] == '\\')
+            i++;
+        else if (t->data[i] == '"')
+            return i;
+    }
+    return end;
 }
 
 /* One entity; drop: nothing leaves any more. */
@@ -247,65 +268,116 @@ static weir_status_t entity(weir_redact_text_t *t, const weir_guard_finding_t *f
     weir_status_t rc = drop ? WEIR_OK : release(t, f->start, out);
     if (rc != WEIR_OK)
         return rc;
+    size_t end = f->end;
+    if (t->json && t->in_string) {
+        end = string_end(t, f->start, f->end);
+        t->again = t->again || end < f->end;
+        if (end == f->start)
+            return release(t, end + 1, out);
+    }
     if (t->swallowing) {
         /* Its beginning was decided and replaced; now its end is known. */
+        if (t->passing && end > t->sent)
+            rc = emit(t, t->data + t->sent, end - t->sent, false, out);
         t->swallowing = false;
-        walk_json(t, f->end);
-        t->from = f->end;
-        return WEIR_OK;
+        walk_json(t, end);
+        t->from = end;
+        return rc;
     }
     weir_str_t replacement = weir_str("", 0);
     weir_guard_finding_t seen = *f;
     seen.start += (uint32_t)t->base;
-    seen.end += (uint32_t)t->base;
+    seen.end = (uint32_t)(end + t->base);
     weir_redact_action_t action =
-        t->rules->decide(t->rules->ctx, &seen, weir_str(t->data + f->start, f->end - f->start),
+        t->rules->decide(t->rules->ctx, &seen, weir_str(t->data + f->start, end - f->start),
                          t->repeat, &replacement);
     if (drop)
         return WEIR_OK;
     if (action == WEIR_REDACT_STOP)
         return stop(t);
-    if (action == WEIR_REDACT_KEEP || t->rules->mode == WEIR_REDACT_OBSERVE)
-        return release(t, f->end, out);
+    t->passing = action == WEIR_REDACT_KEEP || t->rules->mode == WEIR_REDACT_OBSERVE;
+    if (t->passing)
+        return release(t, end, out);
     rc = emit_replacement(t, replacement, out);
-    walk_json(t, f->end);
-    t->from = f->end;
+    walk_json(t, end);
+    t->from = end;
     return rc;
+}
+
+/* Where the head of a key block ends that shows that it is one: its first line, and a line of a
+ * key. */
+static size_t head_end(const weir_redact_text_t *t)
+{
+    size_t run = 0;
+    for (size_t i = t->from; i < t->len; i++) {
+        char c = t->data[i];
+        bool key = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                   c == '+' || c == '/' || c == '=';
+        run = key ? run + 1 : 0;
+        if (run == SWALLOW_RUN)
+            return i + 1;
+    }
+    return t->len;
 }
 
 /*
  * An entity without a greatest length is live from `from` on (a private key whose end has not
- * come). Its replacement leaves now; of the rest only what tells its end is kept.
+ * come). Its replacement leaves now; of the rest only what tells its end is kept. One that stays
+ * leaves as it comes.
  */
 static weir_status_t swallow(weir_redact_text_t *t, const weir_guard_finding_t *f, weir_buf_t *out)
 {
+    weir_status_t rc = WEIR_OK;
     if (!t->swallowing) {
-        weir_status_t rc = entity(t, f, false, out);
-        if (rc != WEIR_OK || t->from != f->end)
+        rc = release(t, f->start, out);
+        bool in_string = t->in_string;
+        if (rc == WEIR_OK)
+            rc = entity(t, f, false, out);
+        if (rc != WEIR_OK || t->again)
             return rc;
-        /* Kept by decision: it leaves as it comes, which is what hold-back does anyway. */
+        t->sent = t->from;
         t->from = f->start;
+        t->in_string = in_string;
         t->swallowing = true;
+    } else if (t->json && t->in_string && string_end(t, t->from, t->len) < t->len) {
+        return entity(t, f, false, out);
     }
-    if (t->len - t->from <= SWALLOW_KEEP)
-        return WEIR_OK;
-    /* Whole lines in the middle do not matter: the first line names it, the last may end it. */
-    const char *first = memchr(t->data + t->from, '\n', t->len - t->from);
-    const char *last = memrchr(t->data + t->from, '\n', t->len - t->from);
-    if (first != NULL && last > first) {
-        size_t to = (size_t)(first - t->data);
-        size_t rest = (size_t)(last - t->data);
-        memmove(t->data + to, t->data + rest, t->len - rest);
-        t->base += rest - to;
-        t->len -= rest - to;
+    size_t decided = t->len > SWALLOW_TAIL / 2 ? t->len - SWALLOW_TAIL / 2 : 0;
+    while (decided > t->sent && ((unsigned char)t->data[decided] & 0xc0) == 0x80)
+        decided--;
+    if (t->passing && decided > t->sent) {
+        rc = emit(t, t->data + t->sent, decided - t->sent, false, out);
+        t->sent = decided;
+    }
+    if (rc != WEIR_OK || t->len - t->from <= SWALLOW_KEEP)
+        return rc;
+    size_t head = head_end(t);
+    size_t tail = t->len - SWALLOW_TAIL;
+    while (tail > head && t->data[tail - 1] == '\\')
+        tail--;
+    if (head < tail) {
+        size_t cut = tail - head;
+        memmove(t->data + head, t->data + tail, t->end - tail);
+        t->base += cut;
+        t->len -= cut;
+        t->end -= cut;
+        t->sent -= t->passing ? cut : 0;
+        t->checked = t->checked < head         ? t->checked
+                     : t->checked - head < cut ? head
+                                               : t->checked - cut;
     }
     return WEIR_OK;
 }
 
+static size_t left_context(const weir_redact_text_t *t)
+{
+    return t->rules->mode == WEIR_REDACT_HOLDBACK ? WEIR_GUARD_LEFT : WEIR_GUARD_LEFT_CODED;
+}
+
 static void compact(weir_redact_text_t *t)
 {
-    size_t keep = t->rules->mode == WEIR_REDACT_BUFFER ? 0 : WEIR_GUARD_LEFT;
-    if (t->from < COMPACT_AT || t->from <= keep)
+    size_t keep = left_context(t);
+    if (t->from < keep + COMPACT_AT)
         return;
     size_t cut = t->from - keep;
     if (t->rules->mode == WEIR_REDACT_OBSERVE && t->rules->check != NULL && cut > t->checked)
@@ -313,39 +385,31 @@ static void compact(weir_redact_text_t *t)
     /* Not inside a character: what stands in front is read as text. */
     while (cut < t->from && ((unsigned char)t->data[cut] & 0xc0) == 0x80)
         cut++;
-    memmove(t->data, t->data + cut, t->len - cut);
+    memmove(t->data, t->data + cut, t->end - cut);
     t->len -= cut;
+    t->end -= cut;
     t->from -= cut;
     t->checked -= t->checked < cut ? t->checked : cut;
     t->base += cut;
 }
 
-/* The first byte that must stay. */
+static size_t window_of(const weir_redact_text_t *t)
+{
+    return t->rules->window == 0 ? DEFAULT_WINDOW : t->rules->window;
+}
+
+/* The first byte that must stay. whole: what stands behind it is an escape that is cut. */
 static size_t limit_of(const weir_redact_text_t *t, const weir_guard_result_t *found, size_t whole,
                        bool last)
 {
-    size_t window = t->rules->window == 0 ? DEFAULT_WINDOW : t->rules->window;
-    size_t limit = whole;
+    size_t limit = t->rules->rules != NULL ? found->hold : whole;
     if (last)
         return t->len;
-    switch (t->rules->mode) {
-    case WEIR_REDACT_HOLDBACK:
-    case WEIR_REDACT_OBSERVE:
-        limit = found != NULL ? found->hold : whole;
-        break;
-    case WEIR_REDACT_WINDOW:
-        limit = whole > window ? whole - window : 0;
-        break;
-    case WEIR_REDACT_BUFFER:
-        limit = 0;
+    if (t->rules->mode == WEIR_REDACT_WINDOW && t->rules->rules == NULL) {
+        limit = whole > window_of(t) ? whole - window_of(t) : 0;
+        while (limit > t->from && ((unsigned char)t->data[limit] & 0xc0) == 0x80)
+            limit--;
     }
-    limit = limit < whole ? limit : whole;
-    limit = limit > t->from ? limit : t->from;
-    for (size_t i = 0; found != NULL && i < found->count; i++)
-        if (found->findings[i].start < limit && found->findings[i].end > limit)
-            limit = found->findings[i].start;
-    while (limit > t->from && limit < t->len && ((unsigned char)t->data[limit] & 0xc0) == 0x80)
-        limit--;
     return limit > t->from ? limit : t->from;
 }
 
@@ -353,39 +417,31 @@ static weir_status_t run_check(weir_redact_text_t *t, size_t limit, bool last)
 {
     if (t->rules->check == NULL || t->rules->mode == WEIR_REDACT_HOLDBACK)
         return WEIR_OK;
+    size_t context = t->from > WEIR_GUARD_LEFT ? t->from - WEIR_GUARD_LEFT : 0;
     if (t->rules->mode == WEIR_REDACT_OBSERVE) {
-        size_t window = t->rules->window == 0 ? DEFAULT_WINDOW : t->rules->window;
-        if (t->len > t->checked && (last || t->len - t->checked >= window)) {
-            (void)t->rules->check(t->rules->ctx, t->data, t->len, t->checked, last);
+        if (t->len > t->checked && (last || t->len - t->checked >= window_of(t))) {
+            context = context < t->checked ? context : t->checked;
+            (void)t->rules->check(t->rules->ctx, t->data + context, t->len - context,
+                                  t->checked - context, last);
             t->checked = t->len;
         }
         return WEIR_OK;
     }
     if (limit <= t->checked && !last)
         return WEIR_OK;
+    while (context < t->from && ((unsigned char)t->data[context] & 0xc0) == 0x80)
+        context++;
+    context = context < t->checked ? context : t->checked;
     size_t to = t->rules->mode == WEIR_REDACT_WINDOW ? t->len : limit;
-    switch (t->rules->check(t->rules->ctx, t->data, to, t->checked, last)) {
-    case WEIR_CHECK_STOP:
+    weir_check_t said =
+        t->rules->check(t->rules->ctx, t->data + context, to - context, t->checked - context, last);
+    t->waiting = said == WEIR_CHECK_WAIT;
+    if (said == WEIR_CHECK_STOP)
         return stop(t);
-    case WEIR_CHECK_WAIT:
+    if (said == WEIR_CHECK_WAIT)
         return WEIR_ERR_BUSY;
-    case WEIR_CHECK_PASS:
-        break;
-    }
     t->checked = to;
     return WEIR_OK;
-}
-
-/* Nothing to decide yet: a buffered text, or one of which the window is not full. */
-static bool too_early(const weir_redact_text_t *t, bool last)
-{
-    size_t window = t->rules->window == 0 ? DEFAULT_WINDOW : t->rules->window;
-    if (last)
-        return false;
-    if (t->rules->mode == WEIR_REDACT_BUFFER)
-        return true;
-    /* A quarter of the window at a time: each byte is scanned five times at most. */
-    return t->rules->mode == WEIR_REDACT_WINDOW && t->len - t->from < window + window / 4;
 }
 
 /* whole: what stands behind it is an escape that is cut. */
@@ -400,7 +456,10 @@ static weir_status_t scan(weir_redact_text_t *t, bool more, size_t whole,
     if (view == NULL && t->len > 0)
         return WEIR_ERR_NOMEM;
     weir_guard_scan_options_t options = {.from = t->from, .more = more};
-    t->scanned += whole;
+    if (t->rules->mode == WEIR_REDACT_WINDOW)
+        options.keep = window_of(t);
+    /* What is only left context is not gone through again, but for so much of it. */
+    t->scanned += whole - (t->from > WEIR_GUARD_LEFT ? t->from - WEIR_GUARD_LEFT : 0);
     return weir_guard_scan(t->rules->rules, t->rules->scratch, view == NULL ? "" : view, whole,
                            &options, found, NULL);
 }
@@ -409,78 +468,176 @@ static weir_status_t scan(weir_redact_text_t *t, bool more, size_t whole,
 static weir_status_t decide(weir_redact_text_t *t, const weir_guard_result_t *found, size_t limit,
                             bool last, weir_buf_t *out)
 {
-    for (size_t i = 0; i < found->count; i++) {
+    weir_status_t rc = WEIR_OK;
+    t->again = false;
+    for (size_t i = 0; i < found->count && rc == WEIR_OK && !t->again; i++) {
         const weir_guard_finding_t *f = &found->findings[i];
         if (f->start < t->from)
             continue;
-        if ((f->flags & WEIR_GUARD_OPEN) != 0 && !last && f->start >= limit)
-            return f->start == limit && t->rules->mode == WEIR_REDACT_HOLDBACK
-                       ? swallow(t, f, out)
-                       : release(t, limit, out);
+        if ((f->flags & (WEIR_GUARD_OPEN | WEIR_GUARD_DECODED)) == WEIR_GUARD_OPEN && !last &&
+            f->start >= limit) {
+            rc = f->start == limit ? swallow(t, f, out) : release(t, limit, out);
+            return rc;
+        }
         if (f->start >= limit && !last)
             break;
-        weir_status_t rc = entity(t, f, false, out);
-        if (rc != WEIR_OK)
-            return rc;
+        rc = entity(t, f, false, out);
     }
+    if (rc != WEIR_OK || t->again)
+        return rc;
     if (t->swallowing) {
         if (!last)
             return WEIR_OK;
+        if (t->passing && t->len > t->sent)
+            rc = emit(t, t->data + t->sent, t->len - t->sent, false, out);
         t->from = t->len; /* it never ended */
         t->swallowing = false;
+        return rc;
     }
     return release(t, limit, out);
+}
+
+/*
+ * How many held bytes call for the next look. A window is looked at when it is full and a quarter
+ * more has come, wherever the pieces end, so that a check sees the same stretches in every
+ * chunking. What is held for long is looked at when an eighth has been added: so the work grows
+ * with the text, not with its square.
+ */
+static void set_next(weir_redact_text_t *t)
+{
+    size_t held = t->len - t->from;
+    size_t window = window_of(t);
+    size_t quarter = window / 4 > 0 ? window / 4 : 1;
+    switch (t->rules->mode) {
+    case WEIR_REDACT_WINDOW:
+        t->next = held + (held / 8 > quarter ? held / 8 : quarter);
+        t->next = t->next < window + quarter ? window + quarter : t->next;
+        break;
+    case WEIR_REDACT_BUFFER:
+        t->next = SIZE_MAX;
+        break;
+    default:
+        t->next = held < LONG_HELD ? 0 : held + held / 8;
+    }
+}
+
+static size_t max_held(const weir_redact_text_t *t)
+{
+    return t->rules->max_held == 0 ? DEFAULT_MAX_HELD : t->rules->max_held;
+}
+
+/* Moves what waits to what is held, as far as the next look; returns where an escape is cut. */
+static size_t take_some(weir_redact_text_t *t, bool all)
+{
+    size_t old = t->len;
+    size_t most = max_held(t) + 1;
+    size_t due = t->rules->mode == WEIR_REDACT_WINDOW && t->next < most ? t->next : most;
+    size_t held = t->len - t->from;
+    size_t take = t->end - t->len;
+    if (!all && take > 0 && held + take > due)
+        take = held < due ? due - held : 1;
+    while (t->len + take < t->end && ((unsigned char)t->data[t->len + take] & 0xc0) == 0x80)
+        take++;
+    t->len += take;
+    if (!t->json)
+        return t->len;
+    /* An escape that the last piece cut begins at most eleven bytes before it. */
+    size_t at = old - (old - t->from < 12 ? old - t->from : 12);
+    while (at > t->from && t->data[at - 1] == '\\')
+        at--;
+    size_t to = t->len;
+    size_t whole = plain_escapes(t, at);
+    if (t->len < to && t->end > to)
+        memmove(t->data + t->len, t->data + to, t->end - to);
+    t->end -= to - t->len;
+    return whole;
+}
+
+/* Could the bytes that came since the text was looked at end what is held? */
+static bool due(const weir_redact_text_t *t, size_t seen, size_t whole, bool last)
+{
+    size_t held = whole - t->from;
+    if (last || t->waiting)
+        return true;
+    switch (t->rules->mode) {
+    case WEIR_REDACT_BUFFER:
+        return false;
+    case WEIR_REDACT_WINDOW:
+        return held >= t->next;
+    default:
+        break;
+    }
+    if (held >= t->next)
+        return true;
+    for (size_t i = seen; i < t->len && held < MAX_WATCHED; i++)
+        if ((unsigned char)t->data[i] <= ' ')
+            return true;
+    return false;
+}
+
+/* Looks at what is held, and lets out what is decided. */
+static weir_status_t look(weir_redact_text_t *t, size_t whole, bool last, weir_buf_t *out)
+{
+    weir_status_t rc;
+    do {
+        weir_guard_result_t found;
+        rc = scan(t, !last, last ? t->len : whole, &found);
+        if (rc != WEIR_OK)
+            return rc == WEIR_ERR_NOMEM ? rc : stop(t);
+        size_t limit = limit_of(t, &found, whole, last);
+        rc = run_check(t, limit, last);
+        if (rc == WEIR_OK)
+            rc = decide(t, &found, limit, last, out);
+    } while (rc == WEIR_OK && t->again);
+    set_next(t);
+    return rc;
 }
 
 weir_status_t weir_redact_text_feed(weir_redact_text_t *t, const char *piece, size_t len, bool last,
                                     weir_buf_t *out)
 {
+    weir_status_t rc = WEIR_OK;
     if (t->stopped)
         return WEIR_ERR_STATE;
-    size_t old = t->len;
+    /* A text that comes in one piece is looked at once. */
+    bool all = last && t->feeds == 0;
     if (!append(t, piece, len))
         return WEIR_ERR_NOMEM;
-    size_t whole = t->len;
-    if (t->json) {
-        /* An escape that the last piece cut begins at most eleven bytes before it. */
-        size_t at = old - (old - t->from < 12 ? old - t->from : 12);
-        while (at > t->from && t->data[at - 1] == '\\')
-            at--;
-        whole = plain_escapes(t, at);
-    }
-    size_t max_held = t->rules->max_held == 0 ? DEFAULT_MAX_HELD : t->rules->max_held;
-    if (t->len - t->from > max_held)
-        return stop(t);
-    t->feeds++;
-    if (too_early(t, last))
-        return WEIR_OK;
-    weir_guard_result_t found;
-    weir_status_t rc = scan(t, !last, last ? t->len : whole, &found);
-    if (rc != WEIR_OK)
-        return rc == WEIR_ERR_NOMEM ? rc : stop(t);
-    size_t limit = limit_of(t, &found, whole, last);
-    rc = run_check(t, limit, last);
-    if (rc == WEIR_OK)
-        rc = decide(t, &found, limit, last, out);
-    if (rc != WEIR_OK)
-        return rc;
-    if (last) {
-        rc = emit(t, "", 0, true, out);
-        t->stopped = true;
-    }
+    if (t->feeds++ == 0)
+        set_next(t);
+    do {
+        size_t seen = t->len;
+        size_t whole = take_some(t, all);
+        bool end = last && t->len == t->end;
+        bool full = t->len - t->from > max_held(t);
+        if (full && (all || t->rules->mode == WEIR_REDACT_BUFFER))
+            return stop(t);
+        if (full || due(t, seen, whole, end))
+            rc = look(t, whole, end, out);
+        if (rc == WEIR_OK && !end && !t->swallowing && t->len - t->from > max_held(t))
+            rc = stop(t);
+        if (rc != WEIR_OK)
+            return rc;
+        if (end) {
+            rc = emit(t, "", 0, true, out);
+            t->stopped = true;
+        }
+        compact(t);
+    } while (t->len < t->end);
     t->held_sum += weir_redact_text_held(t);
-    compact(t);
     return rc;
 }
 
 void weir_redact_text_abandon(weir_redact_text_t *t)
 {
     weir_guard_result_t found;
-    if (t->stopped || t->swallowing || t->rules->rules == NULL ||
-        scan(t, false, t->len, &found) != WEIR_OK)
+    if (t->stopped)
+        return;
+    t->stopped = true;
+    t->len = t->end;
+    if (t->swallowing || t->rules->rules == NULL || scan(t, false, t->len, &found) != WEIR_OK)
         return;
     for (size_t i = 0; i < found.count; i++)
         if (found.findings[i].start >= t->from)
             (void)entity(t, &found.findings[i], true, NULL);
-    t->stopped = true;
 }

@@ -12,7 +12,8 @@
 typedef enum {
     WEIR_REDACT_HOLDBACK, /* rules compiled with options.streaming: released by live matcher state
                            */
-    WEIR_REDACT_WINDOW,   /* any rules and a check: released once `window` bytes follow */
+    WEIR_REDACT_WINDOW,   /* any rules and a check: released once `window` bytes follow, and what no
+                             rule has decided then as soon as one has */
     WEIR_REDACT_BUFFER,   /* any rules and a check: released at the text's end */
     WEIR_REDACT_OBSERVE   /* nothing is held or changed; findings are reported */
 } weir_redact_mode_t;
@@ -66,16 +67,22 @@ typedef struct {
     bool restore; /* names of placeholders are restored in it */
     bool repeat;  /* handed on to decide() */
 
-    char *data; /* malloc: left context, then what is held */
-    size_t len;
+    char *data; /* malloc: left context, what is held, and what waits behind a verdict */
+    size_t len; /* of context and held text */
+    size_t end; /* of all */
     size_t cap;
     size_t from;    /* what stands before it has left, or was dropped */
     size_t checked; /* the check has seen what stands before it */
     size_t base;    /* bytes of the text that stood before data */
     char *view;     /* malloc, json only: data with its escapes made harmless */
     size_t view_cap;
+    size_t next;     /* held bytes at which the text is looked at again */
+    bool waiting;    /* the check was not ready */
     bool in_string;  /* json: data[from] lies in a string */
-    bool swallowing; /* an open-ended entity begins at from; its replacement has left */
+    bool swallowing; /* an open-ended entity begins at from; its replacement has left, */
+    bool passing;    /* or it stays as it is, and what stands before sent has left */
+    size_t sent;
+    bool again; /* an entity was cut: what stands behind it is to be looked at again */
     bool stopped;
     uint64_t held_sum; /* sum over feeds of the bytes held afterwards, for measuring */
     uint64_t feeds;

@@ -401,7 +401,7 @@ static bool cut_slice(weir_request_guard_t *g, slice_t *slice)
 /* What follows is scanned with so much left context as matters. */
 static void move_on(segment_t *s, const slice_t *slice, size_t decided)
 {
-    size_t left = decided > WEIR_GUARD_LEFT ? decided - WEIR_GUARD_LEFT : 0;
+    size_t left = decided > WEIR_GUARD_LEFT_CODED ? decided - WEIR_GUARD_LEFT_CODED : 0;
     while (left > 0 && left < slice->text.len &&
            ((unsigned char)slice->text.data[left] & 0xc0) == 0x80)
         left--;
@@ -467,10 +467,10 @@ static weir_status_t scan_slice(weir_request_guard_t *g, weir_guard_scratch_t *s
     if (!cut_slice(g, &slice))
         return WEIR_ERR_NOMEM;
     *cost += slice.text.len;
+    g->scanned += slice.text.len;
     found.hold = slice.text.len;
     if (g->options.rules != NULL) {
         weir_guard_scan_options_t options = {.from = slice.from, .more = slice.more};
-        g->scanned += slice.text.len;
         rc = weir_guard_scan(g->options.rules, scratch, slice.text.data, slice.text.len, &options,
                              &found, err);
         if (rc != WEIR_OK)

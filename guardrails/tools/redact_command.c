@@ -34,7 +34,7 @@ static weir_status_t redact_stream(weir_guard_session_t *s, weir_placeholders_t 
     size_t released = 0;
     for (size_t fed = 0;;) {
         fed = n == 0 || text.len - fed < n ? text.len : fed + n;
-        size_t base = released > WEIR_GUARD_LEFT ? released - WEIR_GUARD_LEFT : 0;
+        size_t base = released > WEIR_GUARD_LEFT_CODED ? released - WEIR_GUARD_LEFT_CODED : 0;
         while (base > 0 && ((unsigned char)text.data[base] & 0xc0) == 0x80) {
             base--;
         }

@@ -4,7 +4,7 @@ bodies are guarded.
 
     t/bench/stall_bench.py [--repeat N] [--only WORD] [--write]
 
-One worker; turns are those from one epoll_wait() to the next (t/support/loop_turns.c). --write puts
+One worker; turns are those from one epoll_wait() to the next (t/bench/loop_turns.c). --write puts
 the table into docs/benchmarks/stalls.md."""
 
 import argparse
@@ -125,7 +125,7 @@ def main():
         os.chmod(folder, 0o755)
         library = os.path.join(folder, "loop_turns.so")
         subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", library,
-                        os.path.join(ROOT, "t", "support", "loop_turns.c"), "-ldl"], check=True)
+                        os.path.join(HERE, "loop_turns.c"), "-ldl"], check=True)
         for name, policy, path, make in CASES:
             if args.only not in name:
                 continue

@@ -273,8 +273,9 @@ for name, status, document in (("an error", 500, {}), ("no JSON", 200, b"<html>"
     is_((r.status, r.json()["error"]["code"], r.headers.get("retry-after")),
         (503, "identity_unavailable", "2"), "%s from the issuer: 503" % name)
     asked = server.asked
-    is_((post(from_url(remote)).status, server.asked), (503, asked),
-        "%s: the next is told at once" % name)
+    # A slow machine may pass the pause between two questions, a second, once.
+    is_([post(from_url(remote)).status for _ in range(10)], [503] * 10, "%s: so the next" % name)
+    ok(server.asked <= asked + 3, "%s: ten were told without a question each" % name)
 server.status, server.document = 200, jwks(next_remote)
 ok(wait_for(lambda: post(from_url(next_remote)).status == 200, 8), "when it is back, all is well")
 is_(post(from_url(remote)).json()["error"]["code"], "invalid_token", "a withdrawn key is unknown")

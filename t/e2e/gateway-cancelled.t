@@ -172,11 +172,16 @@ def tell_usage(received, reply):
 def test_questions():
     global usage_mode
     up = Upstream(answer)
-    gw = Gateway(up, modules=["client", "metrics", "auth", "core"],
-                 more_location="weir_cancelled_usage http://127.0.0.1:%d/usage/ timeout=500ms max=3;"
-                 % up.port,
-                 more_server="location /silent/ { proxy_pass http://engine/;"
-                 " include @root@/config/weir-proxy.conf; weir_cancelled_usage off; }")
+
+    def gateway(timeout):
+        return Gateway(up, modules=["client", "metrics", "auth", "core"],
+                       more_location="weir_cancelled_usage http://127.0.0.1:%d/usage/ timeout=%s max=3;"
+                       % (up.port, timeout),
+                       more_server="location /silent/ { proxy_pass http://engine/;"
+                       " include @root@/config/weir-proxy.conf; weir_cancelled_usage off; }")
+
+    # Long enough for a slow machine; where the deadline itself is tested, short.
+    gw = gateway("20s")
     count = 0
 
     def left(body, name, path="/v1/chat/completions", **more):
@@ -215,14 +220,17 @@ def test_questions():
     count += 1
     is_((tokens(gw.usage(count)[-1]), len(asked) - n), ((0, 0, 0, "none"), 0), "not asked")
 
+    patient = gw
     for usage_mode in ("missing", "garbage", "negative", "cut", "large", "silent"):
+        if usage_mode == "silent":
+            gw, count = gateway("3s"), 0
         n = len(asked)
         row = left(CHAT, usage_mode)
         ok(tokens(row)[0] >= len(PROMPT) // 4 and tokens(row)[2:] == (0, "estimated"),
            "%s: the prompt is estimated from its text: %s" % (usage_mode, tokens(row)))
-        ok(len(asked) > n and row["latency_ms"] < 400, "%s: asked; the latency is the client's"
-           % usage_mode)
-    like(gw.read_log(), r"usage of the cancelled request .* is not known: .*within 500 ms",
+        ok(len(asked) > n, "%s: asked" % usage_mode)
+    ok(row["latency_ms"] < 3000, "the latency is the client's, without the wait for an answer")
+    like(gw.read_log(), r"usage of the cancelled request .* is not known: .*within 3000 ms",
          "the reason is in the error log")
 
     # More than may wait for answers at once.
@@ -240,9 +248,10 @@ def test_questions():
 
     # A reload and an exit with a question under way.
     usage_mode = "late"
-    client = Leaver(gw, CHAT)
+    gw, count = patient, len(patient.usage())
     n = len(asked)
     before = len(up.requests)
+    client = Leaver(gw, CHAT)
     wait_for(lambda: len(up.requests) > before, 10)
     client.leave()
     wait_for(lambda: len(asked) > n, 10)
@@ -254,11 +263,10 @@ def test_questions():
     wait_for(lambda: len(gw.workers()) == 1, 10)
 
     release.clear()
-    client = Leaver(gw, CHAT)
     n = len(asked)
-    client_came = len(up.requests)
-    wait_for(lambda: len(up.requests) >= client_came, 10)
-    time.sleep(0.1)
+    before = len(up.requests)
+    client = Leaver(gw, CHAT)
+    wait_for(lambda: len(up.requests) > before, 10)
     client.leave()
     wait_for(lambda: len(asked) > n, 10)
     gw.send_signal(signal.SIGTERM)

@@ -22,7 +22,7 @@ import pydantic  # noqa: E402
 import weirscript  # noqa: E402
 from weirgateway import KEYS, Gateway  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
-from weirtap import diag, done_testing, is_, like, note, ok  # noqa: E402
+from weirtap import diag, done_testing, is_, like, note, ok, wait_for  # noqa: E402
 
 try:
     import anthropic
@@ -501,9 +501,10 @@ for api, client, call, classes in everyone:
 # A stream that has begun is not tried again by anybody.
 is_(tries(gpt(retries=2), OPENAI_CALLS["chat stream"], "cut:300"), ("APIError", 1),
     "openai: a stream that breaks off is not tried again")
-rows = len(gw.usage())
-raised(lambda: gpt("", "wk_wrong", 2).models.list())
-is_(len(gw.usage(rows + 1)) - rows, 1, "a wrong key is not tried again")
+raised(lambda: gpt("", "wk_wrong", 2).models.list(extra_headers={"X-Request-Id": "wrong-key-once"}))
+raised(lambda: gpt("", "wk_wrong", 2).models.list(extra_headers={"X-Request-Id": "wrong-key-last"}))
+ok(wait_for(lambda: '"wrong-key-last"' in gw.usage_text(), 10), "a wrong key has its line")
+is_(gw.usage_text().count('"wrong-key-once"'), 1, "a wrong key is not tried again")
 
 is_(up.errors, [], "the model server had no trouble")
 text = gw.logs()

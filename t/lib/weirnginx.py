@@ -28,9 +28,11 @@ the run folders.
 
 import atexit
 import ctypes
+import fcntl
 import http.client
 import json as _json
 import os
+import random
 import re
 import shutil
 import signal
@@ -49,7 +51,8 @@ _BAD = re.compile(
     r"\[(alert|emerg|crit)\]|(Address|Leak|UndefinedBehavior|Thread|Memory)Sanitizer"
     r"|runtime error:|stack smashing|double free|free\(\): |malloc\(\): |Assertion .* failed")
 
-_given_ports = set()
+_any_port = random.SystemRandom()
+_held_ports = {}
 
 
 def nginx_binary():
@@ -89,14 +92,24 @@ def test_plugin(name):
 
 
 def free_port():
-    """A loopback TCP port that nobody listens on, never the same twice in one process."""
+    """A loopback TCP port that nobody listens on and that no other test is given while this one
+    runs: below those that the system takes for connections, with a locked file for each."""
+    folder = os.path.join(tempfile.gettempdir(), "weir-ports-%d" % os.getuid())
+    os.makedirs(folder, exist_ok=True)
     while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+        port = _any_port.randrange(10240, 32768)
+        if port in _held_ports:
+            continue
+        held = os.open(os.path.join(folder, str(port)), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(held)
+            continue
+        _held_ports[port] = held
+        return port
 
 
 def run_dir(prefix="weir-t-"):
@@ -624,9 +637,8 @@ class Upstream:
         else:
             self._listener = socket.socket()
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.bind(("127.0.0.1", 0))
-            self.port = self._listener.getsockname()[1]
-            _given_ports.add(self.port)
+            self.port = free_port()
+            self._listener.bind(("127.0.0.1", self.port))
         self.unix = unix
         self._listener.listen(128)
         self._stopped = False

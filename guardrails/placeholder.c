@@ -11,11 +11,19 @@ typedef struct {
     weir_str_t type;
 } entry_t;
 
+/* A type that names were given for; there are few. */
+typedef struct kind {
+    weir_str_t type;
+    uint32_t last; /* the number of the last name, where names are counted */
+    struct kind *next;
+} kind_t;
+
 struct weir_placeholders {
     weir_arena_t *arena;
     uint8_t key[WEIR_PLACEHOLDER_KEY_LEN];
     bool keyed;
     entry_t *entries;
+    kind_t *kinds;
     uint32_t count;
     uint32_t given;
     uint32_t cap;
@@ -220,11 +228,30 @@ static seen_t word(const char *text, size_t len, char name[WEIR_PLACEHOLDER_NAME
     return cut ? SEEN_PART : n > 0 ? SEEN_YES : SEEN_NO;
 }
 
+/* Whether the digits begin a number that was given, or may begin the digits of a keyed name. */
+static bool begins_digits(const weir_placeholders_t *map, uint32_t last, const char *p, size_t len)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < len; i++) {
+        bool digit = p[i] >= '0' && p[i] <= '9';
+        if (!digit && !(map->keyed && p[i] >= 'A' && p[i] <= 'F'))
+            return false;
+        number = number < UINT32_MAX ? number * 10 + (uint64_t)(p[i] - '0') : number;
+    }
+    return map->keyed || len == 0 || (p[0] != '0' && number <= last);
+}
+
+/* As a piece of a stream ends as a rule in a word: the time does not grow with the names. */
 static bool begins_name(const weir_placeholders_t *map, const char *name, size_t len)
 {
-    for (uint32_t i = 0; i < map->count; i++) {
-        const entry_t *e = &map->entries[i];
-        if (e->value.data != NULL && len <= e->name.len && memcmp(e->name.data, name, len) == 0)
+    for (const kind_t *k = map->kinds; k != NULL; k = k->next) {
+        size_t n = k->type.len;
+        if (memcmp(k->type.data, name, len < n ? len : n) != 0)
+            continue;
+        if (len <= n)
+            return true;
+        if (name[n] == '_' && len <= map->longest &&
+            begins_digits(map, k->last, name + n + 1, len - n - 1))
             return true;
     }
     return false;
@@ -349,24 +376,29 @@ static bool keyed_digits(const weir_placeholders_t *map, weir_str_t type, weir_s
     return good;
 }
 
-static weir_status_t free_name(const weir_placeholders_t *map, weir_str_t type, weir_str_t value,
+static kind_t *kind_of(weir_placeholders_t *map, weir_str_t type)
+{
+    for (kind_t *k = map->kinds; k != NULL; k = k->next)
+        if (weir_str_eq(k->type, type))
+            return k;
+    kind_t *k = weir_arena_calloc(map->arena, 1, sizeof *k);
+    char *copy = weir_arena_strndup(map->arena, type.data, type.len);
+    if (k == NULL || copy == NULL)
+        return NULL;
+    k->type = weir_str(copy, type.len);
+    k->next = map->kinds;
+    map->kinds = k;
+    return k;
+}
+
+static weir_status_t free_name(weir_placeholders_t *map, kind_t *kind, weir_str_t value,
                                char name[WEIR_PLACEHOLDER_NAME + 1], size_t *len)
 {
+    weir_str_t type = kind->type;
     char digits[65];
     if (map->keyed && !keyed_digits(map, type, value, digits))
         return WEIR_ERR_INTERNAL;
-    uint32_t number = 1;
-    /* Counted names: the next number is near the count of names given. */
-    for (uint32_t i = map->count; !map->keyed && i-- > 0;) {
-        const entry_t *e = &map->entries[i];
-        if (weir_str_eq(e->type, type)) {
-            number = 0;
-            for (size_t k = type.len + 1; k < e->name.len; k++)
-                number = number * 10 + (uint32_t)(e->name.data[k] - '0');
-            number++;
-            break;
-        }
-    }
+    uint32_t number = kind->last + 1;
     for (int width = 8;; number++, width++) {
         int n = map->keyed ? snprintf(name, WEIR_PLACEHOLDER_NAME + 1, "%.*s_%.*s", (int)type.len,
                                       type.data, width, digits)
@@ -375,8 +407,10 @@ static weir_status_t free_name(const weir_placeholders_t *map, weir_str_t type, 
         if (n < 0 || n > WEIR_PLACEHOLDER_NAME || (map->keyed && width > 32))
             return WEIR_ERR_LIMIT;
         *len = (size_t)n;
-        if (find_name(map, weir_str(name, *len)) == NULL)
+        if (find_name(map, weir_str(name, *len)) == NULL) {
+            kind->last = number;
             return WEIR_OK;
+        }
     }
 }
 
@@ -394,7 +428,10 @@ weir_status_t weir_placeholders_name(weir_placeholders_t *map, const char *type,
         size_t len;
         if (map->given >= WEIR_PLACEHOLDER_MAX)
             return WEIR_ERR_LIMIT;
-        weir_status_t rc = free_name(map, kind, value, fresh, &len);
+        kind_t *k = kind_of(map, kind);
+        if (k == NULL)
+            return WEIR_ERR_NOMEM;
+        weir_status_t rc = free_name(map, k, value, fresh, &len);
         if (rc == WEIR_OK)
             rc = add(map, kind, fresh, len, value, &e);
         if (rc != WEIR_OK)

@@ -382,6 +382,12 @@ typedef struct {
     bool more;
 } slice_t;
 
+/* How long it is, but for its left context. */
+static size_t next_slice(const segment_t *s)
+{
+    return s->end - s->from > s->size ? s->size : s->end - s->from;
+}
+
 static bool cut_slice(weir_request_guard_t *g, slice_t *slice)
 {
     const segment_t *s = &g->segment;
@@ -517,6 +523,8 @@ weir_status_t weir_request_guard_step(weir_request_guard_t *g, weir_guard_scratc
     while (cost < budget) {
         if (!g->segment.open && !next_segment(g))
             return WEIR_OK;
+        if (cost > 0 && cost + next_slice(&g->segment) > budget)
+            return WEIR_ERR_BUSY;
         weir_status_t rc = scan_slice(g, scratch, fold, &cost, err);
         if (rc != WEIR_OK)
             return rc;

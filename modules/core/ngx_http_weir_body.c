@@ -200,9 +200,12 @@ ngx_http_weir_body_handler(ngx_http_request_t *r)
 
     if (ctx->made_rc == NGX_OK) {
 
-        rc = ngx_http_weir_work(&ctx->public, ctx->public.body.len,
-                                ngx_http_weir_body_work,
-                                ngx_http_weir_body_done, ctx);
+        rc = NGX_DECLINED;
+
+        if (ctx->public.body.len > NGX_HTTP_WEIR_LARGE) {
+            rc = ngx_http_weir_work(&ctx->public, ngx_http_weir_body_work,
+                                    ngx_http_weir_body_done, ctx);
+        }
 
         if (rc == NGX_AGAIN) {
             (void) ngx_http_weir_wait(r, ctx);
@@ -541,10 +544,10 @@ ngx_http_weir_apply_edits(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t scan)
         return rc;
     }
 
-    if (ngx_http_weir_work(&ctx->public, ctx->made_body.len,
-                           ngx_http_weir_edit_work, ngx_http_weir_edit_done,
-                           ctx)
-        == NGX_AGAIN)
+    if (ctx->made_body.len > NGX_HTTP_WEIR_LARGE
+        && ngx_http_weir_work(&ctx->public, ngx_http_weir_edit_work,
+                              ngx_http_weir_edit_done, ctx)
+           == NGX_AGAIN)
     {
         return NGX_AGAIN;
     }

@@ -43,9 +43,12 @@
 
 #define NGX_HTTP_WEIR_RECENT          64
 
-/* texts up to so many bytes are worked on in the event loop */
+/*
+ * Bodies up to so many bytes are scanned, edited and translated in the event
+ * loop: what is slowest, many small values, takes a millisecond.
+ */
 
-#define NGX_HTTP_WEIR_WORK            32768
+#define NGX_HTTP_WEIR_LARGE           (128 * 1024)
 
 /* memory of a request that a thread frees */
 
@@ -225,6 +228,7 @@ struct ngx_http_weir_core_ctx_s {
     ngx_uint_t                      made_scan;
     ngx_int_t                       made_rc;
     const ngx_http_weir_refusal_t  *stop_why;
+    ngx_event_t                     still;
 
     /* the answer: ngx_http_weir_answer.c */
 
@@ -341,7 +345,7 @@ void ngx_http_weir_deadline(ngx_event_t *ev);
 
 ngx_int_t ngx_http_weir_add_threads(ngx_conf_t *cf,
     ngx_http_weir_core_main_conf_t *wmcf);
-ngx_int_t ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
+ngx_int_t ngx_http_weir_work(ngx_http_weir_ctx_t *public,
     ngx_http_weir_work_pt work, ngx_http_weir_work_pt done, void *data);
 void ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx);
 void ngx_http_weir_free_memory(ngx_http_weir_core_ctx_t *ctx);

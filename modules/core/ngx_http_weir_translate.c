@@ -298,9 +298,10 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
 
     weir_buf_init(&job->out, arena);
 
-    if (ngx_http_weir_work(ctx, ctx->body.len, ngx_http_weir_translate_work,
-                           ngx_http_weir_translate_done, job)
-        == NGX_AGAIN)
+    if (ctx->body.len > NGX_HTTP_WEIR_LARGE
+        && ngx_http_weir_work(ctx, ngx_http_weir_translate_work,
+                              ngx_http_weir_translate_done, job)
+           == NGX_AGAIN)
     {
         return NGX_AGAIN;
     }

@@ -30,6 +30,8 @@ static ngx_int_t ngx_http_weir_tokens_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_ttft_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_weir_works_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_endpoint_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_tag_variable(ngx_http_request_t *r,
@@ -97,6 +99,9 @@ static ngx_http_weir_variable_t  ngx_http_weir_variables[] = {
 
     { ngx_string("weir_ttft_ms"),
       ngx_http_weir_ttft_variable, 0 },
+
+    { ngx_string("weir_thread_works"),
+      ngx_http_weir_works_variable, 0 },
 
     { ngx_null_string, NULL, 0 }
 };
@@ -289,6 +294,35 @@ ngx_http_weir_ttft_variable(ngx_http_request_t *r,
     v->len = ngx_sprintf(p, "%M", (ngx_msec_t) ctx->public.ttft) - p;
     v->valid = 1;
     v->no_cacheable = 0;
+    v->not_found = 0;
+    v->data = p;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_works_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                    *p;
+    ngx_http_weir_core_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_find_ctx(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->len = ngx_sprintf(p, "%ui", ctx->public.works) - p;
+    v->valid = 1;
+    v->no_cacheable = 1;
     v->not_found = 0;
     v->data = p;
 

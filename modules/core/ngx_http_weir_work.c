@@ -16,6 +16,11 @@
 #if (NGX_THREADS)
 
 
+/* a worker that is told to end waits for those with a timer */
+
+#define NGX_HTTP_WEIR_STILL  60000
+
+
 typedef struct {
     ngx_http_weir_core_ctx_t       *ctx;
     ngx_http_weir_work_pt           work;
@@ -34,6 +39,7 @@ static ngx_int_t ngx_http_weir_watch(ngx_http_weir_core_ctx_t *ctx);
 static void ngx_http_weir_on_thread(void *data, ngx_log_t *log);
 static void ngx_http_weir_worked(ngx_event_t *ev);
 static void ngx_http_weir_gone(void *data);
+static void ngx_http_weir_still(ngx_event_t *ev);
 static ngx_int_t ngx_http_weir_free_later(ngx_http_weir_core_ctx_t *ctx,
     weir_arena_t *arena);
 static void ngx_http_weir_free_work(void *data, ngx_log_t *log);
@@ -52,7 +58,7 @@ ngx_http_weir_add_threads(ngx_conf_t *cf, ngx_http_weir_core_main_conf_t *wmcf)
 
 
 ngx_int_t
-ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
+ngx_http_weir_work(ngx_http_weir_ctx_t *public,
     ngx_http_weir_work_pt work, ngx_http_weir_work_pt done, void *data)
 {
     ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
@@ -60,8 +66,8 @@ ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
     ngx_thread_task_t    *task;
     ngx_http_weir_job_t  *job;
 
-    if (size <= NGX_HTTP_WEIR_WORK || ctx->wmcf->threads == NULL
-        || ctx->working || ngx_http_weir_watch(ctx) != NGX_OK)
+    if (ctx->wmcf->threads == NULL || ctx->working
+        || ngx_http_weir_watch(ctx) != NGX_OK)
     {
         return NGX_DECLINED;
     }
@@ -93,6 +99,12 @@ ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
     ctx->request->main->blocked++;
     ctx->working = 1;
     public->works++;
+
+    ctx->still.handler = ngx_http_weir_still;
+    ctx->still.data = ctx;
+    ctx->still.log = ctx->request->connection->log;
+
+    ngx_add_timer(&ctx->still, NGX_HTTP_WEIR_STILL);
 
     return NGX_AGAIN;
 }
@@ -147,6 +159,8 @@ ngx_http_weir_worked(ngx_event_t *ev)
 
     ngx_http_set_log_request(c->log, r);
 
+    ngx_del_timer(&ctx->still);
+
     r->main->blocked--;
 
     ctx->working = 0;
@@ -187,6 +201,13 @@ ngx_http_weir_gone(void *data)
 
     ctx->gone = 1;
     ctx->public.unwanted = 1;
+}
+
+
+static void
+ngx_http_weir_still(ngx_event_t *ev)
+{
+    ngx_add_timer(ev, NGX_HTTP_WEIR_STILL);
 }
 
 
@@ -297,7 +318,7 @@ ngx_http_weir_add_threads(ngx_conf_t *cf, ngx_http_weir_core_main_conf_t *wmcf)
 
 
 ngx_int_t
-ngx_http_weir_work(ngx_http_weir_ctx_t *public, size_t size,
+ngx_http_weir_work(ngx_http_weir_ctx_t *public,
     ngx_http_weir_work_pt work, ngx_http_weir_work_pt done, void *data)
 {
     return NGX_DECLINED;

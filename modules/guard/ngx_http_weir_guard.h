@@ -31,6 +31,10 @@
 
 #define NGX_HTTP_WEIR_GUARD_STEP      8192
 
+/* bodies that are longer are a thread's */
+
+#define NGX_HTTP_WEIR_GUARD_LARGE     16384
+
 #define NGX_HTTP_WEIR_GUARD_TYPE      48
 #define NGX_HTTP_WEIR_GUARD_SERIES    512
 
@@ -74,6 +78,7 @@ typedef struct {
     ngx_atomic_t                  scanned[WEIR_GUARD_DIRECTIONS];
     ngx_atomic_t                  restored;
     ngx_atomic_t                  overflowed;
+    ngx_atomic_t                  longest;      /* turn, in bytes */
     ngx_http_weir_guard_series_t  series[NGX_HTTP_WEIR_GUARD_SERIES];
 } ngx_http_weir_guard_shm_t;
 
@@ -120,6 +125,7 @@ typedef struct {
     ngx_event_t                         turn;
     ngx_queue_t                         waiting;    /* posted events */
     size_t                              used;
+    size_t                              scanned;    /* in fact, so far */
     ngx_uint_t                          serving;    /* those that wait */
 } ngx_http_weir_guard_main_conf_t;
 
@@ -224,6 +230,8 @@ struct ngx_http_weir_guard_ctx_s {
 ngx_int_t ngx_http_weir_guard_worker(ngx_http_weir_guard_main_conf_t *wgmcf);
 ngx_uint_t ngx_http_weir_guard_turn(ngx_http_weir_guard_main_conf_t *wgmcf,
     ngx_event_t *ev, size_t size);
+void ngx_http_weir_guard_did(ngx_http_weir_guard_main_conf_t *wgmcf,
+    size_t size);
 const weir_guard_policy_t *ngx_http_weir_guard_policy(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, ngx_http_weir_guard_main_conf_t *wgmcf);
 

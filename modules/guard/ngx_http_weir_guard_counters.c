@@ -249,8 +249,12 @@ ngx_http_weir_guard_text(ngx_http_request_t *r, ngx_str_t *out)
                      "# HELP weir_guard_overflows_total Findings counted "
                      "nowhere else for want of room.\n"
                      "# TYPE weir_guard_overflows_total counter\n"
-                     "weir_guard_overflows_total %uA\n",
-                     sh->restored, sh->overflowed);
+                     "weir_guard_overflows_total %uA\n"
+                     "# HELP weir_guard_longest_turn_bytes The most that was "
+                     "scanned in one turn of an event loop.\n"
+                     "# TYPE weir_guard_longest_turn_bytes gauge\n"
+                     "weir_guard_longest_turn_bytes %uA\n",
+                     sh->restored, sh->overflowed, sh->longest);
 
     out->len = p - out->data;
 

@@ -158,10 +158,10 @@ ngx_http_weir_guard_body(ngx_http_request_t *r)
         call->len += ngx_buf_size(cl->buf);
     }
 
-    if (call->wgmcf->weir->work(call->ctx, call->len,
-                                ngx_http_weir_guard_call_work,
-                                ngx_http_weir_guard_call_worked, call)
-        == NGX_AGAIN)
+    if (call->len > NGX_HTTP_WEIR_GUARD_LARGE
+        && call->wgmcf->weir->work(call->ctx, ngx_http_weir_guard_call_work,
+                                   ngx_http_weir_guard_call_worked, call)
+           == NGX_AGAIN)
     {
         return;
     }
@@ -216,6 +216,7 @@ ngx_http_weir_guard_call_worked(void *data)
 static void
 ngx_http_weir_guard_step(ngx_event_t *ev)
 {
+    uint64_t                          before;
     ngx_http_weir_guard_call_t       *call;
     ngx_http_weir_guard_main_conf_t  *wgmcf;
 
@@ -223,12 +224,20 @@ ngx_http_weir_guard_step(ngx_event_t *ev)
     wgmcf = call->wgmcf;
 
     do {
+        before = call->scan ? weir_request_guard_scanned(call->scan) : 0;
+
         if (!ngx_http_weir_guard_turn(wgmcf, ev, call->len)) {
             return;
         }
 
         call->rc = ngx_http_weir_guard_call_part(call, wgmcf->scratch,
                                                  &wgmcf->fold);
+
+        if (call->scan) {
+            ngx_http_weir_guard_did(wgmcf,
+                                    weir_request_guard_scanned(call->scan)
+                                    - before);
+        }
 
     } while (call->rc == NGX_AGAIN);
 

@@ -136,6 +136,7 @@ ngx_http_weir_guard_create_main_conf(ngx_conf_t *cf)
      *     wgmcf->scratch = NULL;
      *     wgmcf->fold = { { NULL, ... } };
      *     wgmcf->used = 0;
+     *     wgmcf->scanned = 0;
      *     wgmcf->serving = 0;
      */
 
@@ -457,6 +458,17 @@ ngx_http_weir_guard_turn(ngx_http_weir_guard_main_conf_t *wgmcf,
 }
 
 
+void
+ngx_http_weir_guard_did(ngx_http_weir_guard_main_conf_t *wgmcf, size_t size)
+{
+    wgmcf->scanned += size;
+
+    if (wgmcf->scanned > wgmcf->sh->longest) {
+        wgmcf->sh->longest = wgmcf->scanned;
+    }
+}
+
+
 static void
 ngx_http_weir_guard_turn_handler(ngx_event_t *ev)
 {
@@ -467,6 +479,7 @@ ngx_http_weir_guard_turn_handler(ngx_event_t *ev)
     wgmcf = ev->data;
 
     wgmcf->used = 0;
+    wgmcf->scanned = 0;
     wgmcf->serving = 1;
 
     while (!ngx_queue_empty(&wgmcf->waiting)

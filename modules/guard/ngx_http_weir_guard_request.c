@@ -162,10 +162,10 @@ ngx_http_weir_guard_request(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
 static ngx_int_t
 ngx_http_weir_guard_stage(ngx_http_weir_guard_ctx_t *gctx)
 {
-    if (gctx->wgmcf->weir->work(gctx->ctx, gctx->ctx->body.len,
-                                ngx_http_weir_guard_work,
-                                ngx_http_weir_guard_worked, gctx)
-        == NGX_AGAIN)
+    if (gctx->ctx->body.len > NGX_HTTP_WEIR_GUARD_LARGE
+        && gctx->wgmcf->weir->work(gctx->ctx, ngx_http_weir_guard_work,
+                                   ngx_http_weir_guard_worked, gctx)
+           == NGX_AGAIN)
     {
         return NGX_AGAIN;
     }
@@ -222,9 +222,12 @@ ngx_http_weir_guard_worked(void *data)
 static ngx_int_t
 ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
 {
+    uint64_t   before;
     ngx_int_t  rc;
 
     do {
+        before = gctx->scan ? weir_request_guard_scanned(gctx->scan) : 0;
+
         if (!ngx_http_weir_guard_turn(gctx->wgmcf, &gctx->event,
                                       gctx->ctx->body.len)) {
             return NGX_AGAIN;
@@ -232,6 +235,12 @@ ngx_http_weir_guard_go(ngx_http_weir_guard_ctx_t *gctx)
 
         rc = ngx_http_weir_guard_part(gctx, gctx->wgmcf->scratch,
                                       &gctx->wgmcf->fold);
+
+        if (gctx->scan) {
+            ngx_http_weir_guard_did(gctx->wgmcf,
+                                    weir_request_guard_scanned(gctx->scan)
+                                    - before);
+        }
 
     } while (rc == NGX_AGAIN);
 

@@ -448,19 +448,18 @@ typedef struct {
                                        ngx_str_t *name, ngx_str_t *value);
 
     /*
-     * Work that takes time with the "size" of a text, so that it must not be
-     * done in the event loop.  NGX_AGAIN: a thread calls work(data), then the
+     * Work that may take a millisecond, so that it must not be done in the
+     * event loop.  NGX_AGAIN: a thread calls work(data), then the
      * event loop done(data); the request lives until then, and hooks return
      * NGX_AGAIN, too.  Nobody else may touch meanwhile what work() does: it
      * has the request's arena and body for itself, but must stay away from
      * r, its pool and bits of ctx.  Long work looks at ctx->unwanted now and
      * then.  Past the hold's deadline, or when the request was stopped,
      * cancel() is called instead of done() when work() has returned.
-     * NGX_DECLINED: the text is small, or there are no threads; the caller
-     * does it himself.
+     * NGX_DECLINED: there are no threads, or too much waits for them; the
+     * caller does it himself.
      */
     ngx_int_t                    (*work)(ngx_http_weir_ctx_t *ctx,
-                                       size_t size,
                                        ngx_http_weir_work_pt work,
                                        ngx_http_weir_work_pt done,
                                        void *data);

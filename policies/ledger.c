@@ -62,6 +62,9 @@ static void write_any(weir_buf_t *out, const weir_ledger_row_t *row)
     write_text(out, "path", row->path);
     weir_buf_append_z(out, row->stream ? ",\"stream\":true" : ",\"stream\":false");
     weir_buf_append_z(out, row->aborted ? ",\"aborted\":true" : ",\"aborted\":false");
+    if (row->upstream_error) {
+        weir_buf_append_z(out, ",\"upstream_error\":true");
+    }
     write_number(out, "prompt_tokens", (int64_t)row->prompt_tokens);
     write_number(out, "cached_tokens", (int64_t)row->cached_tokens);
     if (row->cache_write_tokens > 0) {
@@ -176,6 +179,9 @@ static void write_plain(weir_buf_t *out, const weir_ledger_row_t *row)
     p = row->stream ? PUT(p, "true") : PUT(p, "false");
     p = PUT(p, ",\"aborted\":");
     p = row->aborted ? PUT(p, "true") : PUT(p, "false");
+    if (row->upstream_error) {
+        p = PUT(p, ",\"upstream_error\":true");
+    }
     p = PUT(p, ",\"prompt_tokens\":");
     p = put_number(p, row->prompt_tokens);
     p = PUT(p, ",\"cached_tokens\":");

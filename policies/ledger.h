@@ -24,7 +24,9 @@ typedef struct {
     weir_str_t model; /* as the answer named it; empty when unknown */
     weir_str_t path;  /* without the query */
     bool stream;
-    bool aborted;           /* the client went away before the end */
+    bool aborted;        /* the client went away before the end */
+    bool upstream_error; /* an answer that the upstream broke off or told an error in; not written
+                            when false */
     uint64_t prompt_tokens; /* cached ones included */
     uint64_t cached_tokens;
     uint64_t cache_write_tokens; /* not written when 0, as the reasoning */

@@ -43,7 +43,6 @@ static ngx_int_t ngx_http_weir_finish(ngx_http_weir_core_ctx_t *ctx,
     weir_end_t why);
 static ngx_int_t ngx_http_weir_add_last(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b);
 static void ngx_http_weir_look(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static void ngx_http_weir_consume(ngx_chain_t *in);
@@ -283,8 +282,26 @@ static ngx_int_t
 ngx_http_weir_watch(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
     ngx_chain_t *in)
 {
+    ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
+
+    if (ctx->judging) {
+        rc = ngx_http_weir_judge(r, ctx, &in);
+
+        if (rc == NGX_AGAIN) {
+            return NGX_OK;
+        }
+
+        if (rc == NGX_ABORT) {
+            ctx->cut = 1;
+            return ngx_http_weir_send_cut(r, ctx, in);
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
 
     for (cl = in; cl; cl = cl->next) {
         b = cl->buf;
@@ -637,7 +654,7 @@ ngx_http_weir_add_last(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
  * comes is a flush.
  */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b)
 {
     return b->flush && !b->last_buf && ngx_buf_size(b) == 0

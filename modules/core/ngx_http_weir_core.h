@@ -241,6 +241,8 @@ struct ngx_http_weir_core_ctx_s {
     ngx_chain_t                    *free;
     size_t                          made;
     ngx_str_t                       error;
+    ngx_str_t                       judged;     /* the first bytes of a document
+                                                 * that passes */
 
     unsigned                        needs:8;
     unsigned                        working:1;      /* a thread is */
@@ -267,6 +269,10 @@ struct ngx_http_weir_core_ctx_s {
                                                      * pass */
     unsigned                        header_held:1;  /* until a document is
                                                      * known */
+    unsigned                        judging:1;      /* held until it is known
+                                                     * not to be an error */
+    unsigned                        told_error:1;   /* it is one */
+    unsigned                        good:1;         /* by its status */
     unsigned                        finishing:1;
     unsigned                        ended:1;
     unsigned                        cut:1;
@@ -386,6 +392,18 @@ ngx_int_t ngx_http_weir_next_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 ngx_int_t ngx_http_weir_send_held_header(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
+ngx_int_t ngx_http_weir_send_replacement(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
+ngx_int_t ngx_http_weir_send_cut(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
+
+/* what its status does not say: ngx_http_weir_judge.c */
+
+ngx_int_t ngx_http_weir_judge(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t **in);
+ngx_uint_t ngx_http_weir_is_error(ngx_http_weir_core_ctx_t *ctx);
+ngx_int_t ngx_http_weir_check_unasked(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
 
 /* what leaves: ngx_http_weir_output.c */
 
@@ -405,6 +423,7 @@ ngx_int_t ngx_http_weir_answer_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 ngx_int_t ngx_http_weir_pump(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
+ngx_uint_t ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b);
 
 /* ends from outside: ngx_http_weir_stop.c */
 

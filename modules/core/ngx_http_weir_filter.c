@@ -35,8 +35,6 @@ static void ngx_http_weir_read_hints(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_type_is(ngx_http_request_t *r,
     ngx_str_t *type);
-static ngx_int_t ngx_http_weir_send_replacement(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 
 
 static ngx_str_t  ngx_http_weir_json_type = ngx_string("application/json");
@@ -100,6 +98,7 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
         /* another answer, in the place of the one whose header was held */
 
         ctx->header_held = 0;
+        ctx->judging = 0;
         ctx->pipeline = NULL;
     }
 
@@ -155,9 +154,10 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->pipeline && !ctx->watching && !ctx->public.stream) {
-
-        /* whether the document can be sent is known at its end */
+    if (ctx->pipeline && !ctx->public.stream
+        && (!ctx->watching || ctx->judging))
+    {
+        /* whether the document can be sent is known later */
 
         ctx->header_held = 1;
         return NGX_OK;
@@ -188,6 +188,9 @@ ngx_http_weir_send_held_header(ngx_http_request_t *r,
 
     } else if (ctx->cut) {
         status = NGX_HTTP_BAD_GATEWAY;
+
+    } else if (ngx_http_weir_is_error(ctx)) {
+        status = NGX_HTTP_BAD_GATEWAY;
     }
 
     if (status && r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
@@ -200,6 +203,34 @@ ngx_http_weir_send_held_header(ngx_http_request_t *r,
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* the upstream has broken off, and nothing of its answer has left */
+
+ngx_int_t
+ngx_http_weir_send_cut(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
+    ngx_chain_t *in)
+{
+    ngx_int_t  rc;
+
+    ctx->header_held = 0;
+    ctx->judging = 0;
+
+    r->headers_out.status = NGX_HTTP_BAD_GATEWAY;
+    r->headers_out.status_line.len = 0;
+
+    if (ngx_http_weir_replace(r, ctx, NULL) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_next_header_filter(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_send_replacement(r, ctx, in);
 }
 
 
@@ -407,6 +438,14 @@ ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
         return NGX_OK;
     }
 
+    if (sse && !error) {
+        rc = ngx_http_weir_check_unasked(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
     ngx_http_weir_read_hints(r, ctx);
 
     if (r->header_only || r->method == NGX_HTTP_HEAD
@@ -420,6 +459,10 @@ ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     if (rc != NGX_OK || ctx->pipeline == NULL) {
         return rc;
     }
+
+    ctx->good = !error;
+    ctx->judging = (ctx->watching && !sse && !error
+                    && ctx->public.endpoint.why == WEIR_UNDERSTOOD);
 
     return ngx_http_weir_change_headers(r, ctx, sse);
 }
@@ -605,7 +648,7 @@ ngx_http_weir_type_is(ngx_http_request_t *r, ngx_str_t *type)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_send_replacement(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in)
 {

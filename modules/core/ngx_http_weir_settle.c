@@ -126,6 +126,10 @@ ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
         public->aborted = 0;
     }
 
+    public->upstream_error = ctx->told_error
+                             || (ctx->good && ctx->usage
+                                 && weir_usage_of(ctx->usage)->error);
+
     ngx_http_weir_write_usage(ctx);
 
     p = ctx->wmcf->plugins.elts;
@@ -187,6 +191,7 @@ ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx)
     row.path = ngx_http_weir_cut(&public->path, NGX_HTTP_WEIR_MAX_PATH);
     row.stream = public->stream;
     row.aborted = public->aborted;
+    row.upstream_error = public->upstream_error || ctx->cut;
     row.prompt_tokens = public->prompt_tokens;
     row.cached_tokens = public->cached_tokens;
     row.cache_write_tokens = public->cache_write_tokens;

@@ -193,6 +193,7 @@ ngx_http_weir_end_upstream(ngx_http_weir_core_ctx_t *ctx, ngx_msec_t after)
 static void
 ngx_http_weir_upstream_handler(ngx_event_t *ev)
 {
+    ngx_int_t                  rc;
     ngx_connection_t          *c;
     ngx_http_request_t        *r;
     ngx_http_weir_core_ctx_t  *ctx;
@@ -207,7 +208,15 @@ ngx_http_weir_upstream_handler(ngx_event_t *ev)
 
     ngx_http_weir_abandon_upstream(r);
 
-    ngx_http_finalize_request(r, ctx->broken ? NGX_ERROR : NGX_OK);
+    rc = ctx->broken ? NGX_ERROR : NGX_OK;
+
+    /* our own answer takes the place of one that has not come yet */
+
+    if (ctx->replace && !ctx->replaced) {
+        rc = ngx_http_weir_send_replacement(r, ctx, NULL);
+    }
+
+    ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
 }
 

@@ -318,6 +318,9 @@ struct ngx_http_weir_ctx_s {
     unsigned                       responded:1;    /* by api->respond(), or a
                                                     * handler of ours: there
                                                     * is no usage to read */
+    unsigned                       upstream_error:1; /* told inside an answer
+                                                      * that was none by its
+                                                      * status */
 
     /* of api->work() */
 

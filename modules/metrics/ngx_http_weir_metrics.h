@@ -87,6 +87,7 @@ typedef struct {
 
     ngx_atomic_t                       unrecorded;
     ngx_atomic_t                       truncated;
+    ngx_atomic_t                       upstream_errors;
     ngx_atomic_t                       overflowed;
     ngx_atomic_t                       sources[NGX_HTTP_WEIR_METRICS_SOURCES];
 

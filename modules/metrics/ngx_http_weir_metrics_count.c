@@ -128,6 +128,10 @@ ngx_http_weir_metrics_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
         (void) ngx_atomic_fetch_add(&sh->truncated, 1);
     }
 
+    if (ctx->upstream_error) {
+        (void) ngx_atomic_fetch_add(&sh->upstream_errors, 1);
+    }
+
     if (ctx->usage < NGX_HTTP_WEIR_METRICS_SOURCES) {
         (void) ngx_atomic_fetch_add(&sh->sources[ctx->usage], 1);
     }

@@ -149,6 +149,13 @@ ngx_http_weir_metrics_text(ngx_pool_t *pool, ngx_http_weir_metrics_shm_t *sh,
     ngx_http_weir_metrics_line(&out, "weir_truncated_answers_total %uA",
                                sh->truncated);
 
+    ngx_http_weir_metrics_family(&out, "weir_upstream_errors_total",
+                                 "counter",
+                                 "Errors told inside an answer whose status "
+                                 "was that of a success.");
+    ngx_http_weir_metrics_line(&out, "weir_upstream_errors_total %uA",
+                               sh->upstream_errors);
+
     ngx_http_weir_metrics_family(&out, "weir_usage_log_errors_total",
                                  "counter",
                                  "Usage lines that could not be written.");

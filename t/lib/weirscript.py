@@ -8,7 +8,7 @@ holds words; text:A,B,C says other pieces, repeat:N says them N times, and an an
 
     whole events bytes random:SEED split:N   in one write, by event, by byte, at random, in two
     pause step                               with a pause, or between(), between the writes
-    linger                                   the body's end does not come
+    linger late                              the body's end, or all of it, does not come
     serial                                   one parallel call after the other, not by turns
     close length                             framed by the connection's end, by Content-Length
     crlf cr comments bom                     other line ends, keep-alives, a byte-order mark
@@ -21,6 +21,7 @@ and of how it is wrong:
     error:N             an error event behind so many events, then the end
     type:T              another Content-Type
     document stream     a document for a stream, a stream for a document
+    fault:N             an error document, of that status's type, whose status is 200
     nousage nullusage   tells no usage, or null
     nodone              chat and completions without [DONE]
     gzip                compressed, though nobody asked
@@ -383,6 +384,8 @@ def travel(reply, kind, body, words, framing):
         reply.keep = not ("short" in words or "long" in words)
     else:
         reply.begin(200, headers, chunked=framing == "chunked")
+    if "late" in words:
+        reply.wait_closed(20)
     for piece in pieces(body[:cut], words):
         reply.piece(piece)
         if "pause" in words:
@@ -416,7 +419,7 @@ def serve(received, reply):
         reply.json(404, error_document(path, 404))
         return
     asked = received.json() if received.body else {}
-    streams = path in EVENTS and bool(asked.get("stream"))
+    streams = path in EVENTS and bool(asked.get("stream")) and "fault" not in words
     if "stream" in words or (streams and "document" not in words):
         events = EVENTS[path](asked, words)
         if words.get("events"):
@@ -428,7 +431,9 @@ def serve(received, reply):
     else:
         make = DOCUMENTS.get(path, lambda *_: models_document(None, None)["data"][1])
         kind = "application/json"
-        body = json.dumps(make(asked, words), ensure_ascii=False).encode()
+        value = error_document(path, int(words["fault"])) if "fault" in words \
+            else make(asked, words)
+        body = json.dumps(value, ensure_ascii=False).encode()
         framing = "length"
     if "close" in words:
         framing = "close"

@@ -48,6 +48,18 @@ static void test_row(void)
                             "\"completion_tokens\":7,\"reasoning_tokens\":6,") != NULL,
        "what few requests have is there when it is");
 
+    ok(strstr(out.data, "upstream_error") == NULL, "no error of the upstream's, no word of it");
+    row.upstream_error = true;
+    out.len = 0;
+    weir_ledger_write(&out, &row);
+    row.path = WEIR_STR("/v1/chat/\"completions"); /* the other way of writing */
+    weir_ledger_write(&out, &row);
+    weir_buf_append_char(&out, '\0');
+    const char *first = strstr(out.data, ",\"aborted\":false,\"upstream_error\":true,\"prompt");
+    ok(first != NULL && strstr(first + 1, ",\"upstream_error\":true,\"prompt") != NULL,
+       "one is told, by both ways of writing");
+    row.upstream_error = false;
+
     row.model = WEIR_STR("");
     row.source = WEIR_USAGE_NONE;
     row.ttft_ms = -1;

@@ -296,7 +296,7 @@ for name, lines in [
         ("an offer of HTTP/2", "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\n"
          "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\n")]:
     got, seen = raw("POST %s HTTP/1.1\nHost: x\nAuthorization: Bearer %%(key)s\n%s"
-                    "Content-Length: %d\n\n" % (CHAT, lines, len(body)), body, timeout=0.5)
+                    "Content-Length: %d\n\n" % (CHAT, lines, len(body)), body, timeout=2)
     is_((got.split(b"\r\n")[0].split(b" ")[1:2], len(seen)), ([b"200"], 1), "%s: served" % name)
 
 # -- what is allowed

@@ -5,6 +5,7 @@ usage ledger says what the client saw."""
 import os
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from weirtap import diag, done_testing, is_, isnt, like, ok, unlike, wait_for  # noqa: E402
@@ -216,7 +217,8 @@ def full(system):
         thread.start()
     # Those who wait in the queue have no header yet: the running ones are let go until all are in.
     wait_for(lambda: refused and len(streams) >= 1, 60)
-    while any(thread.is_alive() for thread in threads):
+    end = time.monotonic() + 120
+    while any(thread.is_alive() for thread in threads) and time.monotonic() < end:
         for stream in streams[:]:
             stream.close()
         wait_for(lambda: not any(thread.is_alive() for thread in threads), 0.5)

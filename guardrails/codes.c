@@ -11,6 +11,7 @@
  */
 #include "guardrails/codes.h"
 
+#include "engine/base/base64.h"
 #include "engine/base/hex.h"
 #include "engine/base/utf8.h"
 #include "guardrails/matcher.h"
@@ -28,20 +29,6 @@
 #define MAX_BREAK    8 /* white space between two lines */
 #define REACH        2048
 #define REACH_NESTED 256
-
-static int value64(char c)
-{
-    if (weir_is(c, WEIR_C_UPPER)) {
-        return c - 'A';
-    }
-    if (weir_is(c, WEIR_C_LOWER)) {
-        return c - 'a' + 26;
-    }
-    if (weir_is(c, WEIR_C_DIGIT)) {
-        return c - '0' + 52;
-    }
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
 
 /*
  * Could bytes that decode like this be UTF-8, cut at the end, and with `inside` at the beginning?
@@ -115,6 +102,18 @@ static void put(layer_t *layer, const char *text, size_t len, size_t start, size
     weir_guard_build_replace(&codes->build, text, len, a, b);
 }
 
+/* Bytes of codes->from as they are. */
+static void put_plain(layer_t *layer, size_t start, size_t len)
+{
+    weir_guard_codes_t *codes = layer->codes;
+    if (len > codes->room) {
+        codes->cut = true;
+        len = codes->room;
+    }
+    codes->room -= len;
+    weir_guard_build_mapped(&codes->build, layer->text + start, len, &layer->cursor, start);
+}
+
 /*
  * Behind what a code hides. No entity goes over it: white space ends the ones that are tokens, and
  * the separator, which is none, those with white space in them; scan.c looks for it.
@@ -181,7 +180,7 @@ static size_t decode_some(const char *text, size_t *at, size_t end, bool hex, ch
             continue;
         }
         *bits = hex ? *bits << 4 | (uint32_t)weir_hex_digit(text[i])
-                    : *bits << 6 | (uint32_t)value64(text[i]);
+                    : *bits << 6 | (uint32_t)weir_base64_value(text[i]);
         *have += hex ? 4 : 6;
         if (*have >= 8) {
             *have -= 8;
@@ -237,7 +236,7 @@ static size_t next_line(const layer_t *layer, size_t at)
 
 static size_t run_end(const layer_t *layer, size_t at)
 {
-    while (at < layer->len && value64(layer->text[at]) >= 0) {
+    while (at < layer->len && weir_base64_value(layer->text[at]) >= 0) {
         at++;
     }
     return at;
@@ -396,7 +395,7 @@ static bool all64(const char *text)
     return (_mm_movemask_epi8(ok) & 0xff) == 0xff;
 #else
     for (int i = 0; i < 8; i++) {
-        if (value64(text[i]) < 0) {
+        if (weir_base64_value(text[i]) < 0) {
             return false;
         }
     }
@@ -416,7 +415,8 @@ static void find_runs(layer_t *layer)
             continue;
         }
         run_t run = {.start = at};
-        while (run.start > behind && at - run.start < 16 && value64(text[run.start - 1]) >= 0) {
+        while (run.start > behind && at - run.start < 16 &&
+               weir_base64_value(text[run.start - 1]) >= 0) {
             run.start--;
         }
         read_run(layer, &run);
@@ -513,6 +513,12 @@ static size_t escape(const char *text, size_t len, char out[4], size_t *used)
     }
     return 0;
 }
+
+static bool is_mark(char c)
+{
+    return c == '%' || c == '&' || c == '\\';
+}
+
 /*
  * The token around an escape at `at`, decoded as far as REACH bytes from its escapes; returns where
  * it ends.
@@ -529,19 +535,20 @@ static size_t escaped_token(layer_t *layer, size_t at)
     while (i > least && at - i < reach && (unsigned char)text[i - 1] > ' ') {
         i--;
     }
+    size_t plain = i; /* from here to i nothing is an escape */
     while (i < len && (i < last || i - last < reach) && (unsigned char)text[i] > ' ') {
         char out[4];
         size_t used = 1;
-        size_t n = escape(text + i, len - i, out, &used);
+        size_t n = is_mark(text[i]) ? escape(text + i, len - i, out, &used) : 0;
         if (n > 0) {
+            put_plain(layer, plain, i - plain);
             put(layer, out, n, i, i + used);
-            i += used;
-            last = i;
-        } else {
-            put(layer, text + i, 1, i, i + 1);
-            i++;
+            last = i + used;
+            plain = last;
         }
+        i += n > 0 ? used : 1;
     }
+    put_plain(layer, plain, i - plain);
     if (i == len && layer->codes->more) {
         layer->codes->open = open;
     } else {

@@ -6,6 +6,7 @@
 
 #include "guardrails/codes.h"
 #include "guardrails/matcher.h"
+#include "guardrails/vector.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -19,6 +20,11 @@ static void compose(weir_guard_build_t *build, const weir_guard_view_t *inner,
     for (size_t r = 0; r < inner->run_count; r++) {
         const weir_guard_run_t *run = &inner->runs[r];
         size_t end = r + 1 < inner->run_count ? inner->runs[r + 1].view : inner->len;
+        if (run->step == 1) {
+            weir_guard_build_mapped(build, inner->text + run->view, end - run->view, &cursor,
+                                    run->origin);
+            continue;
+        }
         for (size_t i = run->view; i < end; i++) {
             size_t a = run->origin + (i - run->view) * run->step;
             size_t b = run->step == 0 ? run->origin_end : a + run->step;
@@ -84,13 +90,22 @@ weir_status_t weir_guard_decoded_views(weir_guard_fold_t *fold, const char *text
                                 .atoms = how->more,
                                 .apart = how->apart,
                                 .room = how->room};
+    bool lower = (options & WEIR_GUARD_FOLD_LOWER) != 0;
+    unsigned found = weir_guard_survey(text, len);
     weir_status_t status = weir_guard_normalise_into(fold, 0, text, len, options, &views[0], err);
     *count = 1;
+    if (status != WEIR_OK || found == 0) {
+        /* No code; the beginning of one at the text's end is the beginning of a token too. */
+        ends[0] = (weir_guard_ends_t){SIZE_MAX, SIZE_MAX};
+        return status;
+    }
     /* Base64 minds its case: codes are looked for before anything is lower-cased. */
-    weir_guard_view_t cased = views[0];
-    if (status == WEIR_OK && (options & WEIR_GUARD_FOLD_LOWER) != 0) {
+    weir_guard_view_t cased = {.text = text, .len = len};
+    if ((found & WEIR_SURVEY_HIGH) != 0 && lower) {
         status = weir_guard_normalise_into(fold, 1, text, len, options & ~WEIR_GUARD_FOLD_LOWER,
                                            &cased, err);
+    } else if ((found & WEIR_SURVEY_HIGH) != 0) {
+        cased = views[0];
     }
     for (unsigned depth = 0; depth < WEIR_GUARD_MAX_DEPTH && status == WEIR_OK; depth++) {
         weir_guard_view_t *view = &views[*count];
@@ -105,7 +120,7 @@ weir_status_t weir_guard_decoded_views(weir_guard_fold_t *fold, const char *text
         codes.nested = true;
         codes.more = codes.open != SIZE_MAX;
         cased = *view;
-        if ((options & WEIR_GUARD_FOLD_LOWER) != 0) {
+        if (lower) {
             weir_guard_build_t build;
             weir_guard_build_begin(&build, fold, slot + 3, view->len);
             if (build.failed) {

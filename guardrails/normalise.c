@@ -6,6 +6,7 @@
 
 #include "engine/base/utf8.h"
 #include "guardrails/unicode.h"
+#include "guardrails/vector.h"
 #include "guardrails/views.h"
 
 #include <stdlib.h>
@@ -99,6 +100,32 @@ void weir_guard_build_replace(weir_guard_build_t *b, const char *text, size_t le
     b->len += len;
 }
 
+void weir_guard_build_mapped(weir_guard_build_t *b, const char *text, size_t len,
+                             weir_guard_cursor_t *cursor, size_t start)
+{
+    const weir_guard_view_t *view = cursor->view;
+    if (view->run_count == 0) {
+        weir_guard_build_copy(b, text, len, start);
+        return;
+    }
+    for (size_t done = 0; done < len && !b->failed;) {
+        size_t a = 0;
+        size_t z = 0;
+        weir_guard_cursor_span(cursor, start + done, start + done + 1, &a, &z);
+        const weir_guard_run_t *run = &view->runs[cursor->run];
+        size_t end = cursor->run + 1 < view->run_count ? run[1].view : view->len;
+        size_t n = end - (start + done) < len - done ? end - (start + done) : len - done;
+        if (run->step == 0) {
+            weir_guard_build_replace(b, text + done, n, run->origin, run->origin_end);
+        } else if (grow(b, b->len + n)) {
+            add_run(b, a, 0, run->step);
+            memcpy(b->fold->slots[b->slot].data + b->len, text + done, n);
+            b->len += n;
+        }
+        done += n;
+    }
+}
+
 void weir_guard_build_end(const weir_guard_build_t *b, uint32_t flags, weir_guard_view_t *view)
 {
     *view = (weir_guard_view_t){.text = b->fold->slots[b->slot].data,
@@ -124,6 +151,13 @@ bool weir_guard_is_ascii(const char *text, size_t len)
         }
     }
 #endif
+    for (; i + 8 <= len; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, text + i, 8);
+        if ((eight & 0x8080808080808080) != 0) {
+            return false;
+        }
+    }
     for (; i < len; i++) {
         if ((unsigned char)text[i] >= 0x80) {
             return false;
@@ -134,17 +168,11 @@ bool weir_guard_is_ascii(const char *text, size_t len)
 
 void weir_guard_lower_ascii(char *out, const char *text, size_t len)
 {
-    size_t i = 0;
-#if defined(__SSE2__)
-    for (; i + 16 <= len; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + i));
-        __m128i d = _mm_sub_epi8(v, _mm_set1_epi8('A'));
-        __m128i up = _mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(25)), d);
-        v = _mm_or_si128(v, _mm_and_si128(up, _mm_set1_epi8(0x20)));
-        _mm_storeu_si128((__m128i *)(void *)(out + i), v);
+    size_t blocks = len / WEIR_BLOCK;
+    if (blocks > 0) {
+        weir_guard_vector(NULL)->lower(out, text, blocks);
     }
-#endif
-    for (; i < len; i++) {
+    for (size_t i = blocks * WEIR_BLOCK; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
         out[i] = (char)(c | ((unsigned char)(c - 'A') < 26 ? 0x20 : 0));
     }
@@ -324,10 +352,15 @@ weir_status_t weir_guard_normalise_into(weir_guard_fold_t *fold, unsigned slot, 
         return WEIR_OK;
     }
     weir_guard_build_begin(&b, fold, slot, len + len / 8);
+    if (ascii && !b.failed && len > 0) {
+        weir_guard_lower_ascii(fold->slots[slot].data, text, len);
+        *view = (weir_guard_view_t){.text = fold->slots[slot].data, .len = len};
+        return WEIR_OK;
+    }
     for (size_t i = 0; i < len && !b.failed;) {
         size_t run = i;
-        while (run < len && (ascii || (unsigned char)text[run] < 0x80)) {
-            run = ascii ? len : run + 1;
+        while (run < len && (unsigned char)text[run] < 0x80) {
+            run++;
         }
         weir_guard_build_copy(&b, text + i, run - i, i);
         if (run < len) {

@@ -42,6 +42,13 @@ typedef struct {
 void weir_guard_cursor_span(weir_guard_cursor_t *cursor, size_t start, size_t end,
                             size_t *origin_start, size_t *origin_end);
 
+/*
+ * len bytes that came one for one from bytes [start, start + len) of the cursor's view: they map to
+ * where those do.
+ */
+void weir_guard_build_mapped(weir_guard_build_t *build, const char *text, size_t len,
+                             weir_guard_cursor_t *cursor, size_t start);
+
 /* Lower-cases ASCII letters; out may be text. */
 void weir_guard_lower_ascii(char *out, const char *text, size_t len);
 

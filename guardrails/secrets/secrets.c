@@ -1,6 +1,8 @@
 /* The secrets group: all tables, and the tests that expressions cannot make. */
 #include "guardrails/secrets/secrets.h"
 
+#include "engine/base/base64.h"
+
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
@@ -20,19 +22,6 @@ const size_t *const weir_guard_secret_table_sizes[TABLES] = {
 
 const size_t weir_guard_secret_table_count = TABLES;
 
-static int base64url_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '-')
-        return 62;
-    return c == '_' ? 63 : -1;
-}
-
 bool weir_secret_is_jwt(const char *text, size_t len)
 {
     /* The header is short: what does not fit has "alg" in front or is no header. */
@@ -41,8 +30,8 @@ bool weir_secret_is_jwt(const char *text, size_t len)
     unsigned bits = 0;
     int have = 0;
     for (size_t i = 0; i < len && text[i] != '.' && n + 1 < sizeof header; i++) {
-        int value = base64url_value(text[i]);
-        if (value < 0)
+        int value = weir_base64_value(text[i]);
+        if (value < 0 || text[i] == '+' || text[i] == '/') /* the other alphabet's */
             return false;
         bits = (bits << 6 | (unsigned)value) & 0xffff;
         have += 6;

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "policies/registry.h"
 #include "policies/tenants.h"
 #include "policies/tools/weir_tool.h"
 
@@ -109,37 +111,64 @@ static bool keep_access(const weir_tool_document_t *doc, int fd)
     return (same || fchown(fd, doc->owner, doc->group) == 0) && fchmod(fd, doc->mode) == 0;
 }
 
-int weir_tool_document_save(const weir_tool_document_t *doc)
+/* The document in a file beside the old one, synced; false with errno set, and no file left. */
+static bool write_beside(const weir_tool_document_t *doc, char temp[PATH_MAX])
 {
-    char temp[PATH_MAX];
     char *text = json_dumps(doc->root, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     bool good = false;
-    int fd;
 
-    if (text == NULL) {
-        return weir_tool_fail(WEIR_EXIT_FAILED, "out of memory");
-    }
-    if (snprintf(temp, sizeof(temp), "%s.XXXXXX", doc->path) >= (int)sizeof(temp)) {
+    if (text == NULL || snprintf(temp, PATH_MAX, "%s.XXXXXX", doc->path) >= PATH_MAX) {
+        errno = text == NULL ? ENOMEM : ENAMETOOLONG;
         free(text);
-        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: path too long", doc->path);
+        return false;
     }
-    fd = mkstemp(temp);
+    int fd = mkstemp(temp);
     if (fd >= 0) {
         good = keep_access(doc, fd) && write_all(fd, text, strlen(text)) &&
                write_all(fd, "\n", 1) && fsync(fd) == 0;
-        close(fd);
-        good = good && rename(temp, doc->path) == 0 && fsync(doc->folder) == 0;
-    }
-    free(text);
-    if (!good) {
         int why = errno;
-        if (fd >= 0) {
+        close(fd);
+        if (!good) {
             unlink(temp);
         }
-        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: cannot be written: %s", doc->path,
-                              strerror(why));
+        errno = why;
     }
-    return WEIR_EXIT_OK;
+    free(text);
+    return good;
+}
+
+int weir_tool_document_save(const weir_tool_document_t *doc)
+{
+    char temp[PATH_MAX];
+
+    if (write_beside(doc, temp)) {
+        if (rename(temp, doc->path) == 0 && fsync(doc->folder) == 0) {
+            return WEIR_EXIT_OK;
+        }
+        int why = errno;
+        unlink(temp);
+        errno = why;
+    }
+    return weir_tool_fail(WEIR_EXIT_FAILED, "%s: cannot be written: %s", doc->path,
+                          strerror(errno));
+}
+
+int weir_tool_document_check_policies(const weir_tool_document_t *doc, const char *policies)
+{
+    char temp[PATH_MAX];
+    weir_registry_t *registry = NULL;
+    weir_error_t err;
+
+    if (!write_beside(doc, temp)) {
+        return weir_tool_fail(WEIR_EXIT_FAILED, "%s: cannot be written: %s", doc->path,
+                              strerror(errno));
+    }
+    const weir_registry_paths_t paths = {.tenants = temp, .policies = policies};
+    weir_status_t rc = weir_registry_load(&paths, (int64_t)time(NULL), &registry, &err);
+    unlink(temp);
+    weir_registry_unref(registry);
+    return rc == WEIR_OK ? WEIR_EXIT_OK
+                         : weir_tool_fail(WEIR_EXIT_FAILED, "nothing was changed: %s", err.message);
 }
 
 int weir_tool_document_check(const weir_tool_document_t *doc)

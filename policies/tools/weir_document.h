@@ -28,6 +28,9 @@ void weir_tool_document_close(weir_tool_document_t *doc);
  * can never lock the gateway out of its next reload. */
 int weir_tool_document_check(const weir_tool_document_t *doc);
 
+/* The same together with a policies document, whose names and locked fields count. */
+int weir_tool_document_check_policies(const weir_tool_document_t *doc, const char *policies);
+
 /* Replaces the file in one step: a reader, a crash or a full disk never sees half a document. */
 int weir_tool_document_save(const weir_tool_document_t *doc);
 

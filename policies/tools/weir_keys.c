@@ -13,7 +13,7 @@
 
 static const char help[] =
     "Usage: weir keys create  --tenants FILE --tenant ID [--team ID] [--user ID] [--label TEXT]\n"
-    "                         [--expires TIME] [--policy TEXT]\n"
+    "                         [--expires TIME] [--policy TEXT] [--policies FILE]\n"
     "       weir keys list    --tenants FILE [--tenant ID] [--json]\n"
     "       weir keys rotate  --tenants FILE [--until TIME] KEY_ID\n"
     "       weir keys retire  --tenants FILE KEY_ID\n"
@@ -28,6 +28,7 @@ static const char help[] =
     "  --label TEXT     a note for people, kept with the key\n"
     "  --expires TIME   such as 2030-01-31 or 2030-01-31T12:00:00Z [never]\n"
     "  --policy TEXT    the key's own policy: a policy's name, or a JSON object\n"
+    "  --policies FILE  the policies document, which the new key is checked with; a name needs it\n"
     "  --until TIME     rotate: how long the secret in force stays good [seven days]\n"
     "  --json           one JSON object a line\n"
     "\n"
@@ -46,6 +47,7 @@ typedef struct {
     const char *label;
     const char *expires;
     const char *policy;
+    const char *policies;
     const char *until;
     const char *key_id;
     bool json;
@@ -183,6 +185,9 @@ static int create_key(const options_t *o)
                                 "tenant, team, user, label, expiry and policy must be valid UTF-8, "
                                 "and a policy a name or a JSON object");
         }
+    }
+    if (rc == WEIR_EXIT_OK && o->policies != NULL) {
+        rc = weir_tool_document_check_policies(&doc, o->policies);
     }
     if (rc == WEIR_EXIT_OK) {
         rc = check_and_save(&doc);
@@ -372,23 +377,19 @@ static int change_key(const options_t *o, const char *verb)
 static bool parse_options(int argc, char **argv, options_t *o, bool *want_help)
 {
     static const struct option options[] = {
-        {"tenants", required_argument, NULL, 'f'},
-        {"tenant", required_argument, NULL, 't'},
-        {"team", required_argument, NULL, 'm'},
-        {"user", required_argument, NULL, 'u'},
-        {"label", required_argument, NULL, 'l'},
-        {"expires", required_argument, NULL, 'e'},
-        {"policy", required_argument, NULL, 'p'},
-        {"until", required_argument, NULL, 'n'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"tenants", required_argument, NULL, 'f'}, {"tenant", required_argument, NULL, 't'},
+        {"team", required_argument, NULL, 'm'},    {"user", required_argument, NULL, 'u'},
+        {"label", required_argument, NULL, 'l'},   {"expires", required_argument, NULL, 'e'},
+        {"policy", required_argument, NULL, 'p'},  {"policies", required_argument, NULL, 'P'},
+        {"until", required_argument, NULL, 'n'},   {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     const struct {
         int c;
         const char **value;
-    } values[] = {{'f', &o->path},  {'t', &o->tenant},  {'m', &o->team},   {'u', &o->user},
-                  {'l', &o->label}, {'e', &o->expires}, {'p', &o->policy}, {'n', &o->until}};
+    } values[] = {{'f', &o->path},   {'t', &o->tenant},   {'m', &o->team},
+                  {'u', &o->user},   {'l', &o->label},    {'e', &o->expires},
+                  {'p', &o->policy}, {'P', &o->policies}, {'n', &o->until}};
     int c;
 
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -418,7 +419,7 @@ static bool parse_options(int argc, char **argv, options_t *o, bool *want_help)
 static bool bare(const options_t *o)
 {
     return o->team == NULL && o->user == NULL && o->label == NULL && o->expires == NULL &&
-           o->policy == NULL;
+           o->policy == NULL && o->policies == NULL;
 }
 
 static int run_verb(const char *verb, const options_t *o)
@@ -428,6 +429,12 @@ static int run_verb(const char *verb, const options_t *o)
     if (strcmp(verb, "create") == 0 && o->key_id == NULL && !o->json && o->until == NULL) {
         if (o->tenant == NULL) {
             return weir_tool_fail(WEIR_EXIT_USAGE, "keys create needs --tenant ID");
+        }
+        if (o->policy != NULL && o->policy[0] != '{' && o->policies == NULL) {
+            return weir_tool_fail(WEIR_EXIT_USAGE,
+                                  "keys create: --policy %s names a policy: --policies FILE, the "
+                                  "document that defines it, is needed to know that it exists",
+                                  o->policy);
         }
         return create_key(o);
     }

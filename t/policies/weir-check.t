@@ -57,7 +57,16 @@ def owners(folder):
     is_(refused.returncode, 1, "so is a bad policy")
     like(refused.stderr, r"policy\.caps\.n: expected an integer", "with its place")
     is_(weir(*create, "--policy", '{"caps":{"n":1}}').returncode, 0, "a good one is kept")
-    is_(weir(*create, "--policy", "batch").returncode, 0, "so is a name")
+    unnamed = weir(*create, "--policy", "batch")
+    like(unnamed.stderr, r"--policies FILE", "a name needs the document that defines it")
+    is_(unnamed.returncode, 2, "or is refused")
+    policies = os.path.join(ROOT, "policies", "examples", "policies.json")
+    before = open(path).read()
+    refused = weir(*create, "--policy", "bacth", "--policies", policies)
+    like(refused.stderr, r"nothing was changed: .*no policy is called \"bacth\"", "a wrong name is told")
+    is_((refused.returncode, refused.stdout, open(path).read()), (1, "", before), "and changes nothing")
+    is_(os.listdir(folder), [os.path.basename(path)], "nor leaves anything behind")
+    is_(weir(*create, "--policy", "batch", "--policies", policies).returncode, 0, "a right one is kept")
 
 
 def rotation(folder):

@@ -1,5 +1,6 @@
 #include "engine/llm/chat.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/llm/chat_internal.h"
@@ -28,17 +29,19 @@ static weir_status_t copy_text(weir_arena_t *arena, weir_str_t text, weir_str_t 
     return WEIR_OK;
 }
 
-/* Whether a small conversation with a tool call renders. */
-static bool renders(const weir_chat_template_t *tmpl, const weir_chat_shape_t *shape)
+/* Whether a small conversation with a tool call renders; content is the call's, as JSON. */
+static bool renders(const weir_chat_template_t *tmpl, const weir_chat_shape_t *shape,
+                    const char *content)
 {
     static const char text[] =
         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":"
-        "\"\",\"tool_calls\":[{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":"
+        "%s,\"tool_calls\":[{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":"
         "\"f\",\"arguments\":{\"x\":1}}}]},{\"role\":\"tool\",\"tool_call_id\":\"call00001\","
         "\"name\":\"f\",\"content\":\"b\"},{\"role\":\"assistant\",\"content\":\"c\"},"
         "{\"role\":\"user\",\"content\":\"d\"}],\"tools\":[{\"type\":\"function\",\"function\":{"
         "\"name\":\"f\",\"description\":\"g\",\"parameters\":{\"type\":\"object\",\"properties\":{"
         "\"x\":{\"type\":\"integer\",\"description\":\"h\"}},\"required\":[\"x\"]}}}]}";
+    char filled[sizeof(text) + 8];
     weir_arena_t arena;
     weir_json_doc_t doc;
     weir_prompt_t prompt;
@@ -46,7 +49,8 @@ static bool renders(const weir_chat_template_t *tmpl, const weir_chat_shape_t *s
     weir_chat_template_t probe = *tmpl;
     probe.shape = *shape;
     weir_arena_init(&arena, 0, 64u << 20);
-    bool good = weir_json_parse(text, sizeof(text) - 1, NULL, &arena, &doc, &err) == WEIR_OK;
+    int len = snprintf(filled, sizeof(filled), text, content);
+    bool good = weir_json_parse(filled, (size_t)len, NULL, &arena, &doc, &err) == WEIR_OK;
     if (good) {
         weir_chat_request_t req = {.doc = &doc,
                                    .messages = weir_json_get(&doc, 0, "messages"),
@@ -58,17 +62,22 @@ static bool renders(const weir_chat_template_t *tmpl, const weir_chat_shape_t *s
     return good;
 }
 
-/* Templates differ in the form of tool_calls[].function.arguments: tried out, as other engines
- * do. Objects unless only text works. */
+/*
+ * Templates differ in the form of tool_calls[].function.arguments: tried out, as other engines do.
+ * Objects unless only text works. Clients give null as the content of a message that calls tools;
+ * to a template that cannot take it, it is the empty text.
+ */
 static void find_shape(weir_chat_template_t *tmpl)
 {
     weir_chat_shape_t as_text = {.takes_json_string = true};
     tmpl->shape.takes_parts = weir_jinja_iterates(tmpl->jinja, "content");
     as_text.takes_parts = tmpl->shape.takes_parts;
-    if (weir_jinja_mentions(tmpl->jinja, "arguments") && !renders(tmpl, &tmpl->shape) &&
-        renders(tmpl, &as_text)) {
+    if (weir_jinja_mentions(tmpl->jinja, "arguments") && !renders(tmpl, &tmpl->shape, "\"\"") &&
+        renders(tmpl, &as_text, "\"\"")) {
         tmpl->shape = as_text;
     }
+    tmpl->shape.takes_no_null =
+        !renders(tmpl, &tmpl->shape, "null") && renders(tmpl, &tmpl->shape, "\"\"");
 }
 
 weir_status_t weir_chat_template_open(weir_str_t source, weir_str_t bos, weir_str_t eos,

@@ -9,6 +9,7 @@
 typedef struct {
     bool takes_parts;       /* it walks over content parts itself */
     bool takes_json_string; /* it writes tool_calls[].function.arguments as a string */
+    bool takes_no_null;     /* it joins content to text, which null cannot be */
 } weir_chat_shape_t;
 
 /* Sets the variables of a chat request. */

@@ -22,6 +22,7 @@ typedef struct {
     weir_error_t *err;
     weir_status_t status; /* of errors that are ours, not the interpreter's */
     uint32_t message;
+    bool calls; /* the message calls tools, so that its content may be null */
 } builder_t;
 
 static bool bad(builder_t *b, const char *what, const char *message)
@@ -164,10 +165,28 @@ static bool message_member(builder_t *b, weir_str_t key, uint32_t node, weir_jv_
     if (weir_str_is(key, "content") && array && !b->shape->takes_parts) {
         return joined_parts(b, node, out);
     }
+    if (weir_str_is(key, "content") && b->shape->takes_no_null && b->calls &&
+        weir_json_type(b->doc, node) == WEIR_JSON_NULL) {
+        return weir_jv_stringz(b->in, "", false, out);
+    }
     if (weir_str_is(key, "tool_calls") && array) {
         return array_value(b, node, call_member, out);
     }
     return weir_jv_from_json(b->in, b->doc, node, false, out);
+}
+
+/* A message that calls tools may leave its content out, which is null, too. */
+static bool add_content(builder_t *b, uint32_t node, weir_jv_t message)
+{
+    weir_jv_t key;
+    weir_jv_t none;
+    if (!b->calls || !b->shape->takes_no_null ||
+        weir_json_get(b->doc, node, "content") != WEIR_JSON_NONE) {
+        return true;
+    }
+    return weir_jv_stringz(b->in, "content", true, &key) &&
+           weir_jv_stringz(b->in, "", false, &none) &&
+           weir_jdict_set(b->in, message.u.dict, key, none);
 }
 
 static bool messages_value(builder_t *b, uint32_t node, weir_jv_t *out)
@@ -179,7 +198,10 @@ static bool messages_value(builder_t *b, uint32_t node, weir_jv_t *out)
         if (weir_json_type(b->doc, at) != WEIR_JSON_OBJECT) {
             return bad(b, "", "a message must be an object");
         }
-        if (!object_value(b, at, message_member, &v) || !weir_jlist_push(b->in, list, v)) {
+        uint32_t calls = weir_json_get(b->doc, at, "tool_calls");
+        b->calls = calls != WEIR_JSON_NONE && weir_json_type(b->doc, calls) == WEIR_JSON_ARRAY;
+        if (!object_value(b, at, message_member, &v) || !add_content(b, at, v) ||
+            !weir_jlist_push(b->in, list, v)) {
             return false;
         }
         at = b->doc->nodes[at].next;

@@ -100,6 +100,15 @@ static void test_requests(void)
     gives("{% for m in messages if m.tool_calls %}{{ 'x' + m.tool_calls[0].function.arguments }}"
           "{% endfor %}",
           call, "x{\"b\": [1]}", "or stay text where the template needs that");
+    gives(chatml, call, "<|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n",
+          "no content beside tool calls is an empty text where null cannot be joined");
+    gives(chatml,
+          "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
+          "\"arguments\":\"{}\"}}]}]}",
+          "<|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n",
+          "so is one that is left out");
+    gives("{% for m in messages %}{{ m.content is none }}{% endfor %}", call, "True",
+          "and null to a template that knows it");
 }
 
 static void test_errors(void)

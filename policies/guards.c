@@ -149,6 +149,19 @@ void weir_guards_free(weir_guards_t *g)
     g->compiled_count = 0;
 }
 
+/* Entries of custom, deny and topics are the library's "custom", a parent's among them: what tells
+ * them is their type. */
+static weir_status_t compile_fails(const weir_document_t *doc, const char *path,
+                                   const weir_guard_options_t *options, const weir_error_t *why)
+{
+    size_t i;
+    if (sscanf(why->field, "custom[%zu]", &i) == 1 && i < options->custom_count)
+        return weir_document_fail(doc, path, "%s, in the entry of the type \"%s\"", why->message,
+                                  options->custom[i].type);
+    return weir_document_fail(doc, path, "%s%s%s", why->message, why->field[0] ? ", at " : "",
+                              why->field);
+}
+
 weir_status_t weir_guards_compile(const weir_document_t *doc, weir_guards_t *g, const char *path,
                                   const weir_guard_options_t *options,
                                   const weir_guard_rules_t **out)
@@ -167,8 +180,7 @@ weir_status_t weir_guards_compile(const weir_document_t *doc, weir_guards_t *g, 
     if (rc == WEIR_ERR_NOMEM)
         return weir_document_nomem(doc);
     if (rc != WEIR_OK)
-        return weir_document_fail(doc, path, "%s%s%s", why.message, why.field[0] ? ", at " : "",
-                                  why.field);
+        return compile_fails(doc, path, options, &why);
     g->compiled[g->compiled_count++] = rules;
     *out = rules;
     return WEIR_OK;

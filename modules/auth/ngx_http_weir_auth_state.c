@@ -69,41 +69,12 @@ ngx_http_weir_auth_load(ngx_conf_t *cf, ngx_http_weir_auth_main_conf_t *wamcf)
 static void
 ngx_http_weir_auth_blame(ngx_cycle_t *old, const char *error)
 {
-    ngx_uint_t                       i;
-    ngx_shm_zone_t                  *zone;
-    ngx_list_part_t                 *part;
     ngx_http_weir_auth_main_conf_t  *wamcf;
 
-    if (old == NULL) {
-        return;
-    }
+    wamcf = ngx_http_weir_zone_data(old, &ngx_http_weir_auth_module);
 
-    part = &old->shared_memory.part;
-    zone = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return;
-            }
-
-            part = part->next;
-            zone = part->elts;
-            i = 0;
-        }
-
-        if (zone[i].tag != &ngx_http_weir_auth_module
-            || zone[i].data == NULL)
-        {
-            continue;
-        }
-
-        wamcf = zone[i].data;
-
-        if (wamcf->sh) {
-            ngx_http_weir_auth_tell(wamcf, error);
-        }
+    if (wamcf && wamcf->sh) {
+        ngx_http_weir_auth_tell(wamcf, error);
     }
 }
 

@@ -79,6 +79,8 @@ typedef struct {
     ngx_atomic_t                  restored;
     ngx_atomic_t                  overflowed;
     ngx_atomic_t                  longest;      /* turn, in bytes */
+    ngx_atomic_t                  bad;          /* the newest document is */
+    ngx_atomic_t                  loaded;       /* when the one in force was */
     ngx_http_weir_guard_series_t  series[NGX_HTTP_WEIR_GUARD_SERIES];
 } ngx_http_weir_guard_shm_t;
 
@@ -280,6 +282,7 @@ void ngx_http_weir_guard_log(ngx_http_weir_guard_ctx_t *gctx);
 /* ngx_http_weir_guard_counters.c */
 
 ngx_int_t ngx_http_weir_guard_init_zone(ngx_shm_zone_t *zone, void *data);
+void ngx_http_weir_guard_blame(ngx_cycle_t *old);
 void ngx_http_weir_guard_count(ngx_http_weir_guard_main_conf_t *wgmcf,
     const char *type, ngx_uint_t action, ngx_uint_t direction,
     ngx_uint_t shadow);

@@ -76,6 +76,21 @@ ngx_http_weir_guard_init_zone(ngx_shm_zone_t *zone, void *data)
 }
 
 
+/* the gateway that goes on with its old document shows that it does */
+
+void
+ngx_http_weir_guard_blame(ngx_cycle_t *old)
+{
+    ngx_http_weir_guard_main_conf_t  *wgmcf;
+
+    wgmcf = ngx_http_weir_zone_data(old, &ngx_http_weir_guard_module);
+
+    if (wgmcf && wgmcf->sh) {
+        wgmcf->sh->bad = 1;
+    }
+}
+
+
 void
 ngx_http_weir_guard_count(ngx_http_weir_guard_main_conf_t *wgmcf,
     const char *type, ngx_uint_t action, ngx_uint_t direction,
@@ -255,6 +270,20 @@ ngx_http_weir_guard_text(ngx_http_request_t *r, ngx_str_t *out)
                      "# TYPE weir_guard_longest_turn_bytes gauge\n"
                      "weir_guard_longest_turn_bytes %uA\n",
                      sh->restored, sh->overflowed, sh->longest);
+
+    if (wgmcf->guards) {
+        p = ngx_slprintf(p, last,
+                         "# HELP weir_guard_document_ok Whether the newest "
+                         "guards document is in force.\n"
+                         "# TYPE weir_guard_document_ok gauge\n"
+                         "weir_guard_document_ok %ui\n"
+                         "# HELP weir_guard_document_loaded_timestamp_seconds "
+                         "When the one in force was read.\n"
+                         "# TYPE weir_guard_document_loaded_timestamp_seconds "
+                         "gauge\n"
+                         "weir_guard_document_loaded_timestamp_seconds %uA\n",
+                         (ngx_uint_t) (sh->bad ? 0 : 1), sh->loaded);
+    }
 
     out->len = p - out->data;
 

@@ -21,6 +21,7 @@ static char *ngx_http_weir_guard_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static ngx_int_t ngx_http_weir_guard_add_zone(ngx_conf_t *cf,
     ngx_http_weir_guard_main_conf_t *wgmcf);
+static ngx_int_t ngx_http_weir_guard_in_force(ngx_cycle_t *cycle);
 static ngx_uint_t ngx_http_weir_guard_wants(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
 static char *ngx_http_weir_guard_set_file(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -87,7 +88,7 @@ ngx_module_t  ngx_http_weir_guard_module = {
     ngx_http_weir_guard_commands,          /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_http_weir_guard_in_force,          /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -220,6 +221,7 @@ ngx_http_weir_guard_init_main_conf(ngx_conf_t *cf, void *conf)
     wgmcf->plugin.timeout = wgmcf->timeout + longest;
 
     if (ngx_http_weir_guard_find_tier2(cf, wgmcf) != NGX_OK) {
+        ngx_http_weir_guard_blame(cf->cycle->old_cycle);
         return NGX_CONF_ERROR;
     }
 
@@ -279,6 +281,24 @@ ngx_http_weir_guard_add_zone(ngx_conf_t *cf,
 
     wgmcf->zone->init = ngx_http_weir_guard_init_zone;
     wgmcf->zone->data = wgmcf;
+
+    return NGX_OK;
+}
+
+
+/* the configuration is good */
+
+static ngx_int_t
+ngx_http_weir_guard_in_force(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_guard_main_conf_t  *wgmcf;
+
+    wgmcf = ngx_http_weir_zone_data(cycle, &ngx_http_weir_guard_module);
+
+    if (wgmcf && wgmcf->sh) {
+        wgmcf->sh->bad = 0;
+        wgmcf->sh->loaded = ngx_time();
+    }
 
     return NGX_OK;
 }
@@ -353,6 +373,8 @@ ngx_http_weir_guard_set_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                          &wgmcf->guards, &err)
         != WEIR_OK)
     {
+        ngx_http_weir_guard_blame(cf->cycle->old_cycle);
+
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "weir_guards: %s",
                            err.message);
         return NGX_CONF_ERROR;

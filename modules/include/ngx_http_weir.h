@@ -510,6 +510,33 @@ ngx_http_weir_find_module(ngx_conf_t *cf, const char *name)
 }
 
 
+/* the configuration that a module has given its zone, or NULL */
+
+static ngx_inline void *
+ngx_http_weir_zone_data(ngx_cycle_t *cycle, void *tag)
+{
+    ngx_uint_t        i;
+    ngx_shm_zone_t   *zone;
+    ngx_list_part_t  *part;
+
+    if (cycle == NULL) {
+        return NULL;
+    }
+
+    for (part = &cycle->shared_memory.part; part; part = part->next) {
+        zone = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (zone[i].tag == tag) {
+                return zone[i].data;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
 /* the core's table, or NULL after a message that says what to do */
 
 static ngx_inline const ngx_http_weir_api_t *

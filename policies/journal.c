@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static weir_status_t io_error(const weir_journal_t *j, weir_error_t *err)
@@ -226,6 +227,28 @@ static weir_status_t open_file(weir_journal_t *j, weir_error_t *err)
     return j->fd >= 0 || (errno == ENOENT && !j->writable) ? WEIR_OK : io_error(j, err);
 }
 
+/* Waits for the lock as long as it may. */
+static weir_status_t wait_for_lock(const weir_journal_t *j, weir_error_t *err)
+{
+    const struct timespec nap = {.tv_nsec = 10 * 1000000L};
+
+    for (int waited = 0;; waited += 10) {
+        if (flock(j->fd, j->patience >= 0 ? LOCK_EX | LOCK_NB : LOCK_EX) == 0) {
+            return WEIR_OK;
+        }
+        if (errno != EINTR && errno != EWOULDBLOCK) {
+            return io_error(j, err);
+        }
+        if (errno == EWOULDBLOCK && waited >= j->patience) {
+            return weir_error_at(err, WEIR_ERR_BUSY, NULL, "busy",
+                                 "%s: another is writing it: try again", j->path);
+        }
+        if (errno == EWOULDBLOCK) {
+            nanosleep(&nap, NULL);
+        }
+    }
+}
+
 /* Locks the file that the path names: one that was replaced meanwhile is nobody's. */
 weir_status_t weir_journal_lock(weir_journal_t *j, weir_error_t *err)
 {
@@ -234,14 +257,9 @@ weir_status_t weir_journal_lock(weir_journal_t *j, weir_error_t *err)
         if (rc != WEIR_OK) {
             return rc;
         }
-        while (flock(j->fd, j->hasty ? LOCK_EX | LOCK_NB : LOCK_EX) != 0) {
-            if (errno == EWOULDBLOCK) {
-                return weir_error_at(err, WEIR_ERR_BUSY, NULL, "busy",
-                                     "%s: another is writing it: try again", j->path);
-            }
-            if (errno != EINTR) {
-                return io_error(j, err);
-            }
+        rc = wait_for_lock(j, err);
+        if (rc != WEIR_OK) {
+            return rc;
         }
         if (same_file(j->fd, j->path)) {
             return WEIR_OK;
@@ -306,8 +324,8 @@ weir_status_t weir_journal_settle(weir_journal_t *j, weir_error_t *err)
     return rc;
 }
 
-static weir_status_t open_journal(const char *path, bool writable, bool hasty, weir_journal_t **out,
-                                  weir_error_t *err)
+static weir_status_t open_journal(const char *path, bool writable, int patience,
+                                  weir_journal_t **out, weir_error_t *err)
 {
     weir_journal_t *j = calloc(1, sizeof(*j));
     weir_status_t rc;
@@ -319,7 +337,7 @@ static weir_status_t open_journal(const char *path, bool writable, bool hasty, w
     }
     j->fd = -1;
     j->writable = writable;
-    j->hasty = hasty;
+    j->patience = patience;
     if (writable) {
         rc = weir_journal_lock(j, err);
         if (rc == WEIR_OK) {
@@ -343,12 +361,13 @@ static weir_status_t open_journal(const char *path, bool writable, bool hasty, w
 weir_status_t weir_journal_open(const char *path, bool writable, weir_journal_t **out,
                                 weir_error_t *err)
 {
-    return open_journal(path, writable, false, out, err);
+    return open_journal(path, writable, -1, out, err);
 }
 
-weir_status_t weir_journal_open_hasty(const char *path, weir_journal_t **out, weir_error_t *err)
+weir_status_t weir_journal_open_patient(const char *path, unsigned wait_ms, weir_journal_t **out,
+                                        weir_error_t *err)
 {
-    return open_journal(path, true, true, out, err);
+    return open_journal(path, true, wait_ms > INT_MAX / 2 ? INT_MAX / 2 : (int)wait_ms, out, err);
 }
 
 void weir_journal_close(weir_journal_t *j)
@@ -459,6 +478,11 @@ weir_status_t weir_journal_append(weir_journal_t *j, const weir_change_t *change
         weir_journal_unlock(j);
     }
     return rc;
+}
+
+uint64_t weir_journal_lines(const weir_journal_t *j)
+{
+    return j->read.line > j->checked.line ? j->read.line : j->checked.line;
 }
 
 uint64_t weir_journal_seq(const weir_journal_t *j)

@@ -55,10 +55,11 @@ weir_status_t weir_journal_open(const char *path, bool writable, weir_journal_t 
                                 weir_error_t *err);
 
 /*
- * The same, writable, for an event loop: where another holds the lock, opening, appending and
- * compacting do not wait for it but return BUSY.
+ * The same, writable, for who cannot wait for ever: where another holds the lock for longer than
+ * wait_ms, opening, appending and compacting return BUSY. 0, for an event loop: at once.
  */
-weir_status_t weir_journal_open_hasty(const char *path, weir_journal_t **out, weir_error_t *err);
+weir_status_t weir_journal_open_patient(const char *path, unsigned wait_ms, weir_journal_t **out,
+                                        weir_error_t *err);
 
 void weir_journal_close(weir_journal_t *journal);
 
@@ -92,6 +93,18 @@ weir_status_t weir_journal_append(weir_journal_t *journal, const weir_change_t *
  * go on. Crash-safe: either the old or the new file is there.
  */
 weir_status_t weir_journal_compact(weir_journal_t *journal, weir_error_t *err);
+
+/* A journal is worth compacting from so many lines on, when no more than one in so many would be
+ * left. */
+#define WEIR_JOURNAL_TIDY_LINES  256
+#define WEIR_JOURNAL_TIDY_FACTOR 4
+
+/* Compacts the journal if that is worth it. *left (may be NULL): its lines now, or those that it
+ * would have. Errors as for compact. */
+weir_status_t weir_journal_tidy(weir_journal_t *journal, uint64_t *left, weir_error_t *err);
+
+/* The lines that were read or written through here. */
+uint64_t weir_journal_lines(const weir_journal_t *journal);
 
 /* The sequence number of the last change that was read; 0: none. */
 uint64_t weir_journal_seq(const weir_journal_t *journal);

@@ -104,7 +104,8 @@ static int compare_seq(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static weir_status_t write_lines(const fold_t *fold, uint64_t seq, weir_buf_t *out,
+/* *lines: the header and the changes that are left. */
+static weir_status_t write_lines(const fold_t *fold, uint64_t seq, weir_buf_t *out, uint64_t *lines,
                                  weir_error_t *err)
 {
     const weir_change_t **sorted =
@@ -131,6 +132,7 @@ static weir_status_t write_lines(const fold_t *fold, uint64_t seq, weir_buf_t *o
         rc = weir_journal_write_line(out, sorted[i], &sum, err);
     }
     free(sorted);
+    *lines = n + 1;
     return rc;
 }
 
@@ -143,10 +145,12 @@ static weir_status_t replace_file(const weir_journal_t *j, const weir_buf_t *tex
     bool good;
     int fd;
 
-    if (snprintf(temp, sizeof(temp), "%s.XXXXXX", j->path) >= (int)sizeof(temp)) {
+    if (snprintf(temp, sizeof(temp), "%s.new", j->path) >= (int)sizeof(temp)) {
         return weir_error(err, WEIR_ERR_IO, "%s: path too long", j->path);
     }
-    fd = mkstemp(temp);
+    /* With the lock held, one that is there is what a crash has left. */
+    unlink(temp);
+    fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
         return weir_error(err, WEIR_ERR_IO, "%s: %s", temp, strerror(errno));
     }
@@ -162,7 +166,9 @@ static weir_status_t replace_file(const weir_journal_t *j, const weir_buf_t *tex
     return good ? weir_journal_sync_folder(j->path, err) : WEIR_ERR_IO;
 }
 
-static weir_status_t compact_locked(weir_journal_t *j, fold_t *fold, weir_error_t *err)
+/* factor: only if at most one line in so many is left. */
+static weir_status_t compact_locked(weir_journal_t *j, fold_t *fold, uint64_t factor,
+                                    uint64_t *left, weir_error_t *err)
 {
     weir_journal_place_t place = {0};
     weir_buf_t text;
@@ -174,12 +180,15 @@ static weir_status_t compact_locked(weir_journal_t *j, fold_t *fold, weir_error_
     }
     weir_buf_init(&text, &fold->arena);
     if (rc == WEIR_OK) {
-        rc = write_lines(fold, place.seq, &text, err);
+        rc = write_lines(fold, place.seq, &text, left, err);
     }
-    return rc == WEIR_OK ? replace_file(j, &text, err) : rc;
+    if (rc != WEIR_OK || place.line < factor * *left) {
+        return rc;
+    }
+    return replace_file(j, &text, err);
 }
 
-weir_status_t weir_journal_compact(weir_journal_t *j, weir_error_t *err)
+static weir_status_t compact(weir_journal_t *j, uint64_t factor, uint64_t *left, weir_error_t *err)
 {
     fold_t fold = {.ids = json_object()};
     weir_status_t rc;
@@ -191,11 +200,31 @@ weir_status_t weir_journal_compact(weir_journal_t *j, weir_error_t *err)
     weir_arena_init(&fold.arena, 0, 0);
     rc = weir_journal_lock(j, err);
     if (rc == WEIR_OK) {
-        rc = compact_locked(j, &fold, err);
+        rc = compact_locked(j, &fold, factor, left, err);
         weir_journal_unlock(j); /* the old file's: whoever waits for it finds it replaced */
     }
     json_decref(fold.ids);
     free(fold.keys);
     weir_arena_free(&fold.arena);
+    return rc;
+}
+
+weir_status_t weir_journal_compact(weir_journal_t *j, weir_error_t *err)
+{
+    uint64_t left;
+    return compact(j, 0, &left, err);
+}
+
+weir_status_t weir_journal_tidy(weir_journal_t *j, uint64_t *left, weir_error_t *err)
+{
+    uint64_t lines = weir_journal_lines(j);
+    weir_status_t rc = WEIR_OK;
+
+    if (lines >= WEIR_JOURNAL_TIDY_LINES) {
+        rc = compact(j, WEIR_JOURNAL_TIDY_FACTOR, &lines, err);
+    }
+    if (left != NULL) {
+        *left = lines;
+    }
     return rc;
 }

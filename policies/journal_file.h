@@ -15,7 +15,7 @@ struct weir_journal {
     char *path;
     int fd; /* -1: no file yet */
     bool writable;
-    bool hasty;     /* does not wait for a lock */
+    int patience;   /* milliseconds that it waits for a lock; -1: for ever */
     bool restarted; /* the file was replaced since the last read */
     uint64_t seen;  /* the last change that was ever seen through here */
     weir_journal_place_t read;

@@ -26,6 +26,10 @@
 
 #define NGX_HTTP_WEIR_AUTH_TICK     250
 
+/* how long a start or reload waits for who holds the journal's lock */
+
+#define NGX_HTTP_WEIR_AUTH_PATIENCE  2000
+
 #define NGX_HTTP_WEIR_AUTH_ROLES    16
 
 /* largest decision that is kept */
@@ -99,6 +103,7 @@ typedef struct {
     ngx_pid_t                      pid;
     weir_journal_t                *journal;
     weir_journal_t                *writer;
+    uint64_t                       tidy_at;     /* lines of the journal */
     weir_key_hasher_t             *hasher;
     weir_jwt_cache_t              *cache;
     u_char                         salt[WEIR_KEY_SALT_LEN];

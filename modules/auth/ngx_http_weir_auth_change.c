@@ -20,6 +20,7 @@ static weir_status_t ngx_http_weir_auth_begin(const weir_change_t *change,
 static weir_status_t ngx_http_weir_auth_append(const weir_change_t *change,
     uint64_t *seq, weir_error_t *err);
 static void ngx_http_weir_auth_end(ngx_uint_t appended);
+static void ngx_http_weir_auth_tidy(ngx_http_weir_auth_main_conf_t *wamcf);
 static weir_status_t ngx_http_weir_auth_reload(weir_error_t *err);
 static weir_status_t ngx_http_weir_auth_compact(weir_error_t *err);
 static weir_status_t ngx_http_weir_auth_may_write(
@@ -105,8 +106,8 @@ ngx_http_weir_auth_begin(const weir_change_t *change, weir_error_t *err)
     if (rc == WEIR_OK) {
         weir_registry_unref(next);
 
-        rc = weir_journal_open_hasty((char *) wamcf->journal_file.data,
-                                     &wamcf->writer, err);
+        rc = weir_journal_open_patient((char *) wamcf->journal_file.data, 0,
+                                       &wamcf->writer, err);
     }
 
     if (rc != WEIR_OK) {
@@ -136,6 +137,10 @@ ngx_http_weir_auth_end(ngx_uint_t appended)
 
     wamcf = ngx_http_weir_auth_conf();
 
+    if (appended) {
+        ngx_http_weir_auth_tidy(wamcf);
+    }
+
     weir_journal_close(wamcf->writer);
     wamcf->writer = NULL;
 
@@ -148,6 +153,38 @@ ngx_http_weir_auth_end(ngx_uint_t appended)
     if (appended) {
         ngx_http_weir_auth_follow(wamcf);
     }
+}
+
+
+/*
+ * A journal that has grown far beyond what it says is written anew: a matter
+ * of milliseconds, once in hundreds of changes.  Where a worker must not make
+ * files the next start or reload does it.
+ */
+
+static void
+ngx_http_weir_auth_tidy(ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    uint64_t       lines, left;
+    weir_error_t   err;
+
+    lines = weir_journal_lines(wamcf->writer);
+
+    if (lines < wamcf->tidy_at) {
+        return;
+    }
+
+    wamcf->tidy_at = lines + WEIR_JOURNAL_TIDY_LINES;
+
+    if (weir_journal_tidy(wamcf->writer, &left, &err) != WEIR_OK) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "the journal cannot be written anew, it goes on as it "
+                      "is: %s", err.message);
+        return;
+    }
+
+    wamcf->tidy_at = ngx_max(left * WEIR_JOURNAL_TIDY_FACTOR,
+                             WEIR_JOURNAL_TIDY_LINES);
 }
 
 
@@ -201,8 +238,8 @@ ngx_http_weir_auth_compact(weir_error_t *err)
 
     journal = NULL;
 
-    rc = weir_journal_open_hasty((char *) wamcf->journal_file.data, &journal,
-                                 err);
+    rc = weir_journal_open_patient((char *) wamcf->journal_file.data, 0,
+                                   &journal, err);
 
     if (rc == WEIR_OK) {
         rc = weir_journal_compact(journal, err);

@@ -14,7 +14,9 @@
 
 
 static void ngx_http_weir_auth_blame(ngx_cycle_t *old, const char *error);
-static ngx_int_t ngx_http_weir_auth_make_journal(ngx_cycle_t *cycle,
+static weir_status_t ngx_http_weir_auth_make_journal(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf, weir_error_t *err);
+static void ngx_http_weir_auth_give_journal(ngx_cycle_t *cycle,
     ngx_http_weir_auth_main_conf_t *wamcf);
 static void ngx_http_weir_auth_tick(ngx_event_t *ev);
 static void ngx_http_weir_auth_reread(ngx_http_weir_auth_main_conf_t *wamcf);
@@ -50,6 +52,10 @@ ngx_http_weir_auth_load(ngx_conf_t *cf, ngx_http_weir_auth_main_conf_t *wamcf)
         rc = weir_journal_open((char *) wamcf->journal_file.data, 0, &journal,
                                &err);
         weir_journal_close(journal);
+    }
+
+    if (rc == WEIR_OK && wamcf->journal_file.len) {
+        rc = ngx_http_weir_auth_make_journal(cf, wamcf, &err);
     }
 
     if (rc == WEIR_OK) {
@@ -157,10 +163,8 @@ ngx_int_t
 ngx_http_weir_auth_in_force(ngx_cycle_t *cycle,
     ngx_http_weir_auth_main_conf_t *wamcf)
 {
-    if (wamcf->journal_file.len
-        && ngx_http_weir_auth_make_journal(cycle, wamcf) != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (wamcf->journal_file.len) {
+        ngx_http_weir_auth_give_journal(cycle, wamcf);
     }
 
     wamcf->reloads = wamcf->sh->reloads;
@@ -171,25 +175,60 @@ ngx_http_weir_auth_in_force(ngx_cycle_t *cycle,
 }
 
 
-/* the workers write it, and they are not root */
+/*
+ * While the configuration may still be refused: what fails once it is in force
+ * ends the master.
+ */
 
-static ngx_int_t
-ngx_http_weir_auth_make_journal(ngx_cycle_t *cycle,
-    ngx_http_weir_auth_main_conf_t *wamcf)
+static weir_status_t
+ngx_http_weir_auth_make_journal(ngx_conf_t *cf,
+    ngx_http_weir_auth_main_conf_t *wamcf, weir_error_t *err)
 {
-    weir_error_t      err;
-    weir_journal_t   *journal;
-    ngx_core_conf_t  *ccf;
+    weir_status_t    rc;
+    weir_journal_t  *journal;
 
-    if (weir_journal_open((char *) wamcf->journal_file.data, 1, &journal,
-                          &err)
-        != WEIR_OK)
-    {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "%s", err.message);
-        return NGX_ERROR;
+    if (ngx_test_config || ngx_process == NGX_PROCESS_SIGNALLER) {
+        return WEIR_OK;
+    }
+
+    rc = weir_journal_open_patient((char *) wamcf->journal_file.data,
+                                   NGX_HTTP_WEIR_AUTH_PATIENCE, &journal, err);
+
+    if (rc == WEIR_ERR_BUSY) {
+
+        /* it is there, and can be read */
+
+        ngx_log_error(NGX_LOG_ERR, cf->log, 0,
+                      "\"%V\" has been locked by another process for %d ms: "
+                      "nothing can be changed at run time until that lets go "
+                      "of it", &wamcf->journal_file,
+                      NGX_HTTP_WEIR_AUTH_PATIENCE);
+        return WEIR_OK;
+    }
+
+    if (rc != WEIR_OK) {
+        return rc;
+    }
+
+    if (weir_journal_tidy(journal, NULL, err) != WEIR_OK) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "the journal cannot be written anew, it goes on as it "
+                      "is: %s", err->message);
     }
 
     weir_journal_close(journal);
+
+    return WEIR_OK;
+}
+
+
+/* the workers write it, and they are not root */
+
+static void
+ngx_http_weir_auth_give_journal(ngx_cycle_t *cycle,
+    ngx_http_weir_auth_main_conf_t *wamcf)
+{
+    ngx_core_conf_t  *ccf;
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
@@ -198,13 +237,11 @@ ngx_http_weir_auth_make_journal(ngx_cycle_t *cycle,
         && chown((char *) wamcf->journal_file.data, ccf->user, (gid_t) -1)
            == -1)
     {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
-                      "chown(\"%V\", %ui) failed", &wamcf->journal_file,
+        ngx_log_error(NGX_LOG_CRIT, cycle->log, ngx_errno,
+                      "chown(\"%V\", %ui) failed: nothing can be changed at "
+                      "run time", &wamcf->journal_file,
                       (ngx_uint_t) ccf->user);
-        return NGX_ERROR;
     }
-
-    return NGX_OK;
 }
 
 

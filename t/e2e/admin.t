@@ -426,6 +426,59 @@ is_({a.status for a in held_up} <= {201, 503}, True, "who waited is served, or t
 is_(admin("admin", "POST", "keys", {"tenant": "beta"}, where=where).status, 201,
     "and the next one is served")
 
+with open(os.path.join(folder, "journal"), "rb") as held:
+    fcntl.flock(held, fcntl.LOCK_EX)
+    threaded.reload()
+    is_((opens(made2[7]), opens(r)), ({200}, {200}), "a reload does not wait for who holds it")
+like(threaded.read_log(), r"journal. has been locked by another process for 2000 ms",
+     "and says so")
+is_(admin("admin", "POST", "keys", {"tenant": "beta"}, where=where).status, 201,
+    "changes are made again when it is free")
+
+# -- a place for the journal that cannot be
+
+text = threaded._parts["http"]  # pylint: disable=protected-access
+threaded.write_config(http=text.replace("@dir@/state/journal", "@dir@/nowhere/journal"))
+threaded.allow(r"nowhere/journal: No such file")
+before = threaded.workers()
+threaded.send_signal(signal.SIGHUP)
+ok(wait_for(lambda: "nowhere/journal" in threaded.read_log(), 10), "a bad reload is refused")
+is_((threaded.workers(), opens(made2[7])), (before, {200}), "and the gateway goes on as it was")
+threaded.write_config(http=text)
+threaded.reload()
+
+# -- a journal that grows is written anew by itself
+
+before = admin("viewer", "GET", "documents", where=where).json()["journal_seq"]
+kept = journal_lines()
+changes = 0
+while changes < 700 and journal_lines() >= kept + changes:
+    verb = ("disable", "enable")[changes % 2]
+    if admin("operator", "POST", "keys/%s/%s" % (made2[7].json()["id"], verb),
+             where=where).status != 200:
+        break
+    changes += 1
+ok(changes >= 200 and journal_lines() <= kept + 2,
+   "after %d changes of one key it has %d lines, at the beginning %d" % (
+       changes, journal_lines(), kept))
+if changes % 2:
+    admin("operator", "POST", "keys/%s/enable" % made2[7].json()["id"], where=where)
+is_((opens(made2[0]), opens(made2[7]), opens(r)), ({401}, {200}, {200}), "with the same effect")
+is_(admin("viewer", "GET", "documents", where=where).json()["journal_seq"],
+    before + changes + changes % 2, "numbers go on")
+
+# Where the workers must not write it anew, a reload does.
+os.chmod(folder, 0o755)
+kept = journal_lines()
+for n in range(400):
+    admin("operator", "POST", "keys/%s/%s" % (made2[7].json()["id"], ("disable", "enable")[n % 2]),
+          where=where)
+grown = journal_lines()
+threaded.reload()
+ok(grown <= kept + 2 or (grown >= kept + 400 and journal_lines() <= kept + 2),
+   "a reload writes anew what workers could not (%d lines, then %d)" % (grown, journal_lines()))
+is_((opens(made2[0]), opens(made2[7]), opens(r)), ({401}, {200}, {200}), "with the same effect")
+
 # -- without a journal, and configurations that are refused
 
 plain = Gateway(up, tenants=TENANTS, more_server=MORE, modules=MODULES, name="plain",

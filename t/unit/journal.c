@@ -176,13 +176,13 @@ static void test_many_holders(void)
     ok(!restarted && seen.n == 1 && seen.last == 9, "the reader reads on");
 
     weir_journal_t *hasty = NULL;
-    is_int(weir_journal_open_hasty(path, &hasty, &err), WEIR_OK, "a writer that cannot wait");
+    is_int(weir_journal_open_patient(path, 0, &hasty, &err), WEIR_OK, "a writer that cannot wait");
     int other = open(path, O_RDONLY);
     ok(other >= 0 && flock(other, LOCK_EX) == 0, "the lock is another's");
     is_int(weir_journal_append(hasty, &c, &seq, &err), WEIR_ERR_BUSY, "it does not append");
     is_int(weir_journal_compact(hasty, &err), WEIR_ERR_BUSY, "nor compact");
     weir_journal_t *second = NULL;
-    is_int(weir_journal_open_hasty(path, &second, &err), WEIR_ERR_BUSY, "nor is it opened: %s",
+    is_int(weir_journal_open_patient(path, 0, &second, &err), WEIR_ERR_BUSY, "nor is it opened: %s",
            err.message);
     ok(second == NULL && strcmp(err.code, "busy") == 0, "with a code");
     close(other);

@@ -9,7 +9,7 @@
 static bool is_ours(const weir_json_doc_t *doc, uint32_t key)
 {
     return weir_json_string_is(doc, key, "findings") || weir_json_string_is(doc, key, "scores") ||
-           weir_json_string_is(doc, key, "action");
+           weir_json_string_is(doc, key, "action") || weir_json_string_is(doc, key, "truncated");
 }
 
 static void write_line(const weir_json_doc_t *doc, uint32_t text, weir_str_t new_text,
@@ -76,6 +76,7 @@ static int each_line_of(FILE *in, const char *name, weir_guard_line_pt each, voi
             len--;
         }
         if (len == 0) {
+            fputc('\n', stdout);
             continue;
         }
         weir_arena_reset(&arena);

@@ -27,13 +27,18 @@ weir_status_t weir_guard_write_redacted(weir_placeholders_t *map, weir_str_t tex
     return WEIR_OK;
 }
 
-/* Feeds n bytes at a time and writes what each feed decides. */
+/* A text is fed in pieces of at most so many bytes: few enough that a scan never finds more than it
+ * can list. */
+#define PIECE 65536
+
+/* Feeds n bytes at a time and writes what each feed decides; *truncated: something was not seen. */
 static weir_status_t redact_stream(weir_guard_session_t *s, weir_placeholders_t *map,
-                                   weir_str_t text, size_t n, weir_buf_t *out, weir_error_t *err)
+                                   weir_str_t text, size_t n, weir_buf_t *out, bool *truncated,
+                                   weir_error_t *err)
 {
     size_t released = 0;
     for (size_t fed = 0;;) {
-        fed = n == 0 || text.len - fed < n ? text.len : fed + n;
+        fed = text.len - fed < n ? text.len : fed + n;
         size_t base = released > WEIR_GUARD_LEFT_CODED ? released - WEIR_GUARD_LEFT_CODED : 0;
         while (base > 0 && ((unsigned char)text.data[base] & 0xc0) == 0x80) {
             base--;
@@ -43,6 +48,7 @@ static weir_status_t redact_stream(weir_guard_session_t *s, weir_placeholders_t 
         weir_status_t status = weir_guard_scan(s->rules, s->scratch, text.data + base, fed - base,
                                                &options, &result, err);
         size_t hold = base + result.hold;
+        *truncated |= status == WEIR_OK && result.truncated;
         if (status == WEIR_OK && hold > released) {
             status = weir_guard_write_redacted(map, text, released, hold, &result, base, out, err);
             released = hold;
@@ -56,6 +62,7 @@ static weir_status_t redact_stream(weir_guard_session_t *s, weir_placeholders_t 
 typedef struct {
     weir_guard_session_t *session;
     size_t stream;
+    bool truncated; /* of the last text */
     weir_arena_t arena;
 } redact_t;
 
@@ -69,7 +76,9 @@ static weir_status_t redact_text(redact_t *r, weir_str_t text, weir_buf_t *out, 
     if (status != WEIR_OK) {
         return weir_error(err, status, "no memory for the names of entities");
     }
-    return redact_stream(r->session, map, text, r->stream, out, err);
+    r->truncated = false;
+    return redact_stream(r->session, map, text, r->stream == 0 ? PIECE : r->stream, out,
+                         &r->truncated, err);
 }
 
 static weir_status_t redact_line(void *ctx, const weir_str_t text, weir_buf_t *members,
@@ -77,13 +86,13 @@ static weir_status_t redact_line(void *ctx, const weir_str_t text, weir_buf_t *m
 {
     redact_t *r = ctx;
     weir_buf_t out;
-    (void)members;
     weir_arena_reset(&r->arena);
     weir_buf_init(&out, &r->arena);
     weir_status_t status = redact_text(r, text, &out, err);
     if (status == WEIR_OK && out.failed) {
         status = weir_error(err, WEIR_ERR_NOMEM, "no memory");
     }
+    weir_buf_append_z(members, r->truncated ? ", \"truncated\": true" : "");
     *new_text = weir_str(out.len == 0 ? "" : out.data, out.len);
     return status;
 }
@@ -105,6 +114,12 @@ static int redact_file(redact_t *r, const char *name)
             rc = weir_guard_complain("%s: no memory", name);
         } else {
             fwrite(out.data, 1, out.len, stdout);
+        }
+        if (rc == 0 && r->truncated) {
+            rc = weir_guard_complain(
+                "%s: holds more than could be decoded; entities in it may stand "
+                "in the output",
+                name);
         }
     }
     weir_arena_free(&arena);

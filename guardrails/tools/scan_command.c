@@ -14,7 +14,7 @@ static void write_findings(const weir_guard_result_t *result, weir_buf_t *out)
         weir_json_write_string(out, weir_str(f->rule, strlen(f->rule)));
         weir_buf_append_char(out, '}');
     }
-    weir_buf_append_char(out, ']');
+    weir_buf_append_z(out, result->truncated ? "], \"truncated\": true" : "]");
 }
 
 static weir_status_t scan_text(weir_guard_session_t *s, weir_str_t text,
@@ -78,9 +78,10 @@ static int scan_file(weir_guard_session_t *s, const char *name)
                        (double)scores.p[h], zone == WEIR_ZONE_BLOCK ? "block" : "review");
             }
         }
+        printf("%s: action %s\n", name,
+               weir_guard_default_action(s, &result, s->scores ? &scores : NULL));
         if (result.truncated) {
-            rc = weir_guard_complain("%s: more than could be listed or decoded; see the limits",
-                                     name);
+            rc = weir_guard_complain("%s: holds more than is listed or was decoded", name);
         }
     }
     weir_arena_free(&arena);
@@ -94,6 +95,11 @@ int weir_guard_scan_command(int argc, char **argv)
     int rc = weir_guard_tool_options(argc, argv, &options);
     if (rc != 0) {
         return rc;
+    }
+    if (options.stream > 0) {
+        weir_guard_complain("scan has no --stream: it is an option of redact");
+        weir_guard_tool_options_free(&options);
+        return 2;
     }
     rc = weir_guard_session_open(&options, &session);
     if (rc == 0) {

@@ -15,7 +15,7 @@ typedef struct {
     weir_arena_t arena; /* of the lists that options name */
     bool jsonl;
     bool scores;   /* classify too */
-    size_t stream; /* redact: bytes at a time, 0: all at once */
+    size_t stream; /* redact: bytes at a time, 0: as many as a scan lists all findings of */
     const char *const *files;
     int file_count;
 } weir_guard_tool_options_t;

@@ -30,13 +30,20 @@ static void usage(FILE *out)
           "  --entity TYPE=EXPRESSION   a custom entity by expression (PCRE2)\n"
           "  --list TYPE=FILE           a custom entity by values, one on each line\n"
           "  --holdback         only the rules that a hold-back stream can decide\n"
-          "  --stream N         redact: feed N bytes at a time\n",
+          "  --stream N         redact: feed N bytes at a time\n"
+          "  --no-prefilter     try every rule everywhere: slow, for comparison\n",
           out);
 }
 
 int main(int argc, char **argv)
 {
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+        usage(stdout);
+        return 0;
+    }
+    bool shared = argc == 3 && (strcmp(argv[1], "scan") == 0 || strcmp(argv[1], "redact") == 0 ||
+                                strcmp(argv[1], "rules") == 0);
+    if (shared && strcmp(argv[2], "--help") == 0) {
         usage(stdout);
         return 0;
     }

@@ -58,14 +58,28 @@ ok("error" in lines[0] and "error" in lines[1] and "findings" in lines[2] and "e
    "errors where the lines are bad")
 like(err, r"line 2", "the message names the line")
 
+_, out, _ = guard("scan", "--jsonl", data=b'{"text": "a"}\n\n{"text": "b"}\n')
+is_([bool(line) for line in out.split("\n")], [True, False, True, False], "an empty line keeps its place")
+
+# More than a scan lists.
+many = b"a@b.co " * 70000
+status, out, _ = guard("scan", "--no-scores", "--jsonl", data=json.dumps({"text": many.decode()}).encode())
+ok(json.loads(out)["truncated"] is True and 0 < len(json.loads(out)["findings"]) < 70000,
+   "JSON lines tell that there is more than is listed")
+status, out, err = guard("redact", data=many)
+is_((status, err, out.count("@"), out.count("<EMAIL_ADDRESS_1>")), (0, "", 0, 70000),
+    "redact leaves none of 70,000 entities")
+status, out, _ = guard("redact", "--stream", "1000", data=many)
+is_((status, out.count("@")), (0, 0), "whatever the feeds")
+
 # Plain files.
 with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, "a.txt")
     with open(path, "w", encoding="utf-8") as f:
         f.write("call +1 212-555-0199 or 219-09-9999")
     status, out, _ = guard("scan", "--no-scores", path)
-    is_([line.split(": ")[1].split()[1] for line in out.splitlines()], ["PHONE_NUMBER", "US_SSN"],
-        "entities of a file")
+    is_([line.split(": ")[1].split()[1] for line in out.splitlines()],
+        ["PHONE_NUMBER", "US_SSN", "redact"], "entities of a file, and the action")
     status, _, err = guard("scan", os.path.join(folder, "none"))
     is_(status, 1, "no such file")
     like(err, r"none: No such file", "and it says so")
@@ -80,6 +94,8 @@ is_(status, 1, "an expensive expression is refused")
 like(err, r"backtracks", "with the reason")
 is_(guard("scan", "--bogus")[0], 2, "wrong usage")
 is_(guard()[0], 2, "no command")
+is_((guard("scan", "--help")[0], guard("redact", "--help")[1]), (0, guard("--help")[1]), "help")
+like(guard("scan", "--stream", "4")[2], r"option of redact", "a stream is redacted, not listed")
 status, out, _ = guard("rules")
 ok(status == 0 and "EMAIL_ADDRESS" in out and "PERSON (needs a window)" in out, "rules are listed")
 _, out, _ = guard("scan", "--no-scores", "--off", "EMAIL_ADDRESS", data=b"joe@example.org 10.1.2.3")

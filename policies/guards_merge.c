@@ -70,6 +70,74 @@ static weir_status_t check_locks(const weir_document_t *doc, json_t *parent, jso
     return WEIR_OK;
 }
 
+static bool lists(json_t *array, const char *name)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(array, i, item)
+    {
+        if (json_is_string(item) && strcmp(json_string_value(item), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Parts of a direction that the child leaves out though the parent looks at them. */
+static weir_status_t check_parts(const weir_document_t *doc, json_t *parent, json_t *child,
+                                 const char *direction, const char *const *usual, const char *scope,
+                                 const char *parent_name)
+{
+    json_t *before = json_object_get(json_object_get(parent, "scope"), direction);
+    json_t *after = json_object_get(json_object_get(child, "scope"), direction);
+    if (!json_is_array(after))
+        return WEIR_OK;
+    size_t count = json_is_array(before) ? json_array_size(before) : SIZE_MAX;
+    for (size_t i = 0; i < count && (json_is_array(before) || usual[i] != NULL); i++) {
+        const char *part =
+            json_is_array(before) ? json_string_value(json_array_get(before, i)) : usual[i];
+        if (part != NULL && !lists(after, part))
+            return weir_document_fail(doc, weir_path_member(scope, direction).text,
+                                      "expected every part that policy \"%s\", which locks "
+                                      "members, looks at, found no \"%s\"",
+                                      parent_name, part);
+    }
+    return WEIR_OK;
+}
+
+/* What would undo any locked member: a policy that locks something locks these, too. */
+static weir_status_t check_ways_out(const weir_document_t *doc, json_t *parent, json_t *child,
+                                    const char *parent_name, const char *child_name)
+{
+    static const char *const members[] = {"shadow", "allow", "opaque"};
+    static const char *const input[] = {"user", "assistant", "tool_arguments", "tool_results",
+                                        NULL};
+    static const char *const output[] = {"content", "reasoning", "tool_arguments", NULL};
+    const weir_path_t at = weir_path_member("policies", child_name);
+    if (json_array_size(json_object_get(parent, "locked")) == 0)
+        return WEIR_OK;
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        json_t *value = json_object_get(child, members[i]);
+        if (value != NULL && !json_is_false(value))
+            return weir_document_fail(doc, weir_path_member(at.text, members[i]).text,
+                                      "expected no value, because it could undo what policy "
+                                      "\"%s\" or one that it extends has locked",
+                                      parent_name);
+    }
+    json_t *mode = json_object_get(json_object_get(child, "streaming"), "mode");
+    if (json_is_string(mode) && strcmp(json_string_value(mode), "observe") == 0) {
+        const weir_path_t streaming = weir_path_member(at.text, "streaming");
+        return weir_document_fail(doc, weir_path_member(streaming.text, "mode").text,
+                                  "expected a mode that acts, because policy \"%s\" or one that "
+                                  "it extends has locked members",
+                                  parent_name);
+    }
+    const weir_path_t scope = weir_path_member(at.text, "scope");
+    weir_status_t rc = check_parts(doc, parent, child, "input", input, scope.text, parent_name);
+    return rc == WEIR_OK
+               ? check_parts(doc, parent, child, "output", output, scope.text, parent_name)
+               : rc;
+}
+
 static json_t *merge(const weir_document_t *doc, json_t *policies, const char *name, unsigned depth)
 {
     const weir_path_t at = weir_path_member("policies", name);
@@ -96,7 +164,8 @@ static json_t *merge(const weir_document_t *doc, json_t *policies, const char *n
         return NULL;
     }
     json_t *below = merge(doc, policies, parent_name, depth + 1);
-    if (below == NULL || check_locks(doc, below, own, parent_name, name) != WEIR_OK) {
+    if (below == NULL || check_locks(doc, below, own, parent_name, name) != WEIR_OK ||
+        check_ways_out(doc, below, own, parent_name, name) != WEIR_OK) {
         json_decref(below);
         return NULL;
     }

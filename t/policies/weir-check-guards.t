@@ -33,8 +33,8 @@ def check_text(text):
 
 status, text = check(os.path.join(ROOT, "policies", "examples", "guards.json"))
 is_(status, 0, "the shipped example is good")
-like(text, r"good: 4 policies\n  base [0-9a-f]{8}: answers by holdback\n.*research .*window.*"
-     r"batch .*in shadow mode", "and what it says")
+like(text, r"good: 5 policies\n  base [0-9a-f]{8}: answers by holdback\n.*research .*window.*"
+     r"trial .*in shadow mode", "and what it says")
 for policies, words in (
         ({"a": {"entities": {"EMIAL": "redact"}}}, r"json:\d+.*policies\.a\.entities\.EMIAL"),
         ({"a": {"extends": "b"}}, r"policies\.a\.extends"),

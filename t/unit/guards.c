@@ -54,7 +54,7 @@ static const char document[] =
     " \"topics\":[{\"id\":\"money\",\"words\":[\"loan\",\"credit\"],\"least\":3}],"
     " \"entities\":{\"*\":\"redact\",\"EMAIL_ADDRESS\":{\"action\":\"replace\","
     "  \"replacement\":\"[mail]\"}}},"
-    "\"loose\":{\"extends\":\"strict\",\"shadow\":true,\"block\":{\"status\":403,"
+    "\"loose\":{\"shadow\":true,\"block\":{\"status\":403,"
     " \"message\":\"No.\",\"stream\":\"error\"}}}}";
 
 static void test_policies(weir_arena_t *arena)
@@ -199,6 +199,20 @@ static void test_refusals(weir_arena_t *arena)
             "},\"b\":{\"locked\":[\"entities.US_SSN\"]},\"m\":{\"extends\":\"b\"},"
             "\"c\":{\"extends\":\"m\",\"entities\":{\"US_SSN\":\"flag\"}",
             "policies.c.entities.US_SSN", "locked", "a member that a grandparent has locked");
+    refused(arena, "},\"b\":{\"locked\":[\"secrets\"]},\"c\":{\"extends\":\"b\",\"shadow\":true",
+            "policies.c.shadow", "could undo", "shadow over a lock");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"secrets\"]},\"m\":{\"extends\":\"b\"},\"c\":{\"extends\":"
+            "\"m\",\"allow\":{\"patterns\":[\".*\"]}",
+            "policies.c.allow", "could undo", "values excused over a grandparent's lock");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"secrets\"]},\"c\":{\"extends\":\"b\",\"scope\":{\"input\":["
+            "\"system\"]}",
+            "policies.c.scope.input", "no \"user\"", "parts left out over a lock");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"secrets\"]},\"c\":{\"extends\":\"b\",\"streaming\":{\"mode\":"
+            "\"observe\"}",
+            "policies.c.streaming.mode", "a mode that acts", "streams only watched over a lock");
     weir_guards_t *guards;
     weir_error_t err;
     is_int(load(arena, "{\"version\":1,\"policies\":{\"p\":{}},\"default\":\"q\"}", &guards, &err),

@@ -4,9 +4,10 @@
 #include <math.h>
 #include <strings.h>
 
-#define MIN_KEY_RUN     24   /* base64 characters in a row that make a block a key's */
-#define MAX_CODED_BLOCK 8192 /* of a block inside a code, so that a stream need not wait for more \
-                              */
+#define MIN_KEY_RUN 24 /* base64 characters in a row that make a block a key's */
+#define MAX_CODED_BLOCK                                                       \
+    8192 /* of a block inside a code, so that a stream need not wait for more \
+          */
 
 float weir_guard_entropy(const char *text, size_t len)
 {

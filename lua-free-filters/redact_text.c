@@ -273,7 +273,7 @@ static weir_status_t entity(weir_redact_text_t *t, const weir_guard_finding_t *f
         end = string_end(t, f->start, f->end);
         t->again = t->again || end < f->end;
         if (end == f->start)
-            return release(t, end + 1, out);
+            return drop ? WEIR_OK : release(t, end + 1, out);
     }
     if (t->swallowing) {
         /* Its beginning was decided and replaced; now its end is known. */

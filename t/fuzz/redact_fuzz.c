@@ -1,8 +1,8 @@
 /*
  * The streaming redactor: what leaves does not depend on how the input was cut, in any protocol and
- * mode, and a text that was held back has no entity left of those that the whole text has. The
- * first byte chooses protocol and body, the second the mode and how the stream ends. The restorer
- * of placeholders gets the same cuts.
+ * mode, and of a text on its own in any mode what leaves is the text with the entities replaced
+ * that the whole of it has. The first byte chooses protocol and body, the second the mode and how
+ * the stream ends. Texts of tool arguments and the restorer of placeholders get the same cuts.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static weir_guard_rules_t *rules;
+static weir_guard_rules_t *rules; /* for streams */
+static weir_guard_rules_t *all_rules;
 static weir_guard_scratch_t *guard_scratch;
 static weir_guard_scratch_t *second_scratch;
 static weir_scratch_t *scratch;
@@ -30,6 +31,8 @@ static void begin(void)
     weir_guard_options_t options = {.pii = true, .secrets = true, .streaming = true};
     if (rules == NULL) {
         require(weir_guard_rules_compile(&options, &rules, NULL) == WEIR_OK);
+        options.streaming = false;
+        require(weir_guard_rules_compile(&options, &all_rules, NULL) == WEIR_OK);
         guard_scratch = weir_guard_scratch_create();
         second_scratch = weir_guard_scratch_create();
         scratch = weir_scratch_new();
@@ -45,6 +48,11 @@ static weir_redact_action_t decide(void *ctx, const weir_guard_finding_t *f, wei
     require(f->end > f->start && value.len == f->end - f->start);
     *replacement = WEIR_STR("<X>");
     return WEIR_REDACT_REPLACE;
+}
+
+static const weir_guard_rules_t *rules_of(weir_redact_mode_t mode)
+{
+    return mode == WEIR_REDACT_HOLDBACK ? rules : all_rules;
 }
 
 static weir_status_t take(void *ctx, const char *data, size_t len, bool stable)
@@ -63,9 +71,12 @@ typedef struct {
 
 static weir_str_t run(weir_arena_t *arena, const setup_t *s, weir_str_t input, uint64_t seed)
 {
-    weir_redact_options_t options = {
-        .text = {.rules = rules, .scratch = guard_scratch, .mode = s->mode, .decide = decide},
-        .protocol = s->protocol};
+    weir_redact_options_t options = {.text = {.rules = rules_of(s->mode),
+                                              .scratch = guard_scratch,
+                                              .mode = s->mode,
+                                              .window = 64,
+                                              .decide = decide},
+                                     .protocol = s->protocol};
     weir_redact_t *redact;
     weir_pipeline_t *p;
     weir_chaos_t chaos;
@@ -96,25 +107,24 @@ static weir_str_t run(weir_arena_t *arena, const setup_t *s, weir_str_t input, u
     return weir_str(out.data, out.len);
 }
 
-/* One text, in pieces of whole characters: the output is the text with its findings replaced. */
-static void check_text(weir_arena_t *arena, weir_str_t text, uint64_t seed)
+/* One text in pieces of whole characters; seed 0: in one. */
+static weir_str_t feed(weir_arena_t *arena, weir_redact_mode_t mode, bool json, weir_str_t text,
+                       uint64_t seed)
 {
-    weir_redact_rules_t shared = {
-        .rules = rules, .scratch = guard_scratch, .mode = WEIR_REDACT_HOLDBACK, .decide = decide};
-    weir_guard_result_t found;
+    weir_redact_rules_t shared = {.rules = rules_of(mode),
+                                  .scratch = guard_scratch,
+                                  .mode = mode,
+                                  .window = seed % 2 == 0 ? 512 : 64,
+                                  .decide = decide};
     weir_redact_text_t t;
     weir_chaos_t chaos;
     weir_buf_t out;
-    weir_buf_t want;
-    weir_error_t err;
     uint32_t delay;
-    size_t done = 0;
     weir_buf_init(&out, arena);
-    weir_buf_init(&want, arena);
-    weir_chaos_init(&chaos, seed, 16, 0);
-    weir_redact_text_init(&t, &shared, false, false);
+    weir_chaos_init(&chaos, seed, seed % 3 == 0 ? 1000 : 16, 0);
+    weir_redact_text_init(&t, &shared, json, false);
     for (size_t at = 0; at < text.len;) {
-        size_t piece = weir_chaos_next(&chaos, text.len - at, &delay);
+        size_t piece = seed == 0 ? text.len : weir_chaos_next(&chaos, text.len - at, &delay);
         while (at + piece < text.len && ((unsigned char)text.data[at + piece] & 0xc0) == 0x80) {
             piece++;
         }
@@ -123,8 +133,20 @@ static void check_text(weir_arena_t *arena, weir_str_t text, uint64_t seed)
     }
     require(weir_redact_text_feed(&t, "", 0, true, &out) == WEIR_OK);
     weir_redact_text_free(&t);
-    require(weir_guard_scan(rules, second_scratch, text.data, text.len, NULL, &found, &err) ==
-            WEIR_OK);
+    return weir_str(out.data, out.len);
+}
+
+/* The output is the text with its findings replaced. */
+static void check_text(weir_arena_t *arena, weir_redact_mode_t mode, weir_str_t text, uint64_t seed)
+{
+    weir_guard_result_t found;
+    weir_buf_t want;
+    weir_error_t err;
+    size_t done = 0;
+    weir_buf_init(&want, arena);
+    weir_str_t out = feed(arena, mode, false, text, seed);
+    require(weir_guard_scan(rules_of(mode), second_scratch, text.data, text.len, NULL, &found,
+                            &err) == WEIR_OK);
     for (size_t i = 0; i < found.count; i++) {
         const weir_guard_finding_t *f = &found.findings[i];
         weir_buf_append(&want, text.data + done, f->start - done);
@@ -132,7 +154,8 @@ static void check_text(weir_arena_t *arena, weir_str_t text, uint64_t seed)
         done = f->end;
     }
     weir_buf_append(&want, text.data + done, text.len - done);
-    require(weir_str_eq(weir_str(out.data, out.len), weir_str(want.data, want.len)));
+    require(weir_str_eq(out, weir_str(want.data, want.len)));
+    require(weir_str_eq(feed(arena, mode, true, text, 0), feed(arena, mode, true, text, seed)));
 }
 
 static void check_restorer(weir_arena_t *arena, weir_str_t text, uint64_t seed)
@@ -194,7 +217,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     /* Broken UTF-8 never comes out of JSON. */
     if (whole_characters(text)) {
-        check_text(&arena, text, data[2] + 1u);
+        for (unsigned mode = WEIR_REDACT_HOLDBACK; mode <= WEIR_REDACT_BUFFER; mode++) {
+            check_text(&arena, (weir_redact_mode_t)mode, text, data[2] + 1u);
+        }
     }
     weir_arena_free(&arena);
     return 0;

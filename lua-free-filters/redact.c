@@ -172,9 +172,50 @@ static bool is_call(const text_t *t)
     return t->kind == WEIR_TEXT_ARGUMENTS || t->kind == WEIR_TEXT_INPUT;
 }
 
+/* In front of the text, behind which the delta's end stands. */
+static const char *open_delta(const text_t *t, weir_buf_t *out)
+{
+    unsigned n = WEIR_TEXT_ELEMENT(t->part);
+    weir_buf_append_z(out, "\"delta\":{");
+    if (is_call(t)) {
+        weir_buf_printf(out, "\"tool_calls\":[{\"index\":%u,%s", t->part,
+                        t->kind == WEIR_TEXT_INPUT ? "\"custom\":{\"input\":"
+                                                   : "\"function\":{\"arguments\":");
+        return "}}]}";
+    }
+    switch (WEIR_TEXT_LIST(t->part)) {
+    case WEIR_TEXT_THINKING:
+        weir_buf_printf(out,
+                        "\"thinking_blocks\":[{\"index\":%u,\"type\":\"thinking\","
+                        "\"thinking\":",
+                        n);
+        return "}]}";
+    case WEIR_TEXT_DETAILS:
+        weir_buf_printf(
+            out, "\"reasoning_details\":[{\"index\":%u,\"type\":\"reasoning.text\",\"text\":", n);
+        return "}]}";
+    case WEIR_TEXT_PARTS:
+        if (t->kind == WEIR_TEXT_REASONING) {
+            weir_buf_append_z(out, "\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":"
+                                   "\"text\",\"text\":");
+            return "}]}]}";
+        }
+        weir_buf_append_z(out, "\"content\":[{\"type\":\"text\",\"text\":");
+        return "}]}";
+    default:
+        weir_buf_printf(out, "\"%s\":",
+                        t->kind == WEIR_TEXT_REFUSAL     ? "refusal"
+                        : t->kind != WEIR_TEXT_REASONING ? "content"
+                        : t->part == 0                   ? "reasoning_content"
+                                                         : "reasoning");
+        return "}";
+    }
+}
+
 static void write_chat(const weir_redact_t *r, const text_t *t, weir_str_t text, weir_buf_t *out)
 {
     bool chat = r->shape == WEIR_PROTOCOL_CHAT;
+    const char *end = "";
     weir_buf_append_char(out, '{');
     if (r->id.len > 0)
         weir_buf_printf(out, "\"id\":%.*s,", (int)r->id.len, r->id.data);
@@ -185,22 +226,12 @@ static void write_chat(const weir_redact_t *r, const text_t *t, weir_str_t text,
     if (r->model.len > 0)
         weir_buf_printf(out, "\"model\":%.*s,", (int)r->model.len, r->model.data);
     weir_buf_printf(out, "\"choices\":[{\"index\":%u,", t->choice);
-    if (!chat) {
-        weir_buf_append_z(out, "\"text\":");
-    } else if (is_call(t)) {
-        weir_buf_printf(out, "\"delta\":{\"tool_calls\":[{\"index\":%u,%s", t->part,
-                        t->kind == WEIR_TEXT_INPUT ? "\"custom\":{\"input\":"
-                                                   : "\"function\":{\"arguments\":");
-    } else {
-        weir_buf_printf(out, "\"delta\":{\"%s\":",
-                        t->kind == WEIR_TEXT_REFUSAL     ? "refusal"
-                        : t->kind != WEIR_TEXT_REASONING ? "content"
-                        : t->part == 0                   ? "reasoning_content"
-                                                         : "reasoning");
-    }
-    weir_json_write_string(out, text);
     if (chat)
-        weir_buf_append_z(out, is_call(t) ? "}}]}" : "}");
+        end = open_delta(t, out);
+    else
+        weir_buf_append_z(out, "\"text\":");
+    weir_json_write_string(out, text);
+    weir_buf_append_z(out, end);
     weir_buf_append_z(out, ",\"logprobs\":null,\"finish_reason\":null}]}");
 }
 

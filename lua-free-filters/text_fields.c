@@ -128,6 +128,32 @@ static void chat_tools(walk_t *w, uint32_t message, uint32_t choice, bool delta)
         w->out->bare = false;
 }
 
+static uint32_t element(const walk_t *w, uint32_t node, uint32_t number)
+{
+    return WEIR_TEXT_ELEMENT(index_of(w, node, "index", number));
+}
+
+/* The same texts again, or instead, in lists whose elements come in pieces as the texts do. */
+static void chat_lists(walk_t *w, uint32_t message, uint32_t choice, bool delta)
+{
+    each(w, weir_json_get(w->doc, message, "thinking_blocks"), i, block)
+        add(w, weir_json_get(w->doc, block, "thinking"), WEIR_TEXT_REASONING, choice,
+            WEIR_TEXT_THINKING + element(w, block, i), delta);
+    each(w, weir_json_get(w->doc, message, "reasoning_details"), k, detail)
+    {
+        uint32_t part = WEIR_TEXT_DETAILS + element(w, detail, k);
+        add(w, weir_json_get(w->doc, detail, "text"), WEIR_TEXT_REASONING, choice, part, delta);
+        add(w, weir_json_get(w->doc, detail, "summary"), WEIR_TEXT_REASONING, choice, part, delta);
+    }
+    each(w, weir_json_get(w->doc, message, "content"), n, block)
+    {
+        uint32_t part = WEIR_TEXT_PARTS + element(w, block, n);
+        add(w, weir_json_get(w->doc, block, "text"), WEIR_TEXT_CONTENT, choice, part, delta);
+        each(w, weir_json_get(w->doc, block, "thinking"), m, thought) add(
+            w, weir_json_get(w->doc, thought, "text"), WEIR_TEXT_REASONING, choice, part, delta);
+    }
+}
+
 static void chat_choice(walk_t *w, uint32_t node, uint32_t number)
 {
     uint32_t choice = index_of(w, node, "index", number);
@@ -139,8 +165,10 @@ static void chat_choice(walk_t *w, uint32_t node, uint32_t number)
         goes_on);
     add(w, weir_json_get(w->doc, message, "reasoning"), WEIR_TEXT_REASONING, choice, 1, goes_on);
     add(w, weir_json_get(w->doc, message, "refusal"), WEIR_TEXT_REFUSAL, choice, 0, goes_on);
-    if (message != WEIR_JSON_NONE)
+    if (message != WEIR_JSON_NONE) {
         chat_tools(w, message, choice, goes_on);
+        chat_lists(w, message, choice, goes_on);
+    }
     /* Completions' text belongs to a stream where the document is a chunk of one. */
     add(w, weir_json_get(w->doc, node, "text"), WEIR_TEXT_CONTENT, choice, 0, true);
     add_logprobs(w, weir_json_get(w->doc, node, "logprobs"));

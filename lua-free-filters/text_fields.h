@@ -21,6 +21,17 @@ typedef enum {
 
 #define WEIR_TEXT_ALL UINT32_MAX
 
+/*
+ * Parts of a chat's choice, but for the calls of tools: 0, and of REASONING 1 for the member
+ * "reasoning"; behind these, elements of lists that chat servers send beside them or in their
+ * place: thinking_blocks, reasoning_details, and content as a list.
+ */
+#define WEIR_TEXT_THINKING      0x10000u
+#define WEIR_TEXT_DETAILS       0x20000u
+#define WEIR_TEXT_PARTS         0x30000u
+#define WEIR_TEXT_LIST(part)    ((part)&0xffff0000u)
+#define WEIR_TEXT_ELEMENT(part) ((part)&0xffffu)
+
 typedef struct {
     uint32_t node; /* a string, or a whole value that cannot be cut: see json */
     weir_text_kind_t kind;

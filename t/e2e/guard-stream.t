@@ -228,6 +228,25 @@ for channel, (api, make, is_json) in CHANNELS.items():
         if last != "[DONE]" and json.loads(last)["type"] not in ("message_stop", "response.completed"):
             wrong.append((pieces, "no end"))
     ok(not wrong, "case 10: %s: masked, cut at every byte" % channel) or diag(wrong[:2])
+# Lists whose elements come in pieces, as some chat servers and the gateway's own translation send them.
+LISTS = {
+    "thinking_blocks": (lambda p: [{"index": 0, "type": "thinking", "thinking": p}], lambda e: e["thinking"]),
+    "reasoning_details": (lambda p: [{"type": "reasoning.text", "text": p}], lambda e: e["text"]),
+    "content": (lambda p: [{"type": "text", "text": p}], lambda e: e["text"]),
+    "content ": (lambda p: [{"type": "thinking", "thinking": [{"type": "text", "text": p}]}],
+                 lambda e: e["thinking"][0]["text"]),
+}
+for member, (make, get) in LISTS.items():
+    name, wrong = member.strip(), []
+    for policy in ("hold", "window"):
+        for pieces in (1, 3, 7, len(SAY)):
+            events = BEGINS["chat"] + [chat_event(**{name: make(p)}) for p in cut(SAY, pieces)] + ENDS["chat"]
+            r = ask(policy, "chat", events)
+            text = "".join(get(e) for data in r.events()[:-1]
+                           for choice in json.loads(data)["choices"] for e in choice["delta"].get(name) or [])
+            if text != MASKED or "jane" in r.text or "4111" in r.text:
+                wrong.append((policy, pieces, text, r.text[-800:]))
+    ok(not wrong, "case 10: chat's list %s: masked, however it is cut" % name) or diag(wrong[:1])
 for policy in ("window", "buffer"):
     wrong = []
     for channel, (api, make, is_json) in CHANNELS.items():

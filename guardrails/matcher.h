@@ -19,15 +19,19 @@ enum {
     WEIR_C_UPPER = 2,
     WEIR_C_LOWER = 4,
     WEIR_C_HEX = 8,
-    WEIR_C_ATEXT = 16, /* the local part of an e-mail address, with the dot */
-    WEIR_C_HOST = 32,  /* letters, digits, '-', bytes of other scripts */
-    WEIR_C_URL = 64,   /* may stand in a URL */
-    WEIR_C_B58 = 128,  /* Bitcoin's base 58 */
+    WEIR_C_ATEXT = 16,        /* the local part of an e-mail address, with the dot */
+    WEIR_C_HOST = 32,         /* letters, digits, '-', bytes of other scripts */
+    WEIR_C_URL = 64,          /* may stand in a URL */
+    WEIR_C_B58 = 128,         /* Bitcoin's base 58 */
+    WEIR_C_NO_LEFT = 256,     /* no number begins behind it */
+    WEIR_C_NO_RIGHT = 512,    /* no number ends before it */
+    WEIR_C_JOIN_LEFT = 1024,  /* nor behind it where a digit stands before it */
+    WEIR_C_JOIN_RIGHT = 2048, /* nor before it where a digit stands behind it */
     WEIR_C_ALPHA = WEIR_C_UPPER | WEIR_C_LOWER,
     WEIR_C_ALNUM = WEIR_C_ALPHA | WEIR_C_DIGIT
 };
 
-extern const uint8_t weir_guard_class[256];
+extern const uint16_t weir_guard_class[256];
 
 static inline bool weir_is(char c, unsigned classes)
 {
@@ -37,7 +41,12 @@ static inline bool weir_is(char c, unsigned classes)
 /* Is c one of the characters of set? Never for NUL. */
 static inline bool weir_one_of(char c, const char *set)
 {
-    return c != '\0' && strchr(set, c) != NULL;
+    for (; *set != '\0'; set++) {
+        if (*set == c) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Rules with a parser of their own; the identity numbers of guardrails/pii/ follow them. */
@@ -134,9 +143,13 @@ typedef struct {
     uint16_t rule; /* index into rules->rule */
     uint8_t groups;
     uint8_t len[8];
-    char separator[8]; /* before group i; [0] unused */
-    bool digits;       /* the shape has no letters */
-    uint16_t next;     /* next layout of the bucket, or none */
+    char separator[8];     /* before group i; [0] unused */
+    bool digits;           /* the shape has no letters */
+    uint8_t digit_groups;  /* bit i: group i has digits alone */
+    uint8_t letter_groups; /* bit i: group i has letters alone */
+    uint64_t lens;         /* len, the first group in the lowest byte */
+    uint64_t care;         /* 0xff for each group */
+    uint16_t next;         /* next layout of the bucket, or none */
 } weir_guard_layout_t;
 
 #define WEIR_NO_LAYOUT  UINT16_MAX
@@ -271,6 +284,7 @@ struct weir_guard_scratch {
     pcre2_match_data *match;
     pcre2_jit_stack *stack;
     pcre2_match_context *context;
+    struct evp_md_ctx_st *sha256; /* of OpenSSL, kept because looking a digest up costs more */
     weir_guard_window_t *windows; /* per pattern, what is still to be tried */
     size_t window_cap;
     uint64_t pending[WEIR_MAX_PATTERNS / 64]; /* patterns whose window is not empty */

@@ -215,6 +215,20 @@ static const char *read_layout(const char *at, weir_guard_layout_t *layout)
     return *at == '|' ? at + 1 : at;
 }
 
+/* What the shape says about each group. */
+static void know_groups(weir_guard_layout_t *layout, const char *shape)
+{
+    for (unsigned g = 0; g < layout->groups; g++) {
+        size_t digits = strspn(shape, "9");
+        size_t letters = strspn(shape, "A");
+        layout->lens |= (uint64_t)layout->len[g] << 8 * g;
+        layout->care |= (uint64_t)0xff << 8 * g;
+        layout->digit_groups |= digits >= layout->len[g] ? (uint8_t)(1u << g) : 0;
+        layout->letter_groups |= letters >= layout->len[g] ? (uint8_t)(1u << g) : 0;
+        shape += strnlen(shape, layout->len[g]);
+    }
+}
+
 static weir_status_t add_layouts(weir_guard_rules_t *rules, weir_error_t *err)
 {
     memset(rules->buckets, 0xff, sizeof(rules->buckets));
@@ -238,6 +252,7 @@ static weir_status_t add_layouts(weir_guard_rules_t *rules, weir_error_t *err)
             at = read_layout(at, layout);
             layout->rule = (uint16_t)i;
             layout->digits = strspn(id->shape, "9") == strlen(id->shape);
+            know_groups(layout, id->shape);
             uint16_t *head =
                 &rules->buckets[layout->len[0]][layout->groups > 1 ? layout->len[1] : 0];
             layout->next = *head;

@@ -5,6 +5,7 @@
 #include "guardrails/decode.h"
 #include "guardrails/matcher.h"
 
+#include <openssl/evp.h>
 #include <stdlib.h>
 
 #define MAX_RUN 128 /* longer alphanumeric runs are no number, wallet or key of ours */
@@ -18,7 +19,9 @@ weir_guard_scratch_t *weir_guard_scratch_create(void)
     s->match = pcre2_match_data_create(16, NULL);
     s->context = pcre2_match_context_create(NULL);
     s->stack = pcre2_jit_stack_create(32 * 1024, 512 * 1024, NULL);
-    if (s->match == NULL || s->context == NULL) {
+    s->sha256 = EVP_MD_CTX_new();
+    if (s->match == NULL || s->context == NULL || s->sha256 == NULL ||
+        EVP_DigestInit_ex(s->sha256, EVP_sha256(), NULL) != 1) {
         weir_guard_scratch_free(s);
         return NULL;
     }
@@ -40,6 +43,7 @@ void weir_guard_scratch_free(weir_guard_scratch_t *s)
     free(s->candidates);
     free(s->findings);
     free(s->windows);
+    EVP_MD_CTX_free(s->sha256);
     pcre2_match_data_free(s->match);
     pcre2_match_context_free(s->context);
     pcre2_jit_stack_free(s->stack);

@@ -76,7 +76,9 @@ static bool ends_like_street(const weir_guard_scan_t *scan, size_t start, size_t
 {
     const char *text = scan->text + start;
     size_t len = end - start;
-    for (const char *s = weir_guard_street_ends; *s != '\0';) {
+    /* The last letters of those of three letters and more. */
+    bool may = len >= 6 && weir_one_of(text[len - 1], "aegijnrtuz");
+    for (const char *s = weir_guard_street_ends; may && *s != '\0';) {
         size_t n = strcspn(s, "|");
         if (n >= 3 && len >= n + 3 && text[len - 1] == s[n - 1] &&
             memcmp(text + len - n, s, n) == 0) {

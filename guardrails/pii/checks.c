@@ -102,10 +102,11 @@ bool weir_guard_free_left(const weir_guard_scan_t *scan, size_t start)
         return true;
     }
     char c = scan->text[start - 1];
-    if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_+$%\\")) {
+    if (weir_is(c, WEIR_C_NO_LEFT)) {
         return false;
     }
-    return !weir_one_of(c, "-./,") || start < 2 || !weir_is(scan->text[start - 2], WEIR_C_DIGIT);
+    return !weir_is(c, WEIR_C_JOIN_LEFT) || start < 2 ||
+           !weir_is(scan->text[start - 2], WEIR_C_DIGIT);
 }
 
 bool weir_guard_free_right(const weir_guard_scan_t *scan, size_t end)
@@ -114,9 +115,9 @@ bool weir_guard_free_right(const weir_guard_scan_t *scan, size_t end)
         return true;
     }
     char c = scan->text[end];
-    if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_@%")) {
+    if (weir_is(c, WEIR_C_NO_RIGHT)) {
         return false;
     }
-    return !weir_one_of(c, "-./,:") || end + 1 >= scan->len ||
+    return !weir_is(c, WEIR_C_JOIN_RIGHT) || end + 1 >= scan->len ||
            !weir_is(scan->text[end + 1], WEIR_C_DIGIT);
 }

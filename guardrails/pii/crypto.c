@@ -9,7 +9,7 @@
 #include "guardrails/matcher.h"
 #include "guardrails/pii/digest.h"
 
-#include <openssl/sha.h>
+#include <openssl/evp.h>
 #include <strings.h>
 
 static const char bitcoin_alphabet[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
@@ -55,13 +55,17 @@ static bool base58(const char *text, size_t len, const char *alphabet, uint8_t *
     return true;
 }
 
-static bool double_sha(const uint8_t *data, size_t len, const uint8_t *checksum)
+static bool double_sha(const weir_guard_scan_t *scan, const uint8_t *data, size_t len,
+                       const uint8_t *checksum)
 {
-    uint8_t first[SHA256_DIGEST_LENGTH];
-    uint8_t second[SHA256_DIGEST_LENGTH];
-    SHA256(data, len, first);
-    SHA256(first, sizeof(first), second);
-    return memcmp(second, checksum, 4) == 0;
+    EVP_MD_CTX *sha = scan->scratch->sha256;
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    /* Without a type the context's own digest begins anew. */
+    return EVP_DigestInit_ex(sha, NULL, NULL) == 1 && EVP_DigestUpdate(sha, data, len) == 1 &&
+           EVP_DigestFinal_ex(sha, hash, &size) == 1 && EVP_DigestInit_ex(sha, NULL, NULL) == 1 &&
+           EVP_DigestUpdate(sha, hash, size) == 1 && EVP_DigestFinal_ex(sha, hash, &size) == 1 &&
+           memcmp(hash, checksum, 4) == 0;
 }
 
 static bool known_version(uint8_t version)
@@ -162,13 +166,13 @@ static void find_base58(weir_guard_scan_t *scan, size_t start, size_t end)
     const char *text = scan->text + start;
     size_t len = end - start;
     if (len >= 26 && len <= 35 && base58(text, len, bitcoin_alphabet, raw, 25) &&
-        known_version(raw[0]) && double_sha(raw, 21, raw + 21)) {
+        known_version(raw[0]) && double_sha(scan, raw, 21, raw + 21)) {
         bool bitcoin = raw[0] == 0x00 || raw[0] == 0x05;
         weir_guard_emit(scan, bitcoin ? WEIR_RULE_BITCOIN : WEIR_RULE_BASE58, start, end, 0.98f);
         return;
     }
     if (len >= 25 && len <= 35 && text[0] == 'r' && base58(text, len, ripple_alphabet, raw, 25) &&
-        raw[0] == 0 && double_sha(raw, 21, raw + 21)) {
+        raw[0] == 0 && double_sha(scan, raw, 21, raw + 21)) {
         weir_guard_emit(scan, WEIR_RULE_BASE58, start, end, 0.98f);
         return;
     }

@@ -11,15 +11,17 @@ static const char *const months[] = {"january",   "february", "march",    "april
                                      "may",       "june",     "july",     "august",
                                      "september", "october",  "november", "december"};
 
-/* Month number of the word at text (three letters, "sept", or in full), 0: none. */
+/* Month number of the word of letters at text (three of them, "sept", or in full), 0: none. */
 static unsigned month_of(const char *text, size_t len)
 {
-    static const char first[] = "jfmasondJFMASOND";
-    if (len < 3 || len > 9 || memchr(first, text[0], sizeof(first) - 1) == NULL) {
+    if (len < 3 || len > 9) {
         return 0;
     }
+    char first = (char)(text[0] | 0x20);
+    char second = (char)(text[1] | 0x20);
+    char third = (char)(text[2] | 0x20);
     for (unsigned m = 0; m < 12; m++) {
-        if (strncasecmp(text, months[m], 3) == 0) {
+        if (third == months[m][2] && second == months[m][1] && first == months[m][0]) {
             bool full = len == strlen(months[m]) && strncasecmp(text, months[m], len) == 0;
             bool sept = m == 8 && len == 4 && (text[3] | 0x20) == 't';
             return len == 3 || full || sept ? m + 1 : 0;

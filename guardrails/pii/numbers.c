@@ -10,17 +10,22 @@ typedef struct {
     uint8_t len[8];
     char separator[8]; /* before group i; [0] unused */
     unsigned count;
+    uint64_t lens;   /* len, the first group in the lowest byte */
+    uint8_t digits;  /* bit i: group i has a digit */
+    uint8_t letters; /* bit i: group i has a letter */
+    bool all;        /* there are no more */
 } groups_t;
 
-/* The alphanumeric run at start, at most one longer than a group may be. */
-static size_t run_end(const weir_guard_scan_t *scan, size_t start)
+/* The alphanumeric run [start, end), separator before it, is the next group. */
+static void add_group(groups_t *groups, size_t start, size_t end, char separator, unsigned classes)
 {
-    size_t end = start;
-    while (end < scan->len && end - start <= WEIR_MAX_GROUP &&
-           weir_is(scan->text[end], WEIR_C_ALNUM)) {
-        end++;
-    }
-    return end;
+    unsigned g = groups->count++;
+    groups->start[g] = (uint32_t)start;
+    groups->len[g] = (uint8_t)(end - start);
+    groups->separator[g] = separator;
+    groups->lens |= (uint64_t)(end - start) << 8 * g;
+    groups->digits |= (classes & WEIR_C_DIGIT) != 0 ? (uint8_t)(1u << g) : 0;
+    groups->letters |= (classes & WEIR_C_ALPHA) != 0 ? (uint8_t)(1u << g) : 0;
 }
 
 static bool separator_fits(char want, char got, char *chosen)
@@ -67,25 +72,24 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, si
     }
 }
 
-/* Makes sure that group g is read, if there is one. */
-static bool read_group(const weir_guard_scan_t *scan, groups_t *groups, unsigned g)
+/* Reads the next group. */
+static void read_group(const weir_guard_scan_t *scan, groups_t *groups)
 {
-    while (groups->count <= g) {
-        unsigned last = groups->count - 1;
-        size_t end = (size_t)groups->start[last] + groups->len[last];
-        if (groups->count == 8 || end + 1 >= scan->len ||
-            !weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
-            return false;
-        }
-        size_t next = run_end(scan, end + 1);
-        if (next - end - 1 > WEIR_MAX_LAYOUT) {
-            return false;
-        }
-        groups->separator[groups->count] = scan->text[end];
-        groups->start[groups->count] = (uint32_t)(end + 1);
-        groups->len[groups->count++] = (uint8_t)(next - end - 1);
+    unsigned last = groups->count - 1;
+    size_t start = (size_t)groups->start[last] + groups->len[last] + 1;
+    size_t end = start;
+    unsigned classes = 0;
+    while (end < scan->len && end - start <= WEIR_MAX_LAYOUT &&
+           weir_is(scan->text[end], WEIR_C_ALNUM)) {
+        classes |= weir_guard_class[(unsigned char)scan->text[end]];
+        end++;
     }
-    return true;
+    if (end == start || end - start > WEIR_MAX_LAYOUT) {
+        groups->all = true;
+        return;
+    }
+    add_group(groups, start, end, scan->text[start - 1], classes);
+    groups->all = groups->count == 8;
 }
 
 /* Exactly n digits at start, and no letter or digit behind them. */
@@ -122,9 +126,16 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
     char text[WEIR_MAX_GROUP + 1];
     size_t n = 0;
     char chosen = '\0';
-    for (unsigned g = 0; g < layout->groups; g++) {
-        if (!read_group(scan, groups, g) || groups->len[g] != layout->len[g] ||
-            (g > 0 && !separator_fits(layout->separator[g], groups->separator[g], &chosen))) {
+    while (groups->count < layout->groups && !groups->all) {
+        read_group(scan, groups);
+    }
+    if (groups->count < layout->groups || ((groups->lens ^ layout->lens) & layout->care) != 0 ||
+        (groups->letters & layout->digit_groups) != 0 ||
+        (groups->digits & layout->letter_groups) != 0) {
+        return;
+    }
+    for (unsigned g = 1; g < layout->groups; g++) {
+        if (!separator_fits(layout->separator[g], groups->separator[g], &chosen)) {
             return;
         }
     }
@@ -142,53 +153,58 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
 }
 
 /* Layouts of one group: its characters are the same for all of them. */
-static void try_single(weir_guard_scan_t *scan, uint16_t first, size_t start, size_t end)
+static void try_single(weir_guard_scan_t *scan, uint16_t first, size_t start, size_t end,
+                       bool letters)
 {
     char text[WEIR_MAX_GROUP + 1];
     size_t n = end - start;
-    bool digits = true;
     for (size_t i = 0; i < n; i++) {
         char c = scan->text[start + i];
-        digits &= weir_is(c, WEIR_C_DIGIT);
         text[i] = weir_is(c, WEIR_C_LOWER) ? (char)(c & 0x5f) : c;
-    }
-    if (first == WEIR_NO_LAYOUT || !weir_guard_free_right(scan, end)) {
-        return;
     }
     for (uint16_t l = first; l != WEIR_NO_LAYOUT; l = scan->rules->layouts[l].next) {
         const weir_guard_layout_t *layout = &scan->rules->layouts[l];
-        if (digits || !layout->digits) {
+        if (!letters || !layout->digits) {
             judge(scan, layout, start, end, text, n);
         }
     }
 }
 
-static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
+/* classes: of the characters in [start, end), together. */
+static void try_start(weir_guard_scan_t *scan, size_t start, size_t end, unsigned classes)
 {
-    size_t first = end - start;
-    if (first > WEIR_MAX_GROUP || !weir_guard_free_left(scan, start)) {
-        return;
-    }
     const weir_guard_rules_t *rules = scan->rules;
-    try_single(scan, rules->buckets[first][0], start, end);
-    if (end + 1 >= scan->len || !weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
+    size_t first = end - start;
+    groups_t groups = {.count = 0};
+    uint16_t layout = WEIR_NO_LAYOUT;
+    if (first > WEIR_MAX_GROUP) {
         return;
     }
-    groups_t groups = {.count = 1};
-    groups.start[0] = (uint32_t)start;
-    groups.len[0] = (uint8_t)first;
-    if (!read_group(scan, &groups, 1)) {
+    add_group(&groups, start, end, '\0', classes);
+    if (end + 1 < scan->len && weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
+        read_group(scan, &groups);
+        layout = groups.count == 2 ? rules->buckets[first][groups.len[1]] : WEIR_NO_LAYOUT;
+    }
+    uint16_t single = rules->buckets[first][0];
+    if ((single == WEIR_NO_LAYOUT && layout == WEIR_NO_LAYOUT) ||
+        !weir_guard_free_left(scan, start)) {
         return;
     }
-    for (uint16_t l = rules->buckets[first][groups.len[1]]; l != WEIR_NO_LAYOUT;
-         l = rules->layouts[l].next) {
-        try_layout(scan, &rules->layouts[l], &groups);
+    if (single != WEIR_NO_LAYOUT && weir_guard_free_right(scan, end)) {
+        try_single(scan, single, start, end, (groups.letters & 1) != 0);
+    }
+    for (; layout != WEIR_NO_LAYOUT; layout = rules->layouts[layout].next) {
+        try_layout(scan, &rules->layouts[layout], &groups);
     }
 }
 
 void weir_guard_find_numbers(weir_guard_scan_t *scan, size_t start, size_t end)
 {
-    try_start(scan, start, end);
+    unsigned classes = 0;
+    for (size_t i = start; i < end; i++) {
+        classes |= weir_guard_class[(unsigned char)scan->text[i]];
+    }
+    try_start(scan, start, end, classes);
     /* Letters in front that belong to the number: "AB 12 34 56 C", "CHE-123.456.788". */
     if (start < 2 || !weir_is(scan->text[start - 2], WEIR_C_ALPHA) ||
         !weir_one_of(scan->text[start - 1], " -.")) {
@@ -202,6 +218,6 @@ void weir_guard_find_numbers(weir_guard_scan_t *scan, size_t start, size_t end)
         first--;
     }
     if (start - first < 7) {
-        try_start(scan, first, start - 1);
+        try_start(scan, first, start - 1, WEIR_C_ALPHA);
     }
 }

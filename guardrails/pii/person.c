@@ -9,6 +9,31 @@
 
 #define MAX_NAME 24
 
+/* Could one of the words below end in these two characters and one more? Mostly none does. */
+static bool may_introduce(char before_last, char third_last)
+{
+    switch (before_last) {
+    case 's':
+        return third_last == 'i' || third_last == '\'';
+    case ':':
+        return third_last == 'e' || third_last == 't' || third_last == 'm';
+    case 'd':
+        return third_last == 'e' || third_last == 'n';
+    case 'm':
+        return third_last == 'a' || third_last == '\'';
+    case 'r':
+        return third_last == 'a' || third_last == 'e';
+    case 'e':
+        return third_last == 'f' || third_last == 'e' || third_last == 'm';
+    case 't':
+        return third_last == 'n';
+    case ',':
+        return third_last == 'd' || third_last == 's' || third_last == 'y';
+    default:
+        return false;
+    }
+}
+
 /* Words that introduce a name, as they end before it. */
 static bool introduced(const weir_guard_scan_t *scan, size_t at)
 {
@@ -23,7 +48,8 @@ static bool introduced(const weir_guard_scan_t *scan, size_t at)
         return false;
     }
     const char *behind = scan->text + at;
-    if (behind[-1] != ' ' && behind[-1] != ':') {
+    if ((behind[-1] != ' ' && behind[-1] != ':') ||
+        !may_introduce(behind[-2], (char)(behind[-3] | 0x20))) {
         return false;
     }
     for (size_t i = 0; i < sizeof(leads) / sizeof(leads[0]); i++) {

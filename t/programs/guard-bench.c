@@ -194,6 +194,9 @@ static void with_rules(bench_t *b, const char *name, const weir_guard_options_t 
                        work_t work, const char *text, size_t len)
 {
     weir_error_t err;
+    if (b->only != NULL && strcmp(b->only, name) != 0) {
+        return;
+    }
     if (weir_guard_rules_compile(options, &b->rules, &err) != WEIR_OK) {
         fprintf(stderr, "guard-bench: %s\n", err.message);
         exit(1);

@@ -259,11 +259,9 @@ static weir_status_t load_attributes(const weir_document_t *doc, json_t *object,
     const char *name;
     json_t *value;
 
-    if ((attributes != NULL) == (certificate->subject.len > 0)) {
+    if (attributes != NULL && certificate->subject.len > 0) {
         return weir_document_fail(doc, path,
-                                  "expected either \"subject\" or \"attributes\", found "
-                                  "%s",
-                                  attributes != NULL ? "both" : "none");
+                                  "expected either \"subject\" or \"attributes\", found both");
     }
     if (attributes == NULL) {
         return WEIR_OK;
@@ -294,11 +292,47 @@ static weir_status_t load_attributes(const weir_document_t *doc, json_t *object,
     return WEIR_OK;
 }
 
+/* Alternative names, behind subject and attributes: one of the three there must be. */
+static weir_status_t load_names(const weir_document_t *doc, json_t *object, const char *path,
+                                weir_identity_certificate_t *certificate)
+{
+    static const char *const known[] = {"uri", "dns", "email", NULL};
+    const weir_path_t at = weir_path_member(path, "names");
+    json_t *names = json_object_get(object, "names");
+    weir_status_t rc;
+
+    if (names == NULL) {
+        return certificate->subject.len > 0 || certificate->n_attributes > 0
+                   ? WEIR_OK
+                   : weir_document_fail(doc, path,
+                                        "expected \"subject\", \"attributes\" or \"names\", "
+                                        "found none of them");
+    }
+    if ((rc = weir_document_members(doc, names, at.text, known)) != WEIR_OK) {
+        return rc;
+    }
+    if (json_object_size(names) == 0) {
+        return weir_document_fail(doc, at.text,
+                                  "expected an object with members, found an empty one");
+    }
+    for (int kind = 0; kind < WEIR_CERTIFICATE_KINDS; kind++) {
+        weir_str_t *name = &certificate->names[kind];
+        rc = weir_document_text(doc, names, at.text, known[kind], WEIR_CERTIFICATE_NAME_MAX, name);
+        if (rc == WEIR_OK && json_object_get(names, known[kind]) != NULL) {
+            rc = required(doc, at.text, known[kind], *name);
+        }
+        if (rc != WEIR_OK) {
+            return rc;
+        }
+    }
+    return WEIR_OK;
+}
+
 static weir_status_t load_certificate(const loader_t *l, json_t *object, size_t index,
                                       weir_identity_certificate_t *certificate)
 {
-    static const char *const known[] = {"subject", "attributes", "tenant", "team",
-                                        "user",    "user_from",  "roles",  NULL};
+    static const char *const known[] = {"subject", "attributes", "names", "tenant", "team",
+                                        "user",    "user_from",  "roles", NULL};
     const weir_document_t *doc = l->doc;
     const weir_path_t at = weir_path_at("", "certificates", index);
     const char *path = at.text;
@@ -308,6 +342,7 @@ static weir_status_t load_certificate(const loader_t *l, json_t *object, size_t 
         (rc = weir_document_text(doc, object, path, "subject", 1024, &certificate->subject)) !=
             WEIR_OK ||
         (rc = load_attributes(doc, object, path, certificate)) != WEIR_OK ||
+        (rc = load_names(doc, object, path, certificate)) != WEIR_OK ||
         (rc = load_id(doc, object, path, "tenant", &certificate->tenant)) != WEIR_OK ||
         (rc = required(doc, path, "tenant", certificate->tenant)) != WEIR_OK ||
         (rc = load_id(doc, object, path, "team", &certificate->team)) != WEIR_OK ||

@@ -7,6 +7,7 @@
 #ifndef WEIR_POLICIES_IDENTITY_H
 #define WEIR_POLICIES_IDENTITY_H
 
+#include "policies/certificate_names.h"
 #include "policies/tenants.h"
 
 typedef struct {
@@ -55,16 +56,18 @@ typedef struct {
     weir_str_list_t tenants; /* the only ones that its tokens may lead to; empty: any */
 } weir_identity_issuer_t;
 
-/* A client certificate's subject, as RFC 4514 text: either the whole, or attributes that must all
- * be there with exactly these values. */
+/* A client certificate by its subject, as RFC 4514 text: either the whole, or attributes that must
+ * all be there with exactly these values; and by alternative names that it must have. */
 typedef struct {
-    weir_str_t subject;           /* empty: by attributes */
-    const weir_str_t *attributes; /* name, value, name, value, ... */
-    size_t n_attributes;          /* pairs */
+    weir_str_t subject;                       /* empty: any, or by attributes */
+    const weir_str_t *attributes;             /* name, value, name, value, ... */
+    size_t n_attributes;                      /* pairs */
+    weir_str_t names[WEIR_CERTIFICATE_KINDS]; /* empty: any */
     weir_str_t tenant;
     weir_str_t team;
     weir_str_t user;
-    weir_str_t user_from; /* attribute that names the user ("CN"); empty: none */
+    weir_str_t user_from; /* what names the user: an attribute ("CN") or the only alternative name
+                             of a kind ("names.email"); empty: nothing */
     weir_str_list_t roles;
 } weir_identity_certificate_t;
 

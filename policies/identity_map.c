@@ -132,11 +132,22 @@ weir_principal_verdict_t weir_registry_from_claims(const weir_registry_t *regist
     return resolve(registry, tenant, team, out);
 }
 
-static bool subject_matches(const weir_identity_certificate_t *certificate, weir_str_t subject)
+static bool matches(const weir_identity_certificate_t *certificate, const weir_certificate_t *got)
 {
+    const weir_str_t subject = got->subject;
     char value[WEIR_DN_VALUE_MAX + 1];
     size_t len;
+    bool named = false;
 
+    for (int kind = 0; kind < WEIR_CERTIFICATE_KINDS; kind++) {
+        if (certificate->names[kind].len > 0) {
+            named = true;
+            if (!weir_certificate_has(got, (weir_certificate_kind_t)kind,
+                                      certificate->names[kind])) {
+                return false;
+            }
+        }
+    }
     if (certificate->subject.len > 0) {
         return weir_str_eq(certificate->subject, subject);
     }
@@ -146,28 +157,46 @@ static bool subject_matches(const weir_identity_certificate_t *certificate, weir
             return false;
         }
     }
-    return certificate->n_attributes > 0;
+    return named || certificate->n_attributes > 0;
+}
+
+/* What names the user; *value may be the room. */
+static weir_str_t user_from(const weir_certificate_t *got, weir_str_t from,
+                            char room[WEIR_DN_VALUE_MAX + 1])
+{
+    size_t len;
+
+    for (int kind = 0; kind < WEIR_CERTIFICATE_KINDS; kind++) {
+        const char *name = weir_certificate_kind_name((weir_certificate_kind_t)kind);
+        if (from.len == strlen("names.") + strlen(name) && memcmp(from.data, "names.", 6) == 0 &&
+            memcmp(from.data + 6, name, strlen(name)) == 0) {
+            return weir_certificate_only(got, (weir_certificate_kind_t)kind);
+        }
+    }
+    return weir_dn_attribute(got->subject, from, room, &len) ? weir_str(room, len)
+                                                             : weir_str(NULL, 0);
 }
 
 weir_principal_verdict_t weir_registry_from_certificate(const weir_registry_t *registry,
-                                                        weir_str_t subject, weir_principal_t *out)
+                                                        const weir_certificate_t *got,
+                                                        weir_principal_t *out)
 {
     const weir_identity_t *identity = weir_registry_identity(registry);
-    char value[WEIR_DN_VALUE_MAX + 1];
-    size_t len;
+    char room[WEIR_DN_VALUE_MAX + 1];
 
     *out = (weir_principal_t){0};
-    for (size_t i = 0; identity != NULL && subject.len > 0 && i < identity->n_certificates; i++) {
+    for (size_t i = 0; identity != NULL && i < identity->n_certificates; i++) {
         const weir_identity_certificate_t *certificate = &identity->certificates[i];
-        if (!subject_matches(certificate, subject)) {
+        if (!matches(certificate, got)) {
             continue;
         }
         out->user_id = certificate->user;
-        if (certificate->user_from.len > 0 &&
-            weir_dn_attribute(subject, certificate->user_from, value, &len) &&
-            weir_document_user_id_ok(weir_str(value, len))) {
-            memcpy(out->user_room, value, len);
-            out->user_id = weir_str(out->user_room, len);
+        if (certificate->user_from.len > 0) {
+            weir_str_t user = user_from(got, certificate->user_from, room);
+            if (user.len > 0 && weir_document_user_id_ok(user)) {
+                memcpy(out->user_room, user.data, user.len);
+                out->user_id = weir_str(out->user_room, user.len);
+            }
         }
         add_roles(out, certificate->roles);
         return resolve(registry, certificate->tenant, certificate->team, out);

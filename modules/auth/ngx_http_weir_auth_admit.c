@@ -29,8 +29,8 @@ static ngx_int_t ngx_http_weir_auth_key(ngx_http_weir_auth_ctx_t *actx,
     ngx_str_t *presented);
 static ngx_int_t ngx_http_weir_auth_keyless(ngx_http_weir_auth_ctx_t *actx,
     const ngx_http_weir_refusal_t *missing);
-static ngx_uint_t ngx_http_weir_auth_certificate(
-    ngx_http_weir_auth_ctx_t *actx, weir_str_t *subject);
+static ngx_int_t ngx_http_weir_auth_certificate(
+    ngx_http_weir_auth_ctx_t *actx, weir_certificate_t *certificate);
 static void ngx_http_weir_auth_place(ngx_http_weir_ctx_t *ctx,
     const weir_tenant_t *tenant, const weir_team_t *team,
     const weir_policy_t *policy);
@@ -509,8 +509,9 @@ static ngx_int_t
 ngx_http_weir_auth_keyless(ngx_http_weir_auth_ctx_t *actx,
     const ngx_http_weir_refusal_t *missing)
 {
-    weir_str_t                subject;
+    ngx_int_t                 rc;
     weir_principal_t          who;
+    weir_certificate_t        certificate;
     const weir_identity_t    *identity;
     weir_principal_verdict_t  verdict;
 
@@ -523,10 +524,16 @@ ngx_http_weir_auth_keyless(ngx_http_weir_auth_ctx_t *actx,
 
     /* a certificate that no entry names is as good as none */
 
-    if (identity->n_certificates
-        && ngx_http_weir_auth_certificate(actx, &subject))
-    {
-        verdict = weir_registry_from_certificate(actx->registry, subject,
+    rc = identity->n_certificates
+             ? ngx_http_weir_auth_certificate(actx, &certificate)
+             : NGX_DECLINED;
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_OK) {
+        verdict = weir_registry_from_certificate(actx->registry, &certificate,
                                                  &who);
 
         if (verdict != WEIR_PRINCIPAL_NO_TENANT
@@ -547,21 +554,26 @@ ngx_http_weir_auth_keyless(ngx_http_weir_auth_ctx_t *actx,
 }
 
 
-/* its subject as NGINX writes it, when NGINX has verified the certificate */
+/*
+ * When NGINX has verified it: its subject as NGINX writes it, and its
+ * alternative names, for which NGINX has no variable.
+ */
 
-static ngx_uint_t
+static ngx_int_t
 ngx_http_weir_auth_certificate(ngx_http_weir_auth_ctx_t *actx,
-    weir_str_t *subject)
+    weir_certificate_t *certificate)
 {
 #if (NGX_HTTP_SSL)
 
+    X509                       *cert;
+    weir_status_t               rc;
     ngx_http_request_t         *r;
     ngx_http_variable_value_t  *verified, *name;
 
     r = actx->request;
 
     if (r->connection->ssl == NULL) {
-        return 0;
+        return NGX_DECLINED;
     }
 
     verified = ngx_http_get_indexed_variable(r, actx->wamcf->client_verify);
@@ -570,18 +582,34 @@ ngx_http_weir_auth_certificate(ngx_http_weir_auth_ctx_t *actx,
     if (verified == NULL || verified->not_found
         || verified->len != sizeof("SUCCESS") - 1
         || ngx_memcmp(verified->data, "SUCCESS", sizeof("SUCCESS") - 1) != 0
-        || name == NULL || name->not_found || name->len == 0)
+        || name == NULL)
     {
-        return 0;
+        return NGX_DECLINED;
     }
 
-    *subject = weir_str((char *) name->data, name->len);
+    cert = SSL_get_peer_certificate(r->connection->ssl->connection);
+    if (cert == NULL) {
+        return NGX_DECLINED;
+    }
 
-    return 1;
+    ngx_memzero(certificate, sizeof(weir_certificate_t));
+
+    /* a workload's certificate may have names only */
+
+    if (!name->not_found) {
+        certificate->subject = weir_str((char *) name->data, name->len);
+    }
+
+    rc = weir_certificate_names(cert, actx->wamcf->weir->arena(actx->ctx),
+                                certificate);
+
+    X509_free(cert);
+
+    return (rc == WEIR_OK) ? NGX_OK : NGX_ERROR;
 
 #else
 
-    return 0;
+    return NGX_DECLINED;
 
 #endif
 }

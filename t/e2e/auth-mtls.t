@@ -27,13 +27,19 @@ def authority(name):
             "-subj", "/CN=" + name)
 
 
-def certificate(name, subject, ca, days="2"):
+def certificate(name, subject, ca, days="2", names=""):
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8",
             "-multivalue-rdn", "-keyout", path(name + ".key"), "-out", path(name + ".csr"),
             "-subj", subject)
     openssl("x509", "-req", "-in", path(name + ".csr"), "-CA", path(ca + ".pem"),
             "-CAkey", path(ca + ".key"), "-CAcreateserial", "-days", days,
-            "-out", path(name + ".pem"))
+            *(["-extfile", extension(name, names)] if names else []), "-out", path(name + ".pem"))
+
+
+def extension(name, names):
+    with open(path(name + ".ext"), "w", encoding="ascii") as f:
+        f.write("subjectAltName=" + names + "\n")
+    return path(name + ".ext")
 
 
 authority("ca")
@@ -41,6 +47,17 @@ authority("stranger")
 certificate("server", "/CN=127.0.0.1", "ca")
 certificate("batch", "/O=Acme/OU=Search/CN=batch-7", "ca")
 certificate("exact", "/O=Acme Inc., Ltd/CN=exact", "ca")
+SPIFFE = "spiffe://acme.example/ns/search/sa/batch"
+certificate("workload", "/", "ca", names="URI:" + SPIFFE)
+certificate("people", "/O=Acme/OU=Mail/CN=x", "ca",
+            names="DNS:Mail.acme.example,email:bob@acme.example,IP:127.0.0.1")
+certificate("two", "/O=Acme/OU=Mail/CN=x", "ca",
+            names="DNS:mail.acme.example,email:bob@acme.example,email:eve@acme.example")
+certificate("close", "/O=Acme/CN=x", "ca", names="URI:%s2,DNS:%s" % (SPIFFE, "a"))
+certificate("other-kind", "/O=Acme/CN=x", "ca", names="email:copy@acme.example,URI:mailto:x")
+certificate("many", "/O=Acme/CN=x", "ca",
+            names=",".join("DNS:h%d" % n for n in range(70)) + ",URI:" + SPIFFE)
+certificate("false-workload", "/", "stranger", names="URI:" + SPIFFE)
 certificate("nobody", "/O=Elsewhere/CN=nobody", "ca")
 certificate("liar", "/CN=x, O=Acme\\, OU=Search", "ca")
 certificate("forged", "/O=Acme/OU=Search/CN=batch-7", "stranger")
@@ -52,7 +69,10 @@ TENANTS = {"version": 1, "tenants": [
 IDENTITY = {"version": 1, "certificates": [
     {"attributes": {"O": "Acme", "OU": "Search"}, "tenant": "acme", "team": "search",
      "user_from": "CN"},
-    {"subject": "CN=exact,O=Acme Inc.\\, Ltd", "tenant": "beta"}]}
+    {"subject": "CN=exact,O=Acme Inc.\\, Ltd", "tenant": "beta"},
+    {"names": {"uri": SPIFFE}, "tenant": "acme", "team": "search", "user": "batch"},
+    {"attributes": {"OU": "Mail"}, "names": {"dns": "mail.acme.example"}, "tenant": "acme",
+     "user_from": "names.email"}]}
 
 MORE = """
     }
@@ -108,6 +128,14 @@ status, row = ask("batch")
 is_((status, row["tenant"], row["key_id"]), (200, "acme", None), "a certificate by its attributes")
 status, row = ask("exact")
 is_((status, row["tenant"]), (200, "beta"), "a certificate by its whole subject")
+for name, wanted in (
+        ("workload", (200, "acme", "search", "batch")),
+        ("people", (200, "acme", None, "bob@acme.example")), ("two", (200, "acme", None, None)),
+        ("close", (403, None, None, None)), ("other-kind", (403, None, None, None)),
+        ("many", (403, None, None, None)), ("false-workload", (401, None, None, None))):
+    status, row = ask(name)
+    is_((status, row["tenant"], row.get("team"), row.get("user")), wanted,
+        "alternative names: " + name)
 status, row = ask("nobody")
 is_((status, row["tenant"]), (403, None), "a certificate that no entry names")
 status, row = ask("liar")
@@ -125,7 +153,7 @@ is_(ask("batch", port="port3")[0], 401, "a server that verifies nothing takes no
 is_(ask(headers="X-SSL-Client-S-DN: CN=batch-7,OU=Search,O=Acme\r\nSSL_CLIENT_VERIFY: SUCCESS\r\n")
     [0], 401, "no header stands for a certificate")
 is_(gw.request("POST", "/v1/chat/completions", json={}).status, 401, "nor a plain connection")
-is_(len(up.requests), 4, "only four requests reached the upstream")
+is_(len(up.requests), 7, "only seven requests reached the upstream")
 
 is_(gw.usage(rows + 1)[-1]["tenant"], None, "and stand for nobody in the usage log")
 gw.write_document("identity.json", {**IDENTITY, "anonymous": {"tenant": "beta"}})

@@ -462,10 +462,52 @@ static void test_certificates(const weir_registry_t *r)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         weir_principal_t p;
-        weir_principal_verdict_t v = weir_registry_from_certificate(
-            r, weir_str(cases[i].subject, strlen(cases[i].subject)), &p);
+        const weir_certificate_t c = {.subject =
+                                          weir_str(cases[i].subject, strlen(cases[i].subject))};
+        weir_principal_verdict_t v = weir_registry_from_certificate(r, &c, &p);
         if (!ok(v == cases[i].verdict && weir_str_is(p.user_id, cases[i].user), "subject %s",
                 cases[i].subject)) {
+            diag("verdict %d, user %.*s", (int)v, (int)p.user_id.len, p.user_id.data);
+        }
+    }
+}
+
+static void test_certificate_names(const weir_registry_t *r)
+{
+    static const struct {
+        const char *subject;
+        const char *uri;
+        const char *dns;
+        const char *email;
+        weir_principal_verdict_t verdict;
+        const char *user;
+    } cases[] = {
+        {"", "spiffe://acme/ns/search/sa/batch", "", "", WEIR_PRINCIPAL_OK, ""},
+        {"CN=x", "spiffe://acme/ns/search/sa/batch", "a", "b@c", WEIR_PRINCIPAL_OK, ""},
+        {"", "spiffe://acme/ns/search/sa/batch2", "", "", WEIR_PRINCIPAL_NO_TENANT, ""},
+        {"", "SPIFFE://acme/ns/search/sa/batch", "", "", WEIR_PRINCIPAL_NO_TENANT, ""},
+        {"", "", "spiffe://acme/ns/search/sa/batch", "", WEIR_PRINCIPAL_NO_TENANT, ""},
+        {"O=Mail", "", "Batch.Acme.Example", "bob@acme.example", WEIR_PRINCIPAL_OK,
+         "bob@acme.example"},
+        {"O=Mail", "", "batch.acme.example", "", WEIR_PRINCIPAL_OK, ""},
+        {"O=Other", "", "batch.acme.example", "", WEIR_PRINCIPAL_NO_TENANT, ""},
+        {"O=Mail", "", "", "batch.acme.example", WEIR_PRINCIPAL_NO_TENANT, ""},
+        {"O=Mail", "", "", "", WEIR_PRINCIPAL_NO_TENANT, ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *texts[] = {cases[i].uri, cases[i].dns, cases[i].email};
+        weir_certificate_name_t names[WEIR_CERTIFICATE_KINDS];
+        weir_certificate_t c = {weir_str(cases[i].subject, strlen(cases[i].subject)), names, 0};
+        weir_principal_t p;
+        for (int kind = 0; kind < WEIR_CERTIFICATE_KINDS; kind++) {
+            if (texts[kind][0] != '\0') {
+                names[c.n_names++] = (weir_certificate_name_t){
+                    (weir_certificate_kind_t)kind, weir_str(texts[kind], strlen(texts[kind]))};
+            }
+        }
+        weir_principal_verdict_t v = weir_registry_from_certificate(r, &c, &p);
+        if (!ok(v == cases[i].verdict && weir_str_is(p.user_id, cases[i].user),
+                "certificate %zu by its names", i)) {
             diag("verdict %d, user %.*s", (int)v, (int)p.user_id.len, p.user_id.data);
         }
     }
@@ -487,12 +529,16 @@ static void test_identity(void)
         "{'issuer':'https://c','audiences':['weir'],'algorithms':['ES256'],"
         "'jwks':{'url':'https://c/jwks'},'claims':{'tenant':'org'},'tenants':['beta']}],"
         "'certificates':[{'subject':'CN=indexer,OU=search,O=Acme','tenant':'acme','team':'search',"
-        "'user':'indexer'},{'attributes':{'O':'Acme','OU':'ml'},'tenant':'acme','user_from':'CN'}],"
+        "'user':'indexer'},{'attributes':{'O':'Acme','OU':'ml'},'tenant':'acme','user_from':'CN'},"
+        "{'names':{'uri':'spiffe://acme/ns/search/sa/batch'},'tenant':'acme'},"
+        "{'attributes':{'O':'Mail'},'names':{'dns':'batch.acme.example'},'tenant':'acme',"
+        "'user_from':'names.email'}],"
         "'anonymous':{'tenant':'acme'}}");
     weir_registry_t *r = load(&err);
     ok(r != NULL, "identity loads: %s", err.message);
     test_claims(r);
     test_certificates(r);
+    test_certificate_names(r);
     is_int(weir_registry_anonymous(r, &p), WEIR_PRINCIPAL_OK,
            "nobody has a tenant when it says so");
     ok(weir_str_is(p.tenant->id, "acme") && p.user_id.len == 0, "without a name");
@@ -520,7 +566,12 @@ static const struct {
      "audiences: expected at least one"},
     {"'issuers':[{'issuer':'a','audiences':['w'],'algorithms':['ES256'],'jwks':{'file':'x'}}]",
      "or a rule that names a tenant"},
-    {"'certificates':[{'tenant':'acme'}]", "either \"subject\" or \"attributes\""},
+    {"'certificates':[{'tenant':'acme'}]", "\"subject\", \"attributes\" or \"names\""},
+    {"'certificates':[{'subject':'CN=x','attributes':{'O':'a'},'tenant':'acme'}]",
+     "either \"subject\" or \"attributes\""},
+    {"'certificates':[{'names':{},'tenant':'acme'}]", "names: expected an object with members"},
+    {"'certificates':[{'names':{'ip':'x'},'tenant':'acme'}]", "names.ip: unknown member"},
+    {"'certificates':[{'names':{'uri':''},'tenant':'acme'}]", "names.uri: expected"},
     {"'certificates':[{'subject':'CN=x'}]", "certificates[0].tenant: expected"},
     {"'certificates':[{'attributes':{},'tenant':'acme'}]", "an object with members"},
     {"'anonymous':{}", "anonymous.tenant: expected"},

@@ -310,6 +310,7 @@ bool weir_ending_write(weir_ending_t *e, weir_end_t why, const weir_stop_t *stop
     }
     if (stop == NULL && !lacks_last(e, why)) {
         stop = &cut;
+        e->cut = true;
     }
     if (e->protocol == WEIR_PROTOCOL_RESPONSES) {
         write_response_end(e, stop == NULL ? &cut : stop, out);

@@ -25,6 +25,7 @@ typedef struct {
     bool started;  /* an event of the answer has been sent (message_start, response.created) */
     bool finished; /* a finish or stop reason has been sent */
     bool errored;  /* an error has been sent */
+    bool cut;      /* the ending had to say that the upstream broke off */
     bool done;     /* the protocol's last event has been sent: nothing may follow */
 } weir_ending_t;
 

@@ -622,6 +622,14 @@ bool weir_pipeline_broken(const weir_pipeline_t *p)
     return p->broken;
 }
 
+bool weir_pipeline_cut(const weir_pipeline_t *p)
+{
+    bool document = p->config.out == WEIR_BODY_JSON;
+
+    return p->stop.reason == WEIR_STOP_NONE &&
+           (p->ending.cut || p->broken || (document && p->end == WEIR_END_CUT));
+}
+
 size_t weir_pipeline_held(const weir_pipeline_t *p)
 {
     return weir_sse_parser_held(&p->parser) + (p->passing ? 0 : p->document.len);

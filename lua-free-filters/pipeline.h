@@ -99,6 +99,10 @@ const weir_stop_t *weir_pipeline_stopped(const weir_pipeline_t *p);
  * event; or a protocol without endings): break the connection instead of ending the body. */
 bool weir_pipeline_broken(const weir_pipeline_t *p);
 
+/* The upstream broke the answer off: also in good order, but before the protocol's last event. Not
+ * when the stream was stopped, or the upstream has told an error of its own before. */
+bool weir_pipeline_cut(const weir_pipeline_t *p);
+
 /* Bytes of input that are held back now, by the pipeline itself. */
 size_t weir_pipeline_held(const weir_pipeline_t *p);
 

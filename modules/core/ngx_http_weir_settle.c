@@ -13,6 +13,8 @@
 #include "policies/ledger.h"
 
 
+static ngx_uint_t ngx_http_weir_broke_off(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_final_status(ngx_http_request_t *r);
 static void ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx);
 static weir_str_t ngx_http_weir_cut(ngx_str_t *s, size_t max);
@@ -129,6 +131,7 @@ ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
     public->upstream_error = ctx->told_error
                              || (ctx->good && ctx->usage
                                  && weir_usage_of(ctx->usage)->error);
+    public->cut = ngx_http_weir_broke_off(r, ctx);
 
     ngx_http_weir_write_usage(ctx);
 
@@ -139,6 +142,24 @@ ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
             p[i]->settled(r, public, p[i]->data);
         }
     }
+}
+
+
+/* not where it was the client, a guard or an operator that ended the answer */
+
+static ngx_uint_t
+ngx_http_weir_broke_off(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
+{
+    if (ctx->public.aborted || ctx->public.stopped) {
+        return 0;
+    }
+
+    if (ctx->pipeline) {
+        return weir_pipeline_cut(ctx->pipeline);
+    }
+
+    return !ctx->public.complete && !r->header_only
+           && ctx->public.status < NGX_HTTP_BAD_REQUEST;
 }
 
 

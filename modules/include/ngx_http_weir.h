@@ -77,6 +77,12 @@ typedef struct {
     { status, ngx_string(type), ngx_string(code), ngx_string(message),        \
       ngx_string(reason), ngx_null_string, NGX_HTTP_WEIR_RETRY_BY_STATUS, 0 }
 
+/* the same where a repeat is vain, whatever the status */
+
+#define ngx_http_weir_final_refusal(status, type, code, message, reason)      \
+    { status, ngx_string(type), ngx_string(code), ngx_string(message),        \
+      ngx_string(reason), ngx_null_string, NGX_HTTP_WEIR_RETRY_NO, 0 }
+
 
 /*
  * The order of plugins, whatever the order of load_module lines; equal stages
@@ -321,6 +327,9 @@ struct ngx_http_weir_ctx_s {
     unsigned                       upstream_error:1; /* told inside an answer
                                                       * that was none by its
                                                       * status */
+    unsigned                       cut:1;          /* the upstream broke the
+                                                    * answer off; known to
+                                                    * settled() */
 
     /* of api->work() */
 

@@ -122,9 +122,7 @@ ngx_http_weir_metrics_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     if (ctx->aborted) {
         (void) ngx_atomic_fetch_add(&s->aborted, 1);
 
-    } else if (!ctx->complete && ctx->status < NGX_HTTP_BAD_REQUEST
-               && !r->header_only)
-    {
+    } else if (ctx->cut) {
         (void) ngx_atomic_fetch_add(&sh->truncated, 1);
     }
 

@@ -153,7 +153,9 @@ void weir_ending_error(weir_protocol_t protocol, const weir_stop_t *stop, const 
         write_z(out, anthropic_type(stop->status));
         weir_buf_append_z(out, ",\"message\":");
         write_z(out, message_of(stop));
-        weir_buf_append_z(out, "},\"request_id\":");
+        weir_buf_append_z(out, ",\"details\":{\"error_code\":");
+        write_z(out, stop->code == NULL ? "upstream_error" : stop->code);
+        weir_buf_append_z(out, "}},\"request_id\":");
         write_z(out, request_id == NULL ? "" : request_id);
         weir_buf_append_char(out, '}');
         return;

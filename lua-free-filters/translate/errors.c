@@ -104,7 +104,8 @@ void weir_read_error(const weir_json_doc_t *doc, uint32_t node, unsigned status,
         out->message = text(doc, node, NULL, arena, out->message);
     } else {
         out->type = text(doc, node, "type", arena, "");
-        out->code = text(doc, node, "code", arena, "");
+        out->code = text(doc, node, "code", arena,
+                         text(doc, weir_member(doc, node, "details"), "error_code", arena, ""));
         out->message =
             text(doc, node, "message", arena, text(doc, node, "detail", arena, out->message));
         uint32_t param = weir_member(doc, node, "param");
@@ -138,12 +139,17 @@ void weir_write_error(weir_protocol_t client, unsigned status, const weir_upstre
 {
     size_t kind = kind_of(status);
     weir_str_t message = weir_str(error->message, strlen(error->message));
+    const char *code = error->code[0] != '\0' ? error->code : kinds[kind].code;
     if (client == WEIR_PROTOCOL_MESSAGES) {
+        const char *named = code[0] != '\0' ? code : "upstream_error";
         jo_open(out, '{');
         jo_kz(out, "type", "\"error\"");
         jo_kopen(out, "error", '{');
         jo_kstring(out, "type", weir_str(kinds[kind].anthropic, strlen(kinds[kind].anthropic)));
         jo_kstring(out, "message", message);
+        jo_kopen(out, "details", '{');
+        jo_kstring(out, "error_code", weir_str(named, strlen(named)));
+        jo_close(out, '}');
         jo_close(out, '}');
         if (request_id != NULL) {
             jo_kstring(out, "request_id", weir_str(request_id, strlen(request_id)));
@@ -151,7 +157,6 @@ void weir_write_error(weir_protocol_t client, unsigned status, const weir_upstre
         jo_close(out, '}');
         return;
     }
-    const char *code = error->code[0] != '\0' ? error->code : kinds[kind].code;
     jo_open(out, '{');
     jo_kopen(out, "error", '{');
     jo_kstring(out, "message", message);
@@ -221,4 +226,54 @@ void weir_stop_with(weir_sink_t *sink, const char *message)
                         .code = "upstream_error",
                         .message = message};
     weir_sink_stop(sink, &stop);
+}
+
+typedef struct {
+    weir_protocol_t client;
+    unsigned status;
+    const char *request_id;
+} error_filter_t;
+
+/* Anthropic's has a type beside the error. */
+static bool has_shape(weir_protocol_t client, const weir_json_doc_t *doc)
+{
+    bool anthropic = weir_json_string_is(doc, weir_member(doc, 0, "type"), "error");
+
+    return weir_is(doc, weir_member(doc, 0, "error"), WEIR_JSON_OBJECT) &&
+           anthropic == (client == WEIR_PROTOCOL_MESSAGES);
+}
+
+static weir_status_t error_feed(void *self, weir_item_t *item, weir_sink_t *sink)
+{
+    const error_filter_t *f = self;
+    const weir_json_doc_t *doc;
+    uint32_t error;
+    weir_buf_t out;
+
+    if (item->kind != WEIR_ITEM_DOCUMENT || (doc = weir_item_json(sink, item)) == NULL ||
+        has_shape(f->client, doc) || !weir_is_error(doc, &error)) {
+        return weir_sink_pass(sink, item);
+    }
+    weir_buf_init(&out, weir_sink_arena(sink));
+    weir_translate_error(f->client, f->status, item->data, f->request_id, weir_sink_arena(sink),
+                         &out);
+    if (out.failed) {
+        return WEIR_ERR_NOMEM;
+    }
+    weir_item_replace(item, weir_str(out.data, out.len));
+    return weir_sink_pass(sink, item);
+}
+
+weir_status_t weir_error_filter(weir_protocol_t client, unsigned status, const char *request_id,
+                                weir_arena_t *arena, weir_filter_t *out)
+{
+    static const weir_filter_table_t table = {.name = "error", .feed = error_feed};
+    error_filter_t *f = weir_arena_alloc(arena, sizeof(*f));
+
+    if (f == NULL) {
+        return WEIR_ERR_NOMEM;
+    }
+    *f = (error_filter_t){client, status, request_id};
+    *out = (weir_filter_t){&table, f};
+    return WEIR_OK;
 }

@@ -71,7 +71,10 @@ static weir_status_t read_common(weir_tctx_t *c)
     if (!weir_is(c->doc, 0, WEIR_JSON_OBJECT)) {
         return weir_malformed(c, NULL, NULL, "must be a JSON object");
     }
-    weir_status_t s = weir_need(c, 0, "model", WEIR_JSON_STRING, NULL, &model);
+    weir_status_t s = WEIR_OK;
+    if (name.len == 0 || weir_member(c->doc, 0, "model") != WEIR_JSON_NONE) {
+        s = weir_need(c, 0, "model", WEIR_JSON_STRING, NULL, &model);
+    }
     if (s != WEIR_OK) {
         return s;
     }

@@ -97,6 +97,14 @@ weir_status_t weir_translate_answer(weir_translation_t *translation, const weir_
 unsigned weir_translate_error(weir_protocol_t client, unsigned status, weir_str_t body,
                               const char *request_id, weir_arena_t *arena, weir_buf_t *out);
 
+/*
+ * For an upstream that answers the client's own call with another API's errors: a document that is
+ * an error envelope of another shape becomes the client's, all else passes as it is. Its state lies
+ * in arena. Errors: NOMEM.
+ */
+weir_status_t weir_error_filter(weir_protocol_t client, unsigned status, const char *request_id,
+                                weir_arena_t *arena, weir_filter_t *out);
+
 /* --- counting tokens: messages/count_tokens and responses/input_tokens --- */
 
 /*

@@ -13,6 +13,7 @@
 #include "ngx_http_weir_core.h"
 
 #include "lua-free-filters/include_usage.h"
+#include "lua-free-filters/translate/translate.h"
 
 
 /* sent on before more is read when this much has been made of one chain */
@@ -31,6 +32,8 @@
 static ngx_int_t ngx_http_weir_collect_filters(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, weir_filter_t *filters, ngx_uint_t *n,
     ngx_uint_t error);
+static ngx_int_t ngx_http_weir_error_filter(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, weir_filter_t *filter);
 static ngx_int_t ngx_http_weir_watch(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 static ngx_int_t ngx_http_weir_watch_end(ngx_http_request_t *r,
@@ -63,11 +66,12 @@ ngx_http_weir_open_answer(ngx_http_request_t *r,
     weir_pipeline_config_t   config;
 
     static const ngx_http_weir_refusal_t  encoded =
-        ngx_http_weir_refusal(NGX_HTTP_BAD_GATEWAY, "server_error",
-                              "encoded_answer",
-                              "The model server's answer is compressed, so "
-                              "the gateway cannot check it.",
-                              "encoded_answer");
+        ngx_http_weir_final_refusal(NGX_HTTP_BAD_GATEWAY, "server_error",
+                                    "encoded_answer",
+                                    "The model server's answer is "
+                                    "compressed, so the gateway cannot check "
+                                    "it.",
+                                    "encoded_answer");
 
     filters = weir_arena_alloc(&ctx->arena, (ctx->wmcf->plugins.nelts + 2)
                                             * sizeof(weir_filter_t));
@@ -86,6 +90,12 @@ ngx_http_weir_open_answer(ngx_http_request_t *r,
     rc = ngx_http_weir_collect_filters(r, ctx, filters, &n, error);
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (error && ctx->public.upstream == ctx->public.endpoint.protocol
+        && ngx_http_weir_error_filter(r, ctx, &filters[n++]) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (sse && ctx->hide_usage && !error) {
@@ -174,6 +184,31 @@ ngx_http_weir_open_answer(ngx_http_request_t *r,
     ctx->public.stream = (config.out == WEIR_BODY_SSE);
 
     r->filter_need_in_memory = 1;
+
+    return NGX_OK;
+}
+
+
+/* an upstream of the client's API with errors of another */
+
+static ngx_int_t
+ngx_http_weir_error_filter(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, weir_filter_t *filter)
+{
+    char  *id;
+
+    id = weir_arena_strndup(&ctx->arena,
+                            (char *) ctx->public.request_id.data,
+                            ctx->public.request_id.len);
+
+    if (id == NULL
+        || weir_error_filter(WEIR_PROTOCOL_MESSAGES,
+                             (unsigned) r->headers_out.status, id,
+                             &ctx->arena, filter)
+           != WEIR_OK)
+    {
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
 }

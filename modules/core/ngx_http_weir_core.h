@@ -382,6 +382,8 @@ ngx_int_t ngx_http_weir_retry_headers(ngx_http_request_t *r,
     const ngx_http_weir_refusal_t *why);
 ngx_table_elt_t *ngx_http_weir_find_header(ngx_list_t *headers,
     ngx_str_t *name);
+ngx_uint_t ngx_http_weir_name_is(const ngx_str_t *name,
+    const ngx_str_t *other);
 ngx_int_t ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value);
 
@@ -403,6 +405,16 @@ ngx_int_t ngx_http_weir_judge(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t **in);
 ngx_uint_t ngx_http_weir_is_error(ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_check_unasked(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+ngx_uint_t ngx_http_weir_type_is(ngx_http_request_t *r, ngx_str_t *type);
+
+/* an upstream's header: ngx_http_weir_upstream.c */
+
+ngx_int_t ngx_http_weir_check_upstream(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
+ngx_int_t ngx_http_weir_check_readable(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx, ngx_uint_t readable);
+void ngx_http_weir_drop_headers(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 
 /* what leaves: ngx_http_weir_output.c */

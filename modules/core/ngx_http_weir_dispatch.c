@@ -37,11 +37,11 @@ static void ngx_http_weir_hold(ngx_http_weir_core_ctx_t *ctx,
 
 
 static const ngx_http_weir_refusal_t  ngx_http_weir_nobody =
-    ngx_http_weir_refusal(NGX_HTTP_INTERNAL_SERVER_ERROR, "server_error",
-                          "internal_error",
-                          "The gateway could not check this request, so it "
-                          "was not forwarded.",
-                          "internal_error");
+    ngx_http_weir_final_refusal(NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                "server_error", "internal_error",
+                                "The gateway could not check this request, "
+                                "so it was not forwarded.",
+                                "internal_error");
 
 
 static const ngx_http_weir_refusal_t  ngx_http_weir_too_late =

@@ -34,6 +34,8 @@ static ngx_int_t ngx_http_weir_envelope(ngx_http_weir_core_ctx_t *ctx,
 static void ngx_http_weir_string(weir_buf_t *buf, const char *name,
     const ngx_str_t *value);
 static const char *ngx_http_weir_anthropic_type(ngx_uint_t status);
+static ngx_uint_t ngx_http_weir_upstream_answered(ngx_http_request_t *r,
+    ngx_uint_t status);
 static ngx_int_t ngx_http_weir_authenticate_header(ngx_http_request_t *r);
 
 
@@ -307,8 +309,12 @@ ngx_int_t
 ngx_http_weir_status_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_uint_t status, ngx_str_t *body)
 {
+    u_char                         *p;
+    ngx_str_t                       code, message;
+    ngx_uint_t                      answered;
     const ngx_http_weir_status_t   *s;
     const ngx_http_weir_refusal_t  *why;
+    u_char                          text[NGX_HTTP_WEIR_MAX_MESSAGE];
 
     static const ngx_str_t  none = ngx_null_string;
 
@@ -332,8 +338,46 @@ ngx_http_weir_status_body(ngx_http_request_t *r,
                 ? &ngx_http_weir_client_error : &ngx_http_weir_server_error;
     }
 
-    return ngx_http_weir_envelope(ctx, status, &s->type, &s->code,
-                                  &s->message, &none, body);
+    answered = ngx_http_weir_upstream_answered(r, status);
+
+    if (answered == 0) {
+        return ngx_http_weir_envelope(ctx, status, &s->type, &s->code,
+                                      &s->message, &none, body);
+    }
+
+    /* its page is for people, and may tell more than clients should know */
+
+    ngx_str_set(&code, "upstream_error");
+
+    p = ngx_sprintf(text, "The model server answered with status %ui.",
+                    answered);
+
+    message.data = text;
+    message.len = p - text;
+
+    return ngx_http_weir_envelope(ctx, status, &s->type, &code, &message,
+                                  &none, body);
+}
+
+
+/* the status, when it is the upstream's and not NGINX's; else 0 */
+
+static ngx_uint_t
+ngx_http_weir_upstream_answered(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_uint_t  answered;
+
+    if (r->upstream == NULL) {
+        return 0;
+    }
+
+    answered = r->upstream->headers_in.status_n;
+
+    /* which translation gives to clients of OpenAI's API as 503 */
+
+    return (answered == status
+            || (answered == 529 && status == NGX_HTTP_SERVICE_UNAVAILABLE))
+               ? answered : 0;
 }
 
 
@@ -565,13 +609,18 @@ ngx_http_weir_find_header(ngx_list_t *headers, ngx_str_t *name)
             i = 0;
         }
 
-        if (h[i].hash != 0
-            && h[i].key.len == name->len
-            && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
-        {
+        if (h[i].hash != 0 && ngx_http_weir_name_is(&h[i].key, name)) {
             return &h[i];
         }
     }
 
     return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_weir_name_is(const ngx_str_t *name, const ngx_str_t *other)
+{
+    return name->len == other->len
+           && ngx_strncasecmp(name->data, other->data, name->len) == 0;
 }

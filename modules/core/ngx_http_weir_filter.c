@@ -25,16 +25,12 @@ static ngx_int_t ngx_http_weir_replace(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, const ngx_http_weir_refusal_t *why);
 static ngx_int_t ngx_http_weir_open(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_check_other(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_check_interim(ngx_http_request_t *r,
+static ngx_uint_t ngx_http_weir_shapes_errors(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_change_headers(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_uint_t sse);
 static void ngx_http_weir_read_hints(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_type_is(ngx_http_request_t *r,
-    ngx_str_t *type);
 
 
 static ngx_str_t  ngx_http_weir_json_type = ngx_string("application/json");
@@ -173,17 +169,25 @@ ngx_int_t
 ngx_http_weir_send_held_header(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx)
 {
-    ngx_uint_t          status;
+    ngx_uint_t          status, vain;
     const weir_stop_t  *stop;
+
+    static const ngx_http_weir_refusal_t  not_again =
+        ngx_http_weir_final_refusal(NGX_HTTP_BAD_GATEWAY, "", "", "", "");
 
     ctx->header_held = 0;
 
     status = 0;
+    vain = 0;
     stop = weir_pipeline_stopped(ctx->pipeline);
 
     if (stop) {
         if (stop->reason == WEIR_STOP_ERROR) {
             status = stop->status ? stop->status : NGX_HTTP_BAD_GATEWAY;
+
+            /* an answer that is whole, but not understood */
+
+            vain = (status == NGX_HTTP_BAD_GATEWAY && !ctx->cut);
         }
 
     } else if (ctx->cut) {
@@ -197,7 +201,9 @@ ngx_http_weir_send_held_header(ngx_http_request_t *r,
         r->headers_out.status = status;
         r->headers_out.status_line.len = 0;
 
-        if (ngx_http_weir_retry_headers(r, NULL) != NGX_OK) {
+        if (ngx_http_weir_retry_headers(r, vain ? &not_again : NULL)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -214,6 +220,7 @@ ngx_http_weir_send_cut(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
 {
     ngx_int_t  rc;
 
+    ctx->cut = 1;
     ctx->header_held = 0;
     ctx->judging = 0;
 
@@ -280,19 +287,7 @@ static ngx_int_t
 ngx_http_weir_request_id_header(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx)
 {
-    ngx_table_elt_t  *h;
-
-    /* the upstream's own: there is one id, and the usage line has it */
-
-    for ( ;; ) {
-        h = ngx_http_weir_find_header(&r->headers_out.headers,
-                                      &ngx_http_weir_request_id_name);
-        if (h == NULL) {
-            break;
-        }
-
-        h->hash = 0;
-    }
+    ngx_http_weir_drop_headers(r, ctx);
 
     /* one name for OpenAI's clients, one for Anthropic's */
 
@@ -356,8 +351,30 @@ static ngx_int_t
 ngx_http_weir_replace(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_refusal_t *why)
 {
+    ngx_uint_t        i;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  said[] = {
+        ngx_string("X-Should-Retry"),
+        ngx_string("Retry-After"),
+        ngx_string("Retry-After-Ms")
+    };
+
     if (why == NULL && ctx->public.governed) {
         ngx_http_weir_translate_status(r, &ctx->public);
+    }
+
+    if (why) {
+
+        /* what the upstream has said about an answer that is not sent */
+
+        for (i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+            h = ngx_http_weir_find_header(&r->headers_out.headers, &said[i]);
+
+            if (h) {
+                h->hash = 0;
+            }
+        }
     }
 
     if (ngx_http_weir_retry_headers(r, why) != NGX_OK) {
@@ -399,7 +416,7 @@ static ngx_int_t
 ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 {
     ngx_int_t                       rc;
-    ngx_uint_t                      sse, status, error;
+    ngx_uint_t                      sse, readable, status, error;
     ngx_http_weir_core_loc_conf_t  *wlcf;
 
     status = r->headers_out.status;
@@ -408,31 +425,32 @@ ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
         return NGX_OK;
     }
 
-    if (status < NGX_HTTP_OK) {
-        return ngx_http_weir_check_interim(r, ctx);
+    rc = ngx_http_weir_check_upstream(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    if (ngx_http_weir_type_is(r, &ngx_http_weir_sse_type)) {
-        sse = 1;
+    sse = ngx_http_weir_type_is(r, &ngx_http_weir_sse_type);
+    readable = sse || ngx_http_weir_type_is(r, &ngx_http_weir_json_type);
 
-    } else if (ngx_http_weir_type_is(r, &ngx_http_weir_json_type)) {
-        sse = 0;
-
-    } else {
-        return ngx_http_weir_check_other(r, ctx);
+    rc = ngx_http_weir_check_readable(r, ctx, readable);
+    if (rc != NGX_OK || !readable) {
+        return rc;
     }
 
     error = (status >= NGX_HTTP_BAD_REQUEST);
 
-    /* errors pass, but for those in another protocol */
+    /* errors pass, but for those in another protocol or shape */
 
-    if (error && ctx->public.upstream == ctx->public.endpoint.protocol) {
+    if (error && ctx->public.upstream == ctx->public.endpoint.protocol
+        && (sse || !ngx_http_weir_shapes_errors(r, ctx)))
+    {
         return NGX_OK;
     }
 
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
 
-    if (!wlcf->read_usage && !ctx->view.stream
+    if (!error && !wlcf->read_usage && !ctx->view.stream
         && !(ctx->needs & NGX_HTTP_WEIR_NEEDS_RESPONSE))
     {
         return NGX_OK;
@@ -469,74 +487,17 @@ ngx_http_weir_open(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 
 
 /*
- * NGINX takes an interim answer for the final one: what follows, the real one
- * with its header, would pass as a body that nobody reads.
+ * Clients of Anthropic's read its errors only, and not all servers that have
+ * its calls have those, too.
  */
 
-static ngx_int_t
-ngx_http_weir_check_interim(ngx_http_request_t *r,
+static ngx_uint_t
+ngx_http_weir_shapes_errors(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx)
 {
-    static const ngx_http_weir_refusal_t  interim =
-        ngx_http_weir_refusal(NGX_HTTP_BAD_GATEWAY, "server_error",
-                              "bad_gateway",
-                              "The model server sent an interim answer, which "
-                              "nobody asked for.",
-                              "bad_gateway");
-
-    if (r->upstream == NULL || r->upstream->upgrade) {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "upstream sent an interim answer with status %ui",
-                  r->headers_out.status);
-
-    ngx_http_weir_end_upstream(ctx, 0);
-
-    ctx->public.refusal = &interim;
-
-    return NGX_DECLINED;
-}
-
-
-/* neither JSON nor events: for those who need not see it */
-
-static ngx_int_t
-ngx_http_weir_check_other(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx)
-{
-    static const ngx_http_weir_refusal_t  unreadable =
-        ngx_http_weir_refusal(NGX_HTTP_BAD_GATEWAY, "server_error",
-                              "unreadable_answer",
-                              "The model server's answer is neither JSON nor "
-                              "an event stream, so the gateway cannot check "
-                              "it.",
-                              "unreadable_answer");
-
-    if (ctx->public.endpoint.why != WEIR_UNDERSTOOD
-        || r->upstream == NULL
-        || r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE
-        || r->headers_out.status == NGX_HTTP_NO_CONTENT
-        || r->headers_out.content_length_n == 0
-        || r->method == NGX_HTTP_HEAD
-        || !(ctx->needs & NGX_HTTP_WEIR_NEEDS_RESPONSE))
-    {
-        return NGX_OK;
-    }
-
-    switch (ngx_http_weir_must_see(r, ctx)) {
-
-    case NGX_OK:
-        ctx->public.refusal = &unreadable;
-        return NGX_DECLINED;
-
-    case NGX_DECLINED:
-        return NGX_OK;
-
-    default:
-        return NGX_ERROR;
-    }
+    return ctx->public.endpoint.dialect == WEIR_DIALECT_ANTHROPIC
+           && r->upstream
+           && r->headers_out.content_encoding == NULL;
 }
 
 
@@ -618,7 +579,7 @@ ngx_http_weir_read_hints(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_weir_type_is(ngx_http_request_t *r, ngx_str_t *type)
 {
     u_char      ch;

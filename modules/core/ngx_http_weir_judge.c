@@ -193,11 +193,12 @@ ngx_http_weir_check_unasked(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx)
 {
     static const ngx_http_weir_refusal_t  unasked =
-        ngx_http_weir_refusal(NGX_HTTP_BAD_GATEWAY, "server_error",
-                              "unexpected_stream",
-                              "The model server answered with an event stream, "
-                              "which the request did not ask for.",
-                              "unexpected_stream");
+        ngx_http_weir_final_refusal(NGX_HTTP_BAD_GATEWAY, "server_error",
+                                    "unexpected_stream",
+                                    "The model server answered with an event "
+                                    "stream, which the request did not ask "
+                                    "for.",
+                                    "unexpected_stream");
 
     if (ctx->public.endpoint.why != WEIR_UNDERSTOOD
         || ctx->public.view == NULL

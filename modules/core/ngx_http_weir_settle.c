@@ -155,7 +155,7 @@ ngx_http_weir_broke_off(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     }
 
     if (ctx->pipeline) {
-        return weir_pipeline_cut(ctx->pipeline);
+        return (ctx->replace && ctx->cut) || weir_pipeline_cut(ctx->pipeline);
     }
 
     return !ctx->public.complete && !r->header_only
@@ -212,7 +212,7 @@ ngx_http_weir_write_usage(ngx_http_weir_core_ctx_t *ctx)
     row.path = ngx_http_weir_cut(&public->path, NGX_HTTP_WEIR_MAX_PATH);
     row.stream = public->stream;
     row.aborted = public->aborted;
-    row.upstream_error = public->upstream_error || ctx->cut;
+    row.upstream_error = public->upstream_error || public->cut;
     row.prompt_tokens = public->prompt_tokens;
     row.cached_tokens = public->cached_tokens;
     row.cache_write_tokens = public->cache_write_tokens;

@@ -37,6 +37,10 @@ static ngx_int_t ngx_http_weir_translate_option(
     weir_translate_options_t *options, ngx_str_t *value);
 static ngx_uint_t ngx_http_weir_translate_wants(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
+static ngx_uint_t ngx_http_weir_translate_azure(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_translate_path(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx);
 static weir_protocol_t ngx_http_weir_translate_target(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_translate_request(ngx_http_request_t *r,
@@ -198,10 +202,77 @@ ngx_http_weir_translate_wants(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data)
 {
     if (ngx_http_weir_translate_target(r, ctx) == WEIR_PROTOCOL_OTHER) {
-        return 0;
+        return ngx_http_weir_translate_azure(r, ctx)
+                   ? NGX_HTTP_WEIR_NEEDS_EDITED : 0;
     }
 
     return NGX_HTTP_WEIR_NEEDS_EDITED|NGX_HTTP_WEIR_NEEDS_RESPONSE;
+}
+
+
+/* a path of Azure's before an upstream of OpenAI's own API */
+
+static ngx_uint_t
+ngx_http_weir_translate_azure(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx)
+{
+    ngx_http_weir_core_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
+
+    return ctx->endpoint.azure
+           && ctx->endpoint.why == WEIR_UNDERSTOOD
+           && ctx->endpoint.reads_body
+           && (wlcf->upstream_api == NGX_HTTP_WEIR_API_OPENAI
+               || wlcf->upstream_api == NGX_HTTP_WEIR_API_CHAT);
+}
+
+
+/* the model, which the path names, goes into the body */
+
+static ngx_int_t
+ngx_http_weir_translate_path(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx)
+{
+    u_char          *p, *last;
+    weir_buf_t       model, path;
+    weir_str_t       tail;
+
+    weir_buf_init(&model, ngx_http_weir_arena(ctx));
+    weir_buf_init(&path, ngx_http_weir_arena(ctx));
+
+    if (ctx->view->model_node == WEIR_JSON_NONE) {
+        weir_json_write_string(&model, ctx->endpoint.model);
+
+        if (model.failed
+            || weir_edit_member(ngx_http_weir_edit(ctx), ctx->view->doc, 0,
+                                "model", weir_str(model.data, model.len),
+                                NULL)
+               != WEIR_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    /* openai/deployments/MODEL/... */
+
+    tail = ctx->endpoint.suffix;
+    p = (u_char *) tail.data + sizeof("openai/deployments/") - 1;
+    last = (u_char *) tail.data + tail.len;
+
+    p = ngx_strlchr(p, last, '/');
+
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    weir_buf_append_z(&path, "/v1");
+    weir_buf_append(&path, (char *) p, last - p);
+    weir_buf_append_char(&path, '\0');
+
+    if (path.failed || ngx_http_weir_translate_uri(r, path.data) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -266,8 +337,13 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
 
     target = ngx_http_weir_translate_target(r, ctx);
 
-    if (target == WEIR_PROTOCOL_OTHER || ctx->view == NULL) {
+    if (ctx->view == NULL) {
         return NGX_DECLINED;
+    }
+
+    if (target == WEIR_PROTOCOL_OTHER) {
+        return ngx_http_weir_translate_azure(r, ctx)
+                   ? ngx_http_weir_translate_path(r, ctx) : NGX_DECLINED;
     }
 
     if (ctx->endpoint.protocol == WEIR_PROTOCOL_DOCUMENT) {
@@ -292,6 +368,11 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
     job->target = target;
     job->options = *wlcf->translate;
     job->options.now = ngx_time();
+
+    if (ctx->view->model_node == WEIR_JSON_NONE) {
+        job->options.model = ctx->endpoint.model;   /* Azure's */
+    }
+
     job->options.request_id = weir_arena_strndup(arena,
                                                 (char *) ctx->request_id.data,
                                                 ctx->request_id.len);

@@ -212,10 +212,17 @@ weir_status_t weir_guard_place_literals(weir_guard_rules_t *rules, weir_error_t 
     return WEIR_OK;
 }
 
-/* Is the literal at text[at], case aside where it does not mind it? */
+/* Is the literal at text[at], case aside where it does not mind it? Its lead is. */
 static bool stands(const weir_guard_literal_t *l, const char *text)
 {
-    for (size_t k = 0; k < l->len; k++) {
+    size_t k = 0;
+    for (; k + 8 <= l->len; k += 8) {
+        if (weir_guard_lower_eight(eight_bytes(text + k, text + k + 8)) !=
+            eight_bytes(l->text + k, l->text + k + 8)) {
+            return false;
+        }
+    }
+    for (; k < l->len; k++) {
         char c = text[k];
         if ((weir_is(c, WEIR_C_UPPER) ? (char)(c | 0x20) : c) != l->text[k]) {
             return false;

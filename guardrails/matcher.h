@@ -393,6 +393,16 @@ size_t weir_guard_live(const weir_guard_scan_t *scan);
 weir_status_t weir_guard_resolve(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
                                  weir_guard_result_t *result, weir_error_t *err);
 
+/* Sets the bit 0x20 of those of eight bytes that are 'A' to 'Z'. */
+static inline uint64_t weir_guard_lower_eight(uint64_t eight)
+{
+    const uint64_t ones = 0x0101010101010101;
+    uint64_t low = eight & ones * 0x7f;
+    uint64_t from_a = low + ones * (0x80 - 'A');
+    uint64_t behind_z = low + ones * (0x7f - 'Z');
+    return eight | (from_a & ~behind_z & ~eight & ones * 0x80) >> 2;
+}
+
 /* Hash of three bytes, without their bits 0x20. */
 static inline uint32_t weir_guard_trigram(uint32_t three)
 {

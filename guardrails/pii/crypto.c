@@ -12,14 +12,33 @@
 #include <openssl/evp.h>
 #include <strings.h>
 
-static const char bitcoin_alphabet[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-static const char ripple_alphabet[] = "rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz";
+/* The digits of base 58 and their values, one more; 0: no digit. */
+static const uint8_t bitcoin_digits[128] = {
+    ['1'] = 1,  ['2'] = 2,  ['3'] = 3,  ['4'] = 4,  ['5'] = 5,  ['6'] = 6,  ['7'] = 7,  ['8'] = 8,
+    ['9'] = 9,  ['A'] = 10, ['B'] = 11, ['C'] = 12, ['D'] = 13, ['E'] = 14, ['F'] = 15, ['G'] = 16,
+    ['H'] = 17, ['J'] = 18, ['K'] = 19, ['L'] = 20, ['M'] = 21, ['N'] = 22, ['P'] = 23, ['Q'] = 24,
+    ['R'] = 25, ['S'] = 26, ['T'] = 27, ['U'] = 28, ['V'] = 29, ['W'] = 30, ['X'] = 31, ['Y'] = 32,
+    ['Z'] = 33, ['a'] = 34, ['b'] = 35, ['c'] = 36, ['d'] = 37, ['e'] = 38, ['f'] = 39, ['g'] = 40,
+    ['h'] = 41, ['i'] = 42, ['j'] = 43, ['k'] = 44, ['m'] = 45, ['n'] = 46, ['o'] = 47, ['p'] = 48,
+    ['q'] = 49, ['r'] = 50, ['s'] = 51, ['t'] = 52, ['u'] = 53, ['v'] = 54, ['w'] = 55, ['x'] = 56,
+    ['y'] = 57, ['z'] = 58};
+
+static const uint8_t ripple_digits[128] = {
+    ['1'] = 51, ['2'] = 34, ['3'] = 8,  ['4'] = 22, ['5'] = 42, ['6'] = 41, ['7'] = 28, ['8'] = 46,
+    ['9'] = 9,  ['A'] = 55, ['B'] = 11, ['C'] = 39, ['D'] = 13, ['E'] = 15, ['F'] = 48, ['G'] = 16,
+    ['H'] = 17, ['J'] = 18, ['K'] = 19, ['L'] = 20, ['M'] = 21, ['N'] = 14, ['P'] = 23, ['Q'] = 24,
+    ['R'] = 25, ['S'] = 26, ['T'] = 27, ['U'] = 12, ['V'] = 29, ['W'] = 30, ['X'] = 31, ['Y'] = 32,
+    ['Z'] = 33, ['a'] = 6,  ['b'] = 35, ['c'] = 36, ['d'] = 37, ['e'] = 38, ['f'] = 7,  ['g'] = 40,
+    ['h'] = 4,  ['i'] = 50, ['j'] = 43, ['k'] = 44, ['m'] = 45, ['n'] = 5,  ['o'] = 47, ['p'] = 2,
+    ['q'] = 49, ['r'] = 1,  ['s'] = 3,  ['t'] = 52, ['u'] = 53, ['v'] = 54, ['w'] = 10, ['x'] = 56,
+    ['y'] = 57, ['z'] = 58};
 
 /*
  * Decodes base 58 into exactly size bytes, at most 32; false when it does not fit or has other
  * characters. Five characters at a time: 58^5 fits 30 bits.
  */
-static bool base58(const char *text, size_t len, const char *alphabet, uint8_t *out, size_t size)
+static bool base58(const char *text, size_t len, const uint8_t digits[128], uint8_t *out,
+                   size_t size)
 {
     uint32_t limbs[8] = {0}; /* the least first */
     size_t count = (size + 3) / 4;
@@ -27,12 +46,12 @@ static bool base58(const char *text, size_t len, const char *alphabet, uint8_t *
         uint32_t factor = 1;
         uint32_t add = 0;
         for (unsigned k = 0; k < 5 && i < len; k++, i++) {
-            const char *at = memchr(alphabet, text[i], 58);
-            if (at == NULL) {
+            unsigned char c = (unsigned char)text[i];
+            if (c >= 128 || digits[c] == 0) {
                 return false;
             }
             factor *= 58;
-            add = add * 58 + (uint32_t)(at - alphabet);
+            add = add * 58 + digits[c] - 1u;
         }
         uint64_t carry = add;
         for (size_t l = 0; l < count; l++) {
@@ -111,7 +130,8 @@ static void find_bech32(weir_guard_scan_t *scan, size_t start, size_t end)
     static const char *const prefixes[] = {"bc1", "tb1", "ltc1", "addr1", "stake1", "cosmos1"};
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
         size_t n = strlen(prefixes[i]);
-        if (end - start > n + 20 && strncasecmp(scan->text + start, prefixes[i], n) == 0 &&
+        if (end - start > n + 20 && (scan->text[start] | 0x20) == prefixes[i][0] &&
+            strncasecmp(scan->text + start, prefixes[i], n) == 0 &&
             bech32_checks(scan->text + start, end - start, n - 1)) {
             weir_guard_emit(scan, WEIR_RULE_BECH32, start, end, 0.98f);
             return;
@@ -165,20 +185,21 @@ static void find_base58(weir_guard_scan_t *scan, size_t start, size_t end)
     uint8_t raw[25];
     const char *text = scan->text + start;
     size_t len = end - start;
-    if (len >= 26 && len <= 35 && base58(text, len, bitcoin_alphabet, raw, 25) &&
-        known_version(raw[0]) && double_sha(scan, raw, 21, raw + 21)) {
+    if (len >= 26 && len <= 35 && base58(text, len, bitcoin_digits, raw, 25) &&
+        known_version(raw[0]) && (raw[0] != 0 || text[0] == '1') &&
+        double_sha(scan, raw, 21, raw + 21)) {
         bool bitcoin = raw[0] == 0x00 || raw[0] == 0x05;
         weir_guard_emit(scan, bitcoin ? WEIR_RULE_BITCOIN : WEIR_RULE_BASE58, start, end, 0.98f);
         return;
     }
-    if (len >= 25 && len <= 35 && text[0] == 'r' && base58(text, len, ripple_alphabet, raw, 25) &&
+    if (len >= 25 && len <= 35 && text[0] == 'r' && base58(text, len, ripple_digits, raw, 25) &&
         raw[0] == 0 && double_sha(scan, raw, 21, raw + 21)) {
         weir_guard_emit(scan, WEIR_RULE_BASE58, start, end, 0.98f);
         return;
     }
     /* Solana: 32 bytes without a checksum: only words near it tell it from another key. */
     uint8_t key[32];
-    if (len >= 43 && len <= 44 && base58(text, len, bitcoin_alphabet, key, 32) &&
+    if (len >= 43 && len <= 44 && base58(text, len, bitcoin_digits, key, 32) &&
         weir_guard_near(scan, start, end, WEIR_CONTEXT_CRYPTO)) {
         weir_guard_emit(scan, WEIR_RULE_BASE58, start, end, 0.6f);
     }
@@ -196,11 +217,11 @@ static void find_monero(weir_guard_scan_t *scan, size_t start, size_t end)
     }
     size_t blocks = len / 11;
     for (size_t b = 0; b < blocks; b++) {
-        if (!base58(text + b * 11, 11, bitcoin_alphabet, raw + b * 8, 8)) {
+        if (!base58(text + b * 11, 11, bitcoin_digits, raw + b * 8, 8)) {
             return;
         }
     }
-    if (!base58(text + blocks * 11, 7, bitcoin_alphabet, raw + blocks * 8, 5)) {
+    if (!base58(text + blocks * 11, 7, bitcoin_digits, raw + blocks * 8, 5)) {
         return;
     }
     size_t size = blocks * 8 + 5 - 4;

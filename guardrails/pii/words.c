@@ -91,26 +91,17 @@ static uint64_t up_to_eight(const char *text, size_t len)
     return eight;
 }
 
-/* Sets the bit 0x20 of the bytes that are 'A' to 'Z'. */
-static uint64_t lower_eight(uint64_t eight)
-{
-    const uint64_t ones = 0x0101010101010101;
-    uint64_t low = eight & ones * 0x7f;
-    uint64_t from_a = low + ones * (0x80 - 'A');
-    uint64_t behind_z = low + ones * (0x7f - 'Z');
-    return eight | (from_a & ~behind_z & ~eight & ones * 0x80) >> 2;
-}
-
 /* Of a word of 1 to MAX_WORD bytes, ASCII case aside. */
 static uint64_t hash_of(const char *text, size_t len)
 {
     uint64_t hash = len * 0xcbf29ce484222325ull;
     for (size_t i = 0; i + 8 < len; i += 8) {
-        hash = (hash ^ lower_eight(up_to_eight(text + i, 8))) * 0x9e3779b97f4a7c15ull;
+        hash = (hash ^ weir_guard_lower_eight(up_to_eight(text + i, 8))) * 0x9e3779b97f4a7c15ull;
         hash ^= hash >> 32;
     }
     size_t rest = len < 8 ? len : 8;
-    hash = (hash ^ lower_eight(up_to_eight(text + len - rest, rest))) * 0x9e3779b97f4a7c15ull;
+    hash = (hash ^ weir_guard_lower_eight(up_to_eight(text + len - rest, rest))) *
+           0x9e3779b97f4a7c15ull;
     return hash ^ hash >> 29;
 }
 

@@ -35,7 +35,7 @@ MAY_INCLUDE = [
     ("modules", ["engine/base", "engine/llm", "engine/api", "guardrails", "policies",
                  "lua-free-filters"]),
     # Modules of NGINX that only tests load.
-    ("t/modules", ["modules/include"]),
+    ("t/modules", ["modules/include", "lua-free-filters"]),
     ("t", ["engine", "guardrails", "policies", "lua-free-filters"]),
 ]
 

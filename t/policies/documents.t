@@ -26,7 +26,7 @@ TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": 
 KNOWN = {"$schema", "title", "description", "default", "$defs", "$ref", "type", "const", "enum",
          "pattern", "minLength", "maxLength", "minimum", "maximum", "required", "properties",
          "additionalProperties", "propertyNames", "minProperties", "items", "minItems", "maxItems",
-         "anyOf", "oneOf"}
+         "anyOf", "oneOf", "not"}
 
 
 def is_type(value, name):
@@ -68,6 +68,8 @@ def fits(schema, value, root):
         node, where = refer(schema["$ref"], root)
         if not fits(node, value, where):
             return False
+    if "not" in schema and fits(schema["not"], value, root):
+        return False
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if types and not any(is_type(value, name) for name in types):

@@ -69,8 +69,8 @@ gw = Gateway(up, tenants=TENANTS, http="""
         location = /metrics { weir off; weir_metrics; }
         location /all/ { weir_api_prefix /all; weir_pass_through all; proxy_pass http://engine/; }
         location /chat/ { weir_api_prefix /chat; weir_upstream_api chat; proxy_pass http://engine/; }
-        location /root/ { weir_api_prefix /root; weir_upstream_api openai;
-                          rewrite ^/root(/.*) $1 break; proxy_pass http://engine; }
+        location /whole/ { weir_api_prefix /whole; weir_upstream_api openai;
+                          rewrite ^/whole(/.*) $1 break; proxy_pass http://engine; }
         location /claude/ { weir_api_prefix /claude; weir_upstream_api anthropic;
                             proxy_pass http://engine/; }
     }
@@ -203,7 +203,7 @@ ok(gw.metrics()['weir_refused_requests_total{reason="tool_denied"}'] >= 5, "coun
 
 # -- another API behind
 
-for prefix in ("/chat", "/root"):
+for prefix in ("/chat", "/whole"):
     r, seen = post(prefix + "/v1/messages?beta=true", chat(model="fast", max_tokens=9, system="s"))
     body = r.json()
     is_((r.status, body["type"], body["content"][0]["text"], body["stop_reason"]),
@@ -226,7 +226,7 @@ for prefix in ("/chat", "/root"):
 r, seen = post("/chat/v1/responses", {"model": "tiny", "input": "hi"})
 is_((r.status, r.json().get("object"), [s.path for s in seen]), (200, "response", [CHAT]),
     "responses on chat completions")
-r, seen = post("/root/v1/responses", {"model": "tiny", "input": "hi"})
+r, seen = post("/whole/v1/responses", {"model": "tiny", "input": "hi"})
 is_([s.path for s in seen], ["/v1/responses"], "or as they are")
 r, seen = post("/claude" + CHAT, chat(max_tokens=9))
 is_((r.status, r.json()["choices"][0]["message"]["content"], [s.path for s in seen]),

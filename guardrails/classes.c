@@ -54,3 +54,41 @@ const uint16_t weir_guard_class[256] = {
     [0x80 ... 0xbf] = FOREIGN,
     [0xc2 ... 0xdf] = FOREIGN,
 };
+
+/* Latin Extended-A, where the case of most letters is their lowest bit. */
+static uint32_t lower_extended(uint32_t code)
+{
+    if (code == 0x130 || code == 0x138 || code == 0x149 || code == 0x178 || code == 0x17f) {
+        return code == 0x178 ? 0xff : code; /* dotted I, kra, 'n and long s have no pair */
+    }
+    bool odd_upper = (code >= 0x139 && code <= 0x148) || code >= 0x179;
+    return (code & 1) == (odd_upper ? 1 : 0) ? code + 1 : code;
+}
+
+void weir_guard_lower_two(const char text[2], char lower[2])
+{
+    uint32_t code = ((unsigned char)text[0] & 0x1fu) << 6 | ((unsigned char)text[1] & 0x3fu);
+    if (code >= 0xc0 && code <= 0xde && code != 0xd7) {
+        code += 0x20;
+    } else if (code >= 0x100 && code <= 0x17f) {
+        code = lower_extended(code);
+    } else if (code == 0x386) {
+        code = 0x3ac;
+    } else if (code >= 0x388 && code <= 0x38a) {
+        code += 0x25;
+    } else if (code == 0x38c) {
+        code = 0x3cc;
+    } else if (code == 0x38e || code == 0x38f) {
+        code += 0x3f;
+    } else if (code >= 0x391 && code <= 0x3ab && code != 0x3a2) {
+        code += 0x20;
+    } else if (code >= 0x400 && code <= 0x40f) {
+        code += 0x50;
+    } else if (code >= 0x410 && code <= 0x42f) {
+        code += 0x20;
+    } else if (code >= 0x460 && code <= 0x4bf && (code < 0x482 || code > 0x489)) {
+        code |= 1;
+    }
+    lower[0] = (char)(0xc0 | code >> 6);
+    lower[1] = (char)(0x80 | (code & 0x3f));
+}

@@ -3,6 +3,7 @@
  * cost check), the bitmap and the chains of literals that lead to them, and lists of values.
  */
 #include "guardrails/matcher.h"
+#include "guardrails/views.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,6 +177,55 @@ static weir_status_t compile_custom_expression(weir_guard_rules_t *rules,
     return check_cost(custom->expression, flags, field, err);
 }
 
+#define MAX_VARIANTS 11 /* spellings of a value that is looked for in any case */
+
+/* The upper case of a two-byte letter in lower case, the letter itself where there is none. */
+static void upper_two(const char text[2], char upper[2])
+{
+    /* It lies before it, less than 81 code points away. */
+    uint32_t code = ((unsigned char)text[0] & 0x1fu) << 6 | ((unsigned char)text[1] & 0x3fu);
+    memcpy(upper, text, 2);
+    for (uint32_t up = code - 1; up >= 0xc0 && code - up <= 0x50; up--) {
+        char letter[2] = {(char)(0xc0 | up >> 6), (char)(0x80 | (up & 0x3f))};
+        char lowered[2];
+        weir_guard_lower_two(letter, lowered);
+        if (memcmp(lowered, text, 2) == 0) {
+            memcpy(upper, letter, 2);
+            return;
+        }
+    }
+}
+
+/*
+ * Spelling n of a value as for the case of letters above ASCII, which literals do not fold: 0 as it
+ * is, 1 lower case, 2 upper case, 3 capitals at the beginnings of words, 4 to 10 the combinations
+ * of the first three such letters. False: it has no such letter, or this is what it is anyway.
+ */
+static bool spell(const char *value, size_t len, unsigned n, char *out)
+{
+    unsigned seen = 0;
+    memcpy(out, value, len);
+    for (size_t i = 0; i + 1 < len && n > 0; i++) {
+        unsigned char lead = (unsigned char)value[i];
+        if (lead < 0xc3 || lead > 0xd3) {
+            continue;
+        }
+        char lower_case[2];
+        weir_guard_lower_two(value + i, lower_case);
+        bool begins = i == 0 || (unsigned char)value[i - 1] <= ' ' || value[i - 1] == '-';
+        bool is_upper = memcmp(lower_case, value + i, 2) != 0;
+        bool up = n == 2 || (n == 3 && begins) ||
+                  (n > 3 && is_upper != (seen < 3 && ((n - 3) >> seen & 1) != 0));
+        memcpy(out + i, lower_case, 2);
+        if (up) {
+            upper_two(lower_case, out + i);
+        }
+        seen++;
+        i++;
+    }
+    return n == 0 || memcmp(out, value, len) != 0;
+}
+
 static weir_status_t compile_list(weir_guard_rules_t *rules, const weir_guard_custom_t *custom,
                                   uint32_t rule, const char *field, weir_error_t *err)
 {
@@ -198,8 +248,14 @@ static weir_status_t compile_list(weir_guard_rules_t *rules, const weir_guard_cu
             exact = weir_arena_strndup(&rules->arena, view.text, view.len);
         }
         float score = custom->score > 0 ? custom->score : 0.85f;
-        if ((exact == NULL && !custom->ignore_case) ||
-            add_literal(rules, view.text, view.len, rule, UINT32_MAX, exact, score) != WEIR_OK) {
+        char spelling[MAX_LITERAL];
+        bool failed = exact == NULL && !custom->ignore_case;
+        for (unsigned n = 0; !failed && n < (custom->ignore_case ? MAX_VARIANTS : 1); n++) {
+            failed = spell(view.text, view.len, n, spelling) &&
+                     add_literal(rules, spelling, view.len, rule, UINT32_MAX, exact, score) !=
+                         WEIR_OK;
+        }
+        if (failed) {
             status = weir_error(err, WEIR_ERR_NOMEM, "no memory for a list of values");
         }
     }
@@ -284,7 +340,11 @@ weir_status_t weir_guard_compile_patterns(weir_guard_rules_t *rules,
     }
     literals = patterns * WEIR_GUARD_KEYWORDS;
     for (size_t i = 0; i < options->custom_count; i++) {
-        literals += options->custom[i].value_count;
+        for (size_t v = 0; v < options->custom[i].value_count; v++) {
+            const weir_str_t *value = &options->custom[i].values[v];
+            bool ascii = weir_guard_is_ascii(value->data, value->len);
+            literals += ascii || !options->custom[i].ignore_case ? 1 : MAX_VARIANTS;
+        }
     }
     if (patterns > WEIR_MAX_PATTERNS) {
         return weir_error_at(err, WEIR_ERR_LIMIT, "custom", "too_many", "too many expressions");

@@ -6,20 +6,38 @@
 
 const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS] = {
     [WEIR_CONTEXT_PHONE] =
-        "phone|phones|telephone|tel|mobile|mob|cell|cellphone|cellular|fax|call|calls|called|"
-        "calling|callback|dial|dialed|text|texts|texted|sms|mms|whatsapp|signal|viber|telegram|"
-        "contact|reach|reached|ring|desk|office|hotline|helpline|landline|pager|voicemail|"
-        "message|messages|answering|registered|telefon|telefono|teléfono|móvil|"
-        "movil|téléphone|tél|portable|handy|mobil|celular|telefone|telefoon|mobiel|puhelin|"
-        "phonenumber|phone_number|numero|número|ph|ext|extension|switchboard|unsubscribe|"
-        "телефон|тел|τηλέφωνο",
+        "phone|phones|telephone|tel|mobile|mob|cell|cellphone|cellular|fax|callback|dial|dialed|"
+        "sms|mms|whatsapp|viber|telegram|hotline|helpline|landline|pager|voicemail|telefon|"
+        "telefono|teléfono|móvil|movil|téléphone|tél|portable|handy|mobil|celular|telefone|"
+        "telefoon|mobiel|puhelin|phonenumber|phone_number|ph|switchboard|телефон|тел|моб|"
+        "мобильный|мобільний|τηλέφωνο|τηλ|κινητό|telefonnummer|handynummer|mobilnummer|puhelinnumero",
+    [WEIR_CONTEXT_PHONE_WEAK] =
+        "call|calls|called|calling|text|texts|texted|signal|contact|contacts|reach|reached|ring|"
+        "desk|office|message|messages|answering|registered|ext|extension|unsubscribe|numero|"
+        "número|numéro|rufnummer|meine nummer|deine nummer|ihre nummer|my number|your number|his number|her number|their number|"
+        "our number|new number|home number|work number|номер|мой номер|αριθμός|kontakt|contacto",
+    [WEIR_CONTEXT_PHONE_CALL] =
+        "can call|please call|to call|you call|and call|or call|could call|may call|will call|"
+        "just call|should call|call us|call me|text me|ring me|reach me|contact me|please text|"
+        "can text|please ring|to ring|to text|please contact|my registered|your registered|"
+        "registered number|can ring|please dial|to dial",
+    [WEIR_CONTEXT_AMOUNT] =
+        "cost|costs|price|prices|priced|paid|pays|sold|sells|bytes|byte|kb|mb|bits|times|units|"
+        "dollars|euros|pounds|cents|downloads|views|users|people|rows|lines|tokens|downloaded|"
+        "size|buffer|returned|returns|total|votes|copies|items|pieces|records|records|seconds|"
+        "milliseconds|ms|minutes|hours|years|population|followers|subscribers|miles|km|meters",
+    [WEIR_CONTEXT_FILLER] =
+        "at|on|me|us|is|to|no|nr|number|numbers|the|him|her|them|it|my|our|your|his|their|via|using|"
+        "with|a|directly|please|now|by|be|for|back|auf|unter|mich|uns|ist|lautet|al|es|el|la|sur|au|"
+        "mi|mon|est|le|numero|número|numéro|nummer|номер|или|на|or|and|und|et|y|o",
     [WEIR_CONTEXT_CARD] = "card|cards|cc|credit|debit|visa|mastercard|amex|maestro|discover|"
                           "diners|jcb|unionpay|pan|creditcard|cardnumber|payment|carte|karte|"
                           "kreditkarte|tarjeta|carta|cartão|cvv|cvc",
     [WEIR_CONTEXT_IP] = "ip|ips|ipv4|ipv6|address|addresses|host|server|subnet|gateway|dns|ping|"
                         "client|login|logged|network|router|localhost|nameserver",
     [WEIR_CONTEXT_VERSION] = "version|versions|ver|release|released|build|section|chapter|"
-                             "firmware|upgrade|upgraded|changelog|v",
+                             "firmware|upgrade|upgraded|changelog|v|merged|patch|patched|update|updated|"
+                             "downgrade|installed|dwarf|kernel|package",
     [WEIR_CONTEXT_SITE] = "site|website|websites|url|urls|domain|domains|homepage|web|link|links|"
                           "visit|visited|browse|webpage|www|host|hostname|blog",
     [WEIR_CONTEXT_BIRTH] = "born|birth|birthday|birthdate|birthdays|dob|d o b|date of birth|"
@@ -47,6 +65,20 @@ static uint64_t hash_byte(uint64_t hash, char c)
         b |= 0x20;
     }
     return (hash ^ b) * 0x100000001b3ull;
+}
+
+/* The character at text (len bytes are there), without its case; *used: its bytes. */
+static uint64_t hash_character(uint64_t hash, const char *text, size_t len, size_t *used)
+{
+    *used = 1;
+    unsigned char lead = (unsigned char)text[0];
+    if (lead < 0xc2 || lead > 0xdf || len < 2 || ((unsigned char)text[1] & 0xc0) != 0x80) {
+        return hash_byte(hash, text[0]);
+    }
+    char folded[2];
+    *used = 2;
+    weir_guard_lower_two(text, folded);
+    return hash_byte(hash_byte(hash, folded[0]), folded[1]);
 }
 
 #define HASH_START 0xcbf29ce484222325ull
@@ -91,9 +123,11 @@ bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char 
     uint64_t word = HASH_START;
     bool any = false;    /* the phrase has a word */
     bool inside = false; /* of a word */
-    for (const char *c = words;; c++) {
+    size_t used = 1;
+    for (const char *c = words;; c += used) {
+        used = 1;
         if (*c != '\0' && *c != '|' && word_byte(*c)) {
-            word = hash_byte(inside ? word : HASH_START, *c);
+            word = hash_character(inside ? word : HASH_START, c, strlen(c), &used);
             inside = true;
             continue;
         }
@@ -131,8 +165,8 @@ static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
             break;
         }
         uint64_t word = HASH_START;
-        for (; i < end && word_byte(scan->text[i]); i++) {
-            word = hash_byte(word, scan->text[i]);
+        for (size_t used = 1; i < end && word_byte(scan->text[i]); i += used) {
+            word = hash_character(word, scan->text + i, end - i, &used);
         }
         hash[2] = join(hash[1], word);
         hash[1] = join(hash[0], word);
@@ -149,6 +183,77 @@ static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
             }
         }
     }
+}
+
+static const weir_guard_words_t *sets_of(const weir_guard_rules_t *rules, uint64_t hash)
+{
+    static const weir_guard_words_t none = {0};
+    size_t bit = bit_of(hash);
+    if ((rules->context_bits[bit / 64] >> bit % 64 & 1) == 0) {
+        return &none;
+    }
+    return &slot_of(rules->context, hash)->sets;
+}
+
+static bool in_set(const weir_guard_words_t *words, unsigned set)
+{
+    return (words->bits[set / 64] >> set % 64 & 1) != 0;
+}
+
+/* The word that ends at *end, which becomes its start; 0: none. */
+static uint64_t word_before(const weir_guard_scan_t *scan, size_t *end, size_t limit)
+{
+    size_t start = *end;
+    while (start > limit && word_byte(scan->text[start - 1])) {
+        start--;
+    }
+    if (start == *end || (start == limit && start > 0 && word_byte(scan->text[start - 1]))) {
+        return 0;
+    }
+    uint64_t word = HASH_START;
+    for (size_t i = start, used = 1; i < *end; i += used) {
+        word = hash_character(word, scan->text + i, *end - i, &used);
+    }
+    *end = start;
+    return word;
+}
+
+#define MAX_FILLERS 4
+
+int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set)
+{
+    size_t limit = start > WEIR_CONTEXT_REACH ? start - WEIR_CONTEXT_REACH : 0;
+    size_t at = start;
+    bool apart = false;
+    for (int n = 0; n <= MAX_FILLERS; n++) {
+        while (at > limit && weir_one_of(scan->text[at - 1], " \t:.#\"'(*=>-_\n")) {
+            apart |= scan->text[at - 1] == ':';
+            at--;
+        }
+        uint64_t word = word_before(scan, &at, limit);
+        if (word == 0) {
+            return 0;
+        }
+        const weir_guard_words_t *sets = sets_of(scan->rules, word);
+        if (in_set(sets, set)) {
+            return apart ? 2 : 1;
+        }
+        size_t front = at > limit ? at - 1 : 0;
+        uint64_t second = front > 0 ? word_before(scan, &front, limit) : 0;
+        if (second != 0 && in_set(sets_of(scan->rules, join(second, word)), set)) {
+            return apart ? 2 : 1;
+        }
+        front = second != 0 && front > limit ? front - 1 : 0;
+        uint64_t third = front > 0 ? word_before(scan, &front, limit) : 0;
+        if (third != 0 && in_set(sets_of(scan->rules, join(join(third, second), word)), set)) {
+            return apart ? 2 : 1;
+        }
+        if (!in_set(sets, WEIR_CONTEXT_FILLER)) {
+            return 0;
+        }
+        apart = true;
+    }
+    return 0;
 }
 
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set)

@@ -5,7 +5,8 @@
  * - tokens (e-mail, URL, IP, wallets, secrets): no byte up to 0x20 and no character of a script
  *   without spaces: live from the start of the last token;
  * - number groups (telephone, card, IBAN, identity numbers): alphanumeric groups with one space
- *   between them, 64 bytes in all: live from the first group that hangs together with the end;
+ *   between them, or two, 64 bytes in all: live from the first group that hangs together with the
+ *   end; groups of four letters in lower case only behind the beginning of an IBAN;
  * - values of lists with spaces: live where the end is the beginning of one;
  * - expressions and key blocks: the matcher of PCRE2 says where a partial match begins;
  * - all other rules, and right context: a fixed window, in sets that are not for streams.
@@ -15,6 +16,8 @@
 #define MAX_TOKEN  4400 /* more than the longest match of a token rule */
 #define MAX_GROUPS 64
 #define MAX_WINDOW 512
+
+#define MAX_IBAN_SPAN 44 /* 34 characters and the blanks between */
 
 /* The start of the token that ends at end. */
 static size_t token_start(const weir_guard_scan_t *scan, size_t end)
@@ -78,8 +81,10 @@ static size_t groups_start(const weir_guard_scan_t *scan, size_t at)
         return at;
     }
     while (at > limit + 1 && scan->text[at - 1] == ' ') {
-        size_t start = token_start(scan, at - 1);
-        size_t len = at - 1 - start;
+        size_t end = at - 1;
+        end -= end > limit && scan->text[end - 1] == ' '; /* cards may have two blanks */
+        size_t start = token_start(scan, end);
+        size_t len = end - start;
         size_t skip = len > MAX_GROUPS ? len - MAX_GROUPS : 0;
         if (has_digit(scan->text + start + skip, len - skip)) {
             live = start + skip;
@@ -96,6 +101,37 @@ static size_t groups_start(const weir_guard_scan_t *scan, size_t at)
         }
         if (live - 1 - tail <= 4) {
             live = tail;
+        }
+    }
+    return live;
+}
+
+/* An IBAN in groups of four, of any case, of which the last token, whose start is at, may be part. */
+static size_t iban_start(const weir_guard_scan_t *scan, size_t at, size_t live)
+{
+    size_t limit = at > MAX_IBAN_SPAN ? at - MAX_IBAN_SPAN : 0;
+    if (scan->len - at > 4) {
+        return live;
+    }
+    for (size_t i = at; i < scan->len; i++) {
+        if (!weir_is(scan->text[i], WEIR_C_ALNUM)) {
+            return live;
+        }
+    }
+    while (at >= limit + 5 && scan->text[at - 1] == ' ') {
+        const char *group = scan->text + at - 5;
+        for (size_t i = 0; i < 4; i++) {
+            if (!weir_is(group[i], WEIR_C_ALNUM)) {
+                return live;
+            }
+        }
+        at -= 5;
+        if (at > 0 && weir_is(scan->text[at - 1], WEIR_C_ALNUM)) {
+            return live;
+        }
+        if (weir_is(group[0], WEIR_C_ALPHA) && weir_is(group[1], WEIR_C_ALPHA) &&
+            weir_is(group[2], WEIR_C_DIGIT) && weir_is(group[3], WEIR_C_DIGIT)) {
+            live = at < live ? at : live;
         }
     }
     return live;
@@ -144,7 +180,7 @@ size_t weir_guard_live(const weir_guard_scan_t *scan)
 {
     size_t live = token_start(scan, scan->len);
     if (scan->rules->digits) {
-        live = groups_start(scan, live);
+        live = iban_start(scan, live, groups_start(scan, live));
     }
     if (scan->rules->beginning_count > 0) {
         live = values_start(scan, live);

@@ -112,6 +112,10 @@ extern const size_t weir_guard_id_table_count;
 /* Sets of context words; 0 to 31 are the parsers', identity numbers' follow. */
 enum {
     WEIR_CONTEXT_PHONE,
+    WEIR_CONTEXT_PHONE_WEAK, /* call, office, my number: only together with a number's form */
+    WEIR_CONTEXT_PHONE_CALL, /* you can call, my registered */
+    WEIR_CONTEXT_AMOUNT,     /* what large numbers count */
+    WEIR_CONTEXT_FILLER,     /* may stand between a word and the number that it names */
     WEIR_CONTEXT_CARD,
     WEIR_CONTEXT_IP,
     WEIR_CONTEXT_VERSION,
@@ -348,6 +352,15 @@ void weir_guard_emit(weir_guard_scan_t *scan, unsigned rule, size_t start, size_
 /* True when a word of the set stands within reach of [start, end): before it, and behind it too
  * unless the rules are for streams. */
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set);
+
+/*
+ * Does a word of the set name what stands at start? 1: it stands directly in front; 2: with a colon
+ * or small words (is, me at) between; 0: no. Looks only to the left.
+ */
+int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set);
+
+/* The lower case of a two-byte UTF-8 character: Latin-1, Latin Extended-A, Greek, Cyrillic. */
+void weir_guard_lower_two(const char text[2], char lower[2]);
 
 /* Adds the words of a '|'-separated list to a set of the table. False: the table is full. */
 bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char *words);

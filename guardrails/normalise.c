@@ -278,6 +278,20 @@ static bool mixed_word(const char *text, size_t len, size_t at, word_t *word)
     return latin && other;
 }
 
+/*
+ * Hyphens and dashes as typography writes them between the groups of a number: U+2010 to U+2013 and
+ * the minus sign. Behind a digit, a capital or a bracket they part groups; what follows does not
+ * matter, so that a stream folds them as the whole text does.
+ */
+static bool parts_groups(const weir_guard_build_t *b, uint32_t code)
+{
+    if (code != 0x2212 && (code < 0x2010 || code > 0x2013)) {
+        return false;
+    }
+    char c = b->len == 0 ? ' ' : b->fold->slots[b->slot].data[b->len - 1];
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || c == ')';
+}
+
 /* One character above ASCII: text[at .. at + used). */
 static uint32_t fold_one(weir_guard_build_t *b, const char *text, size_t len, size_t at,
                          size_t used, uint32_t code, unsigned options, word_t *word)
@@ -286,6 +300,10 @@ static uint32_t fold_one(weir_guard_build_t *b, const char *text, size_t len, si
     const char *replacement = (const char *)weir_guard_unicode_pool + u->offset;
     bool take = false;
     uint32_t flag = 0;
+    if (parts_groups(b, code)) {
+        weir_guard_build_replace(b, "-", 1, at, at + used);
+        return WEIR_GUARD_FOLD_COMPAT;
+    }
     switch ((weir_guard_unicode_kind_t)u->kind) {
     case WEIR_UNICODE_STRIP:
         return WEIR_GUARD_FOLD_INVISIBLE;

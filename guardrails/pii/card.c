@@ -56,6 +56,7 @@ typedef struct {
     uint8_t groups[6]; /* lengths */
     size_t ends[5];
     unsigned parts;
+    bool odd; /* dots, strokes or two blanks between: only with an issuer's number */
 } printed_t;
 
 static void read_printed(const weir_guard_scan_t *scan, size_t start, printed_t *p)
@@ -73,21 +74,29 @@ static void read_printed(const weir_guard_scan_t *scan, size_t start, printed_t 
         }
         p->groups[p->parts] = (uint8_t)(i - from);
         p->ends[p->parts++] = i;
-        if (i + 1 >= scan->len || (scan->text[i] != ' ' && scan->text[i] != '-') ||
+        if (i + 1 >= scan->len || !weir_one_of(scan->text[i], " -./") ||
             (separator != '\0' && scan->text[i] != separator)) {
             return;
         }
         separator = scan->text[i++];
+        p->odd |= separator == '.' || separator == '/';
+        if (separator == ' ' && scan->text[i] == ' ') {
+            p->odd = true;
+            i++;
+        }
     }
 }
 
 static void judge(weir_guard_scan_t *scan, size_t start, size_t end, const char *digits, size_t n,
-                  bool grouped)
+                  bool grouped, bool odd)
 {
     if (!weir_guard_luhn(digits, n) || weir_guard_same_digits(digits, n)) {
         return;
     }
     int known = issuer(digits, n);
+    if (odd && known != 2) {
+        return;
+    }
     bool near = weir_guard_near(scan, start, end, WEIR_CONTEXT_CARD);
     float score = known == 2 ? 0.8f : known == 1 ? (grouped || n >= 15 ? 0.6f : 0.45f) : 0.2f;
     if (near) {
@@ -99,19 +108,22 @@ static void judge(weir_guard_scan_t *scan, size_t start, size_t end, const char 
 void weir_guard_find_card(weir_guard_scan_t *scan, size_t start, size_t end)
 {
     size_t n = end - start;
-    if (!weir_guard_free_left(scan, start)) {
-        return;
-    }
     if (n >= 12 && n <= 19) {
-        if (weir_guard_free_right(scan, end)) {
-            judge(scan, start, end, scan->text + start, n, false);
+        if (weir_guard_column_left(scan, start) && weir_guard_column_right(scan, end, false)) {
+            judge(scan, start, end, scan->text + start, n, false, false);
         }
         return;
     }
     /* Four groups at least, or three with a long one: twelve digits in all. */
-    if (n != 4 || end + 10 > scan->len || !weir_is(scan->text[end + 1], WEIR_C_DIGIT) ||
-        (scan->text[end] != ' ' && scan->text[end] != '-') ||
-        !weir_is(scan->text[end + 4], WEIR_C_DIGIT)) {
+    if (n != 4 || end + 10 > scan->len) {
+        return;
+    }
+    size_t next = end + 1 + (scan->text[end] == ' ' && scan->text[end + 1] == ' ');
+    if (!weir_is(scan->text[next], WEIR_C_DIGIT) || !weir_is(scan->text[next + 3], WEIR_C_DIGIT) ||
+        !weir_one_of(scan->text[end], " -./")) {
+        return;
+    }
+    if (!weir_guard_column_left(scan, start)) {
         return;
     }
     printed_t printed = {.count = 0};
@@ -123,8 +135,8 @@ void weir_guard_find_card(weir_guard_scan_t *scan, size_t start, size_t end)
             total += groupings[g][k];
         }
         if (parts <= printed.parts && memcmp(groupings[g], printed.groups, parts) == 0 &&
-            weir_guard_free_right(scan, printed.ends[parts - 1])) {
-            judge(scan, start, printed.ends[parts - 1], printed.digits, total, true);
+            weir_guard_column_right(scan, printed.ends[parts - 1], false)) {
+            judge(scan, start, printed.ends[parts - 1], printed.digits, total, true, printed.odd);
         }
     }
 }

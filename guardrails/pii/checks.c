@@ -121,3 +121,54 @@ bool weir_guard_free_right(const weir_guard_scan_t *scan, size_t end)
     return !weir_is(c, WEIR_C_JOIN_RIGHT) || end + 1 >= scan->len ||
            !weir_is(scan->text[end + 1], WEIR_C_DIGIT);
 }
+
+static size_t digits_before(const weir_guard_scan_t *scan, size_t at)
+{
+    size_t n = 0;
+    while (n < at && n < 8 && weir_is(scan->text[at - 1 - n], WEIR_C_DIGIT)) {
+        n++;
+    }
+    return n;
+}
+
+static size_t digits_behind(const weir_guard_scan_t *scan, size_t at)
+{
+    size_t n = 0;
+    while (at + n < scan->len && n < 8 && weir_is(scan->text[at + n], WEIR_C_DIGIT)) {
+        n++;
+    }
+    return n;
+}
+
+bool weir_guard_column_left(const weir_guard_scan_t *scan, size_t start)
+{
+    if (weir_guard_free_left(scan, start)) {
+        return true;
+    }
+    char c = scan->text[start - 1];
+    if (start < 2 || !weir_one_of(c, ",/") || !weir_is(scan->text[start - 2], WEIR_C_DIGIT)) {
+        return false;
+    }
+    /* "1,299 000", "0,4111": thousands and fractions; "12/2027/4111" and paths: no columns. */
+    size_t n = digits_before(scan, start - 1);
+    size_t own = digits_behind(scan, start);
+    bool amount = own == 3 && n <= 3 &&
+                  (start + 3 >= scan->len || !weir_one_of(scan->text[start + 3], "-./"));
+    bool fraction = n == 1 && scan->text[start - 2] == '0';
+    return c == ',' ? !amount && !fraction : n >= 4;
+}
+
+bool weir_guard_column_right(const weir_guard_scan_t *scan, size_t end, bool cents)
+{
+    if (weir_guard_free_right(scan, end)) {
+        return true;
+    }
+    char c = scan->text[end];
+    if (!weir_one_of(c, ",/:")) {
+        return false;
+    }
+    size_t n = digits_behind(scan, end + 1);
+    char next = end + 1 + n < scan->len ? scan->text[end + 1 + n] : ' ';
+    /* "1234567,50": cents. */
+    return !cents || c != ',' || n > 2 || weir_one_of(next, ",/:-|;");
+}

@@ -48,4 +48,12 @@ static inline unsigned weir_guard_value(const char *text, size_t n)
 bool weir_guard_free_left(const weir_guard_scan_t *scan, size_t start);
 bool weir_guard_free_right(const weir_guard_scan_t *scan, size_t end);
 
+/*
+ * The same for values that are told from amounts by their groups or their check digits: lists and
+ * columns may stand beside them ("7,536-22-8145,12", "4111111111111111:12/27"). A comma between
+ * thousands still refuses, and one in front of cents where the value may be an amount.
+ */
+bool weir_guard_column_left(const weir_guard_scan_t *scan, size_t start);
+bool weir_guard_column_right(const weir_guard_scan_t *scan, size_t end, bool cents);
+
 #endif

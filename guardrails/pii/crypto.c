@@ -175,7 +175,12 @@ static void find_ethereum(weir_guard_scan_t *scan, size_t start, size_t end)
             return;
         }
     }
-    if (ethereum_case(text + 2)) {
+    /* The zero address, and other fillers. */
+    size_t same = 1;
+    while (same < 39 && text[2 + same] == text[2]) {
+        same++;
+    }
+    if (same < 30 && ethereum_case(text + 2)) {
         weir_guard_emit(scan, WEIR_RULE_ETHEREUM, start, end, 0.95f);
     }
 }

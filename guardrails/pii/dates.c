@@ -144,7 +144,7 @@ static size_t american_end(const weir_guard_scan_t *scan, size_t start, size_t *
 
 void weir_guard_find_date(weir_guard_scan_t *scan, size_t start, size_t end)
 {
-    if (end - start > 8 || !weir_guard_free_left(scan, start)) {
+    if (end - start > 8 || !weir_guard_column_left(scan, start)) {
         return;
     }
     size_t first = start;
@@ -155,7 +155,7 @@ void weir_guard_find_date(weir_guard_scan_t *scan, size_t start, size_t end)
             stop = american_end(scan, start, &first);
         }
     }
-    if (stop == start || !weir_guard_free_right(scan, stop)) {
+    if (stop == start || !weir_guard_column_right(scan, stop, false)) {
         return;
     }
     bool born = weir_guard_near(scan, first, stop, WEIR_CONTEXT_BIRTH);

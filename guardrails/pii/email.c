@@ -5,9 +5,28 @@
  */
 #include "guardrails/matcher.h"
 
+#include <strings.h>
+
 #define MAX_LOCAL 64
 #define MAX_HOST  253
 #define MAX_LABEL 63
+
+/* Endings of files and packages, which follow an '@' in their names: "logo@2x.png". */
+static bool file_ending(const char *text, size_t len)
+{
+    static const char *const endings[] = {
+        "png", "jpg",  "jpeg", "gif",  "svg",  "webp",   "bmp", "ico", "tiff", "pdf",    "doc",
+        "xls", "docx", "xlsx", "pptx", "txt",  "js",     "mjs", "ts",  "jsx",  "tsx",    "css",
+        "htm", "html", "xml",  "json", "yml",  "yaml",   "toml", "lock", "log", "csv",   "sql",
+        "exe", "dll",  "tar",  "tgz",  "gz",   "jar",    "mp3", "mp4", "wav",  "service", "latest",
+        "socket", "timer", "target", "mount", "version", "next", "beta", "conf", "cfg", "ini"};
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        if (strlen(endings[i]) == len && strncasecmp(text, endings[i], len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 /*
  * End of the host name that begins at start: labels with dots between them, the last of letters
@@ -37,7 +56,7 @@ static size_t host_end(const weir_guard_scan_t *scan, size_t start)
         for (size_t j = label; j < end && letters && !ascii; j++) {
             letters = !weir_is(scan->text[j], WEIR_C_DIGIT) && scan->text[j] != '-';
         }
-        if (labels >= 2 && (letters || ascii)) {
+        if (labels >= 2 && (letters || ascii) && !file_ending(scan->text + label, n)) {
             best = end;
         }
         if (end != i || i >= limit || scan->text[i] != '.') {

@@ -99,7 +99,6 @@ void weir_guard_find_iban(weir_guard_scan_t *scan, size_t start, size_t end)
         !weir_is(text[start + 3], WEIR_C_DIGIT)) {
         return;
     }
-    bool capitals = weir_is(text[start], WEIR_C_UPPER);
     iban[0] = (char)(text[start] & 0x5f);
     iban[1] = (char)(text[start + 1] & 0x5f);
     size_t len = length_of(iban, &parts);
@@ -112,13 +111,12 @@ void weir_guard_find_iban(weir_guard_scan_t *scan, size_t start, size_t end)
     for (; i < scan->len && n < len; i++) {
         if (weir_is(text[i], WEIR_C_ALNUM)) {
             iban[n++] = weir_is(text[i], WEIR_C_LOWER) ? (char)(text[i] & 0x5f) : text[i];
-            capitals &= !weir_is(text[i], WEIR_C_LOWER);
-        } else if (!(grouped && n % 4 == 0 && (text[i] == ' ' || text[i] == '-'))) {
+        } else if (!(grouped && n % 4 == 0 && weir_one_of(text[i], " -."))) {
             return;
         }
     }
     if (n < len || (i < scan->len && (weir_is(text[i], WEIR_C_ALNUM) || text[i] == '_')) ||
-        (start > 0 && text[start - 1] == '_') || (grouped && !capitals)) {
+        (start > 0 && text[start - 1] == '_')) {
         return;
     }
     if (fits(iban, parts) && checks(iban, len)) {

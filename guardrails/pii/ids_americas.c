@@ -15,6 +15,13 @@ static bool us_ssn(const char *d, size_t n)
            memcmp(d, "123456789", 9) != 0 && !weir_guard_same_digits(d, n);
 }
 
+/* The numbers that the SSA names as misused in advertisements: what people type in a first trial.
+ */
+static bool us_ssn_advertised(const char *d, size_t n)
+{
+    return n == 9 && (memcmp(d, "078051120", 9) == 0 || memcmp(d, "123456789", 9) == 0);
+}
+
 /* US IRS, Publication 1915 and IRM 3.21.263: 9xx with the fourth and fifth digits 50-65, 70-88,
  * 90-92, 94-99. */
 static bool us_itin(const char *d, size_t n)
@@ -103,10 +110,21 @@ static bool br_cpf(const char *d, size_t n)
     return brazilian(d, 9, 99) && brazilian(d, 10, 99) && !weir_guard_same_digits(d, n);
 }
 
-/* Receita Federal, Instrução Normativa RFB 2119/2022 (CNPJ), numeric form. */
+/* Receita Federal, Instrução Normativa RFB 2119/2022 and 2229/2024 (CNPJ; letters since July 2026,
+ * which count as their ASCII code less 48). */
 static bool br_cnpj(const char *d, size_t n)
 {
     return brazilian(d, 12, 9) && brazilian(d, 13, 9) && !weir_guard_same_digits(d, n);
+}
+
+/* With a letter at least: the rule above has the others. */
+static bool br_cnpj_letters(const char *t, size_t n)
+{
+    bool letter = false;
+    for (size_t i = 0; i < n; i++) {
+        letter |= weir_is(t[i], WEIR_C_UPPER);
+    }
+    return letter && br_cnpj(t, n);
 }
 
 /* SAT/RENAPO, "Instructivo normativo para la asignación de la CURP", DOF 18/10/2021. */
@@ -198,7 +216,11 @@ static bool uy_ci(const char *d, size_t n)
 static const weir_guard_id_t ids[] = {
     {"us_ssn", "US_SSN", "999999999", "3-2-4", "", 0.7f, 0.9f, us_ssn},
     {"us_ssn_plain", "US_SSN", "999999999", "9|3 2 4|3.2.4",
-     "ssn|ssns|social security|social security number|soc sec", 0.2f, 0.85f, us_ssn},
+     "ssn|ssns|social security|social security number|soc sec|my social|his social|her social",
+     0.2f, 0.85f, us_ssn},
+    {"us_ssn_advertised", "US_SSN", "999999999", "3-2-4|9|3 2 4|3.2.4",
+     "ssn|ssns|social security|social security number|soc sec|my social|his social|her social",
+     0.1f, 0.8f, us_ssn_advertised},
     {"us_itin", "US_ITIN", "999999999", "3-2-4|3 2 4|9",
      "itin|individual taxpayer|taxpayer identification|taxpayer id", 0.3f, 0.85f, us_itin},
     {"us_ein", "US_EIN", "999999999", "2-7",
@@ -237,6 +259,9 @@ static const weir_guard_id_t ids[] = {
     {"br_cnpj", "BR_CNPJ", "99999999999999", "2.3.3/4-2", "", 0.9f, 0.95f, br_cnpj},
     {"br_cnpj_plain", "BR_CNPJ", "99999999999999", "14",
      "cnpj|empresa|pessoa jurídica|brazil|brasil|brazilian", 0.4f, 0.9f, br_cnpj},
+    {"br_cnpj_letters", "BR_CNPJ", "XXXXXXXXXXXX99", "2.3.3/4-2", "", 0.9f, 0.95f, br_cnpj_letters},
+    {"br_cnpj_letters_plain", "BR_CNPJ", "XXXXXXXXXXXX99", "14",
+     "cnpj|empresa|pessoa jurídica|brazil|brasil|brazilian", 0.2f, 0.9f, br_cnpj_letters},
     {"mx_curp", "MX_CURP", "AAAA999999AAAAAAX9", "18", "curp|clave única|mexico|méxico", 0.9f,
      0.97f, mx_curp},
     {"mx_rfc", "MX_RFC", "AAAA999999XXX", "13|4 6 3|4-6-3",
@@ -246,6 +271,9 @@ static const weir_guard_id_t ids[] = {
      ar_cuit},
     {"cl_rut", "CL_RUT", "99999999X", "2.3.3-1|8-1", "rut|run|chile", 0.6f, 0.93f, cl_rut},
     {"cl_rut_short", "CL_RUT", "9999999X", "1.3.3-1|7-1", "rut|run|chile", 0.45f, 0.9f, cl_rut},
+    {"cl_rut_plain", "CL_RUT", "99999999X", "9", "rut|run", 0.2f, 0.85f, cl_rut},
+    {"cl_rut_plain_short", "CL_RUT", "9999999X", "8", "rut|run", 0.2f, 0.85f, cl_rut},
+    {"co_nit_plain", "CO_NIT", "9999999999", "10", "nit|dian", 0.2f, 0.88f, co_nit},
     {"co_nit", "CO_NIT", "9999999999", "3.3.3-1|9-1", "nit|colombia|dian|rut", 0.5f, 0.93f, co_nit},
     {"pe_ruc", "PE_RUC", "99999999999", "11", "ruc|sunat|peru|perú", 0.35f, 0.9f, pe_ruc},
     {"ec_ci", "EC_CI", "9999999999", "10|9-1", "cédula|cedula|ecuador|identidad|ci|registro civil",

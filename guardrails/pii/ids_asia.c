@@ -26,6 +26,23 @@ static bool in_pan(const char *t, size_t n)
     return n == 10 && strchr("PCHABGJLFTEK", t[3]) != NULL && weir_guard_value(t + 5, 4) != 0;
 }
 
+/* A natural person's; other holders' letters stand in many names. */
+static bool in_pan_person(const char *t, size_t n)
+{
+    return t[3] == 'P' && in_pan(t, n);
+}
+
+static bool in_pan_other(const char *t, size_t n)
+{
+    return t[3] != 'P' && in_pan(t, n);
+}
+
+/* ECI, electors' photo identity card: the seventh digit is the Luhn digit of the serial number. */
+static bool in_voter(const char *t, size_t n)
+{
+    return weir_guard_luhn(t + 3, n - 3) && !weir_guard_same_digits(t + 3, n - 3);
+}
+
 /* CBIC, "GSTIN structure": state, PAN, entity, Z, check character modulo 36. */
 static bool in_gstin(const char *t, size_t n)
 {
@@ -258,9 +275,12 @@ static const weir_guard_id_t ids[] = {
     {"in_aadhaar_plain", "IN_AADHAAR", "999999999999", "12", "aadhaar|aadhar|uidai|uid|आधार", 0.35f,
      0.93f, in_aadhaar},
     {"in_pan", "IN_PAN", "AAAAA9999A", "10", "pan|permanent account|income tax|pan card|pancard",
-     0.6f, 0.93f, in_pan},
+     0.6f, 0.93f, in_pan_person},
+    {"in_pan_other", "IN_PAN", "AAAAA9999A", "10",
+     "pan|permanent account|income tax|pan card|pancard", 0.3f, 0.9f, in_pan_other},
     {"in_gstin", "IN_GSTIN", "99AAAAA9999AXXX", "15", "gst|gstin", 0.9f, 0.97f, in_gstin},
-    {"in_voter", "IN_VOTER", "AAA9999999", "10", "voter|epic|election|elector", 0.25f, 0.8f, NULL},
+    {"in_voter", "IN_VOTER", "AAA9999999", "10", "voter|epic|election|elector", 0.35f, 0.9f,
+     in_voter},
     {"in_passport", "IN_PASSPORT", "A9999999", "8", "passport", 0.15f, 0.65f, NULL},
     {"au_tfn", "AU_TFN", "999999999", "3 3 3|3-3-3|9", "tfn|tax file|tax file number|australian",
      0.3f, 0.92f, au_tfn},
@@ -314,6 +334,7 @@ static const weir_guard_id_t ids[] = {
     {"kz_iin", "KZ_IIN", "999999999999", "12", "иин|жсн|iin|kazakhstan", 0.4f, 0.93f, kz_iin},
     {"pk_cnic", "PK_CNIC", "9999999999999", "5-7-1", "cnic|nicop|nadra|pakistan", 0.6f, 0.9f,
      pk_cnic},
+    {"pk_cnic_plain", "PK_CNIC", "9999999999999", "13", "cnic|nicop|nadra", 0.2f, 0.85f, pk_cnic},
     {"ng_nin", "NG_NIN", "99999999999", "11", "nin|nimc|nigeria|nigerian", 0.1f, 0.6f, NULL},
 };
 

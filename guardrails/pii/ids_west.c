@@ -344,6 +344,8 @@ static const weir_guard_id_t ids[] = {
      0.85f, 0.96f, fi_hetu},
     {"dk_cpr", "DK_CPR", "9999999999", "6-4|6 4",
      "cpr|cpr nummer|cpr nr|personnummer|danish|denmark|dansk", 0.25f, 0.85f, dk_cpr},
+    {"dk_cpr_plain", "DK_CPR", "9999999999", "10", "cpr|cpr nummer|cpr nr|cprnummer|cprnr", 0.2f,
+     0.75f, dk_cpr},
     {"dk_cpr_checked", "DK_CPR", "9999999999", "6-4|10|6 4",
      "cpr|cpr nummer|cpr nr|personnummer|danish|denmark|dansk", 0.4f, 0.9f, dk_cpr_checked},
     {"no_fnr", "NO_FODSELSNUMMER", "99999999999", "11|6 5",

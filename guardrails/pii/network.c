@@ -28,6 +28,44 @@ static size_t quad_end(const weir_guard_scan_t *scan, size_t at)
     return i;
 }
 
+/* Does a dotted quad end at end? "10.0.0.1-10.0.0.255" is a range. */
+static bool quad_before(const weir_guard_scan_t *scan, size_t end)
+{
+    size_t start = end;
+    while (start > 0 && end - start < 16 &&
+           (weir_is(scan->text[start - 1], WEIR_C_DIGIT) || scan->text[start - 1] == '.')) {
+        start--;
+    }
+    return quad_end(scan, start) == end;
+}
+
+/*
+ * "nginx/1.25.3.1", "7.5.1.2": behind a product's name, or small numbers throughout, which one
+ * address in 4000 has; the resolvers that everybody knows aside.
+ */
+static bool like_version(const weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    static const char *const known[] = {"1.1.1.1", "8.8.8.8", "9.9.9.9", "8.8.4.4", "1.0.0.1"};
+    const char *t = scan->text + start;
+    size_t n = end - start;
+    if (start > 1 && t[-1] == '/' && weir_is(t[-2], WEIR_C_ALPHA)) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (n == 7 && memcmp(t, known[i], 7) == 0) {
+            return false;
+        }
+    }
+    size_t run = 0;
+    for (size_t i = 0; i < n; i++) {
+        run = t[i] == '.' ? 0 : run + 1;
+        if (run > 2) {
+            return false;
+        }
+    }
+    return t[1] == '.';
+}
+
 void weir_guard_find_ipv4(weir_guard_scan_t *scan, size_t start)
 {
     size_t end = quad_end(scan, start);
@@ -36,7 +74,8 @@ void weir_guard_find_ipv4(weir_guard_scan_t *scan, size_t start)
     }
     if (start > 0 && (weir_one_of(scan->text[start - 1], "._") ||
                       (scan->text[start - 1] == '-' && start > 1 &&
-                       weir_is(scan->text[start - 2], WEIR_C_DIGIT)))) {
+                       weir_is(scan->text[start - 2], WEIR_C_DIGIT) &&
+                       !quad_before(scan, start - 1)))) {
         return;
     }
     if (end < scan->len && (weir_is(scan->text[end], WEIR_C_ALNUM) || scan->text[end] == '_' ||
@@ -45,7 +84,8 @@ void weir_guard_find_ipv4(weir_guard_scan_t *scan, size_t start)
         return;
     }
     float score = 0.8f;
-    if (weir_guard_near(scan, start, end, WEIR_CONTEXT_VERSION) &&
+    if ((weir_guard_near(scan, start, end, WEIR_CONTEXT_VERSION) ||
+         like_version(scan, start, end)) &&
         !weir_guard_near(scan, start, end, WEIR_CONTEXT_IP)) {
         score = 0.3f;
     }
@@ -109,6 +149,22 @@ static bool is_mac(const weir_guard_scan_t *scan, size_t at, size_t end, char se
     return true;
 }
 
+/* "::1." begins an item, "1:2:3:4:5:6:7:8" counts. */
+static bool like_list(const weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    if (end - start <= 4 && end < scan->len && scan->text[end] == '.') {
+        return true;
+    }
+    size_t run = 0;
+    for (size_t i = start; i < end; i++) {
+        run = scan->text[i] == ':' ? 0 : run + 1;
+        if (run > 2 || weir_is(scan->text[i], WEIR_C_ALPHA)) {
+            return false;
+        }
+    }
+    return end - start > 6;
+}
+
 /* At a colon: the run of hexadecimal digits, colons and dots around it, if it is an address. */
 void weir_guard_find_colon_address(weir_guard_scan_t *scan, size_t at)
 {
@@ -150,7 +206,12 @@ void weir_guard_find_colon_address(weir_guard_scan_t *scan, size_t at)
     if (is_mac(scan, start, end, ':')) {
         weir_guard_emit(scan, WEIR_RULE_MAC, start, end, 0.9f);
     } else if (is_ipv6(scan, start, end)) {
-        weir_guard_emit(scan, WEIR_RULE_IPV6, start, end, end - start > 6 ? 0.9f : 0.6f);
+        float score = end - start > 6 ? 0.9f : 0.6f;
+        if (like_list(scan, start, end) &&
+            !weir_guard_near(scan, start, end, WEIR_CONTEXT_IP)) {
+            score = 0.3f;
+        }
+        weir_guard_emit(scan, WEIR_RULE_IPV6, start, end, score);
     }
 }
 
@@ -166,6 +227,10 @@ void weir_guard_find_mac(weir_guard_scan_t *scan, size_t start, size_t end)
     if (stop > scan->len || (stop < scan->len && (weir_is(scan->text[stop], WEIR_C_ALNUM) ||
                                                   weir_one_of(scan->text[stop], "-_")))) {
         return;
+    }
+    if (whole == 14 && stop + 1 < scan->len && scan->text[stop] == '.' &&
+        weir_is(scan->text[stop + 1], WEIR_C_ALNUM)) {
+        return; /* a fourth group: an IBAN, a serial number */
     }
     if (whole == 17) {
         if (is_mac(scan, start, stop, '-')) {

@@ -4,6 +4,8 @@
  */
 #include "guardrails/pii/checks.h"
 
+#define NAMED_BELOW 0.6f
+
 /* Groups from a place on, with single separators between them. */
 typedef struct {
     uint32_t start[8];
@@ -67,6 +69,11 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, si
         return;
     }
     float score = weir_guard_near(scan, start, end, rule->context) ? id->known : id->bare;
+    /* Where nothing but words speaks for it, they must name it: "the account number is ...". */
+    if (id->check == NULL && id->known < NAMED_BELOW && score > id->bare &&
+        weir_guard_names(scan, start, rule->context) == 0) {
+        score = id->bare;
+    }
     if (score >= rule->min_score && (id->check == NULL || id->check(text, n))) {
         weir_guard_emit(scan, layout->rule, start, end, score);
     }
@@ -147,7 +154,8 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
     }
     unsigned last = layout->groups - 1u;
     size_t end = (size_t)groups->start[last] + groups->len[last];
-    if (weir_guard_free_right(scan, end) && !part_of_longer(scan, groups, last)) {
+    bool cents = layout->separator[last] != '-' && chosen != '-';
+    if (weir_guard_column_right(scan, end, cents) && !part_of_longer(scan, groups, last)) {
         judge(scan, layout, groups->start[0], end, text, n);
     }
 }
@@ -187,10 +195,10 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end, unsigne
     }
     uint16_t single = rules->buckets[first][0];
     if ((single == WEIR_NO_LAYOUT && layout == WEIR_NO_LAYOUT) ||
-        !weir_guard_free_left(scan, start)) {
+        !weir_guard_column_left(scan, start)) {
         return;
     }
-    if (single != WEIR_NO_LAYOUT && weir_guard_free_right(scan, end)) {
+    if (single != WEIR_NO_LAYOUT && weir_guard_column_right(scan, end, true)) {
         try_single(scan, single, start, end, (groups.letters & 1) != 0);
     }
     for (; layout != WEIR_NO_LAYOUT; layout = rules->layouts[layout].next) {

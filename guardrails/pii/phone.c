@@ -6,8 +6,10 @@
  */
 #include "guardrails/pii/checks.h"
 
+#include <strings.h>
+
 #define MAX_DIGITS 15
-#define MAX_PARTS  6
+#define MAX_PARTS  7
 #define MAX_SINGLE 2 /* groups of one digit: more are counting */
 #define MAX_SPAN   48
 
@@ -52,17 +54,53 @@ static bool separator(char c)
     return c == ' ' || c == '-' || c == '.' || c == '/';
 }
 
-/* Reads "x123" behind a number. */
+/* Reads "x123" behind a number, and " ext. 123" where words to the right may be read. */
 static size_t extension_end(const weir_guard_scan_t *scan, size_t at)
 {
-    if (at + 1 >= scan->len || (scan->text[at] | 0x20) != 'x') {
+    static const char *const names[] = {"extension", "ext.", "ext", "x"};
+    size_t i = at;
+    if (!scan->rules->streaming) {
+        i += i < scan->len && scan->text[i] == ',';
+        i += i < scan->len && scan->text[i] == ' ';
+    }
+    size_t from = i;
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]) && i == from; k++) {
+        size_t n = strlen(names[k]);
+        if ((n == 1 || !scan->rules->streaming) && scan->len - i > n &&
+            strncasecmp(scan->text + i, names[k], n) == 0) {
+            i += n;
+        }
+    }
+    if (i == from) {
         return at;
     }
-    size_t i = at + 1;
-    while (i < scan->len && i - at <= 6 && weir_is(scan->text[i], WEIR_C_DIGIT)) {
+    i += !scan->rules->streaming && i < scan->len && scan->text[i] == ' ';
+    size_t digits = i;
+    while (i < scan->len && i - digits <= 6 && weir_is(scan->text[i], WEIR_C_DIGIT)) {
         i++;
     }
-    return i > at + 1 && i - at <= 6 ? i : at;
+    return i > digits && i - digits <= 6 ? i : at;
+}
+
+/* Does a number whose groups so far are p's end before this separator? "212-555-0199/212-..." */
+static bool ends_before(const phone_t *p, char c)
+{
+    if (c == '/') {
+        return p->parts > (p->plus ? 2u : 1u);
+    }
+    char last = p->separators[p->parts - 1];
+    return c == ' ' && p->parts >= 3 && p->count >= 10 && (last == '-' || last == '.') &&
+           p->separators[p->parts - 2] == last;
+}
+
+/* Is the group of digits at start the only thing in its bracket? */
+static bool closes(const weir_guard_scan_t *scan, size_t start)
+{
+    size_t i = start;
+    while (i < scan->len && i - start < MAX_DIGITS && weir_is(scan->text[i], WEIR_C_DIGIT)) {
+        i++;
+    }
+    return i > start && i < scan->len && scan->text[i] == ')';
 }
 
 /*
@@ -75,6 +113,11 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
     bool open = false;
     unsigned small = 0;
     char before = '\0';
+    if (i + 1 < scan->len && scan->text[i] == '(' && scan->text[i + 1] == '+') {
+        open = true; /* "(+57) 6086003390" */
+        before = '(';
+        i++;
+    }
     if (i < scan->len && scan->text[i] == '+') {
         p->plus = true;
         i++;
@@ -82,6 +125,9 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
     while (i < scan->len && i - at < MAX_SPAN) {
         char c = scan->text[i];
         if (c == '(' && !open && p->parts < 4) {
+            if (!closes(scan, i + 1)) {
+                break;
+            }
             open = true;
             p->brackets = true;
             before = '(';
@@ -97,8 +143,8 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
         }
         size_t n = i - start;
         bool trunk = before == '(' && n == 1 && scan->text[start] == '0';
-        small += n == 1;
-        if (small > MAX_SINGLE || p->parts == MAX_PARTS) {
+        small += n == 1 && !trunk;
+        if (small > MAX_SINGLE || (p->parts == MAX_PARTS && !trunk)) {
             return false;
         }
         if (n > MAX_DIGITS || p->count + n > MAX_DIGITS) {
@@ -108,9 +154,9 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
         if (!trunk) {
             memcpy(p->digits + p->count, scan->text + start, n);
             p->count += (unsigned)n;
+            p->groups[p->parts] = (uint8_t)n;
+            p->separators[p->parts++] = before;
         }
-        p->groups[p->parts] = (uint8_t)n;
-        p->separators[p->parts++] = before;
         p->end = i;
         if (open) {
             if (i >= scan->len || scan->text[i] != ')') {
@@ -121,6 +167,9 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
             before = ')';
         } else {
             before = '\0';
+        }
+        if (i < scan->len && p->parts > 0 && ends_before(p, scan->text[i])) {
+            break;
         }
         if (i < scan->len &&
             (separator(scan->text[i]) || (scan->text[i] == '(' && before == '\0'))) {
@@ -209,10 +258,67 @@ static int north_american(const phone_t *p)
     return d[0] >= '2' && d[3] >= '2' ? 2 : d[0] >= '2';
 }
 
+/* "CO 80202-1234": a ZIP+4 behind its state. */
+static bool zip_code(const weir_guard_scan_t *scan, const phone_t *p)
+{
+    const char *t = scan->text + p->start;
+    return p->parts == 2 && p->groups[0] == 5 && p->groups[1] == 4 && p->start >= 3 &&
+           t[-1] == ' ' && weir_is(t[-2], WEIR_C_UPPER) && weir_is(t[-3], WEIR_C_UPPER);
+}
+
+/* "Call 5550199": the word in front begins a sentence. */
+static bool imperative(const weir_guard_scan_t *scan, size_t start)
+{
+    size_t at = start;
+    while (at > 0 && scan->text[at - 1] == ' ') {
+        at--;
+    }
+    while (at > 0 && weir_is(scan->text[at - 1], WEIR_C_ALPHA)) {
+        at--;
+    }
+    return weir_is(scan->text[at], WEIR_C_UPPER);
+}
+
+/*
+ * A national number of no known form, with words about telephones near it. What could be an amount,
+ * or amounts in a row, needs a word that names it as a telephone number.
+ */
+static float national(weir_guard_scan_t *scan, const phone_t *p)
+{
+    bool phone = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_PHONE);
+    bool amount = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_AMOUNT);
+    bool grouped = p->parts > 1 || p->brackets;
+    bool shaped = p->brackets || p->digits[0] == '0';
+    for (unsigned i = 1; i < p->parts; i++) {
+        shaped |= p->separators[i] != ' ';
+    }
+    if (zip_code(scan, p)) {
+        return 0.25f;
+    }
+    bool named = weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE) > 0 ||
+                 weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE_CALL) > 0;
+    if (!named) {
+        int weak = weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE_WEAK);
+        named = weak == 2 ||
+                (weak == 1 && (shaped || p->count >= 9 || imperative(scan, p->start)) && !amount);
+    }
+    if (grouped && (shaped ? named || phone || p->count >= 9 : p->count >= 9 && !amount)) {
+        return 0.6f;
+    }
+    if (shaped && p->count >= 9 && !amount) {
+        return 0.5f;
+    }
+    if (!named && (!phone || amount)) {
+        return 0.25f;
+    }
+    return grouped ? 0.6f : p->count >= 9 && p->count <= 12 ? 0.55f : 0.5f;
+}
+
 static float score_of(weir_guard_scan_t *scan, const phone_t *p)
 {
     unsigned n = p->count;
-    bool near = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_PHONE);
+    bool near = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_PHONE) ||
+                weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_PHONE_WEAK);
     bool other = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_NOT_PHONE) && !near;
     if (p->plus) {
         return n >= 8 && country_code(p->digits) ? near ? 0.95f : 0.8f : 0.0f;
@@ -222,7 +328,9 @@ static float score_of(weir_guard_scan_t *scan, const phone_t *p)
         float bare = american == 2 ? 0.7f : 0.4f;
         return near || p->extension ? 0.9f : other ? bare - 0.3f : bare;
     }
-    if (memcmp(p->digits, "00", 2) == 0 && n >= 11 && country_code(p->digits + 2)) {
+    size_t prefix = memcmp(p->digits, "011", 3) == 0 ? 3 : 2; /* from North America, from elsewhere */
+    if ((prefix == 3 || memcmp(p->digits, "00", 2) == 0) && n >= 9 + prefix &&
+        country_code(p->digits + prefix)) {
         return near ? 0.85f : p->parts > 1 && !other ? 0.55f : 0.3f;
     }
     /* Five pairs from 01 to 09 (France), or a trunk zero and groups of a national number. */
@@ -237,13 +345,7 @@ static float score_of(weir_guard_scan_t *scan, const phone_t *p)
     if (trunk && !other) {
         return near ? 0.85f : 0.5f;
     }
-    if (!near) {
-        return 0.25f;
-    }
-    if (p->parts > 1 || p->brackets) {
-        return n >= 7 && n <= 13 ? 0.6f : 0.3f;
-    }
-    return n >= 9 && n <= 12 ? 0.55f : n >= 7 && n <= 13 ? 0.5f : 0.3f;
+    return near && n >= 7 && n <= 13 ? national(scan, p) : 0.25f;
 }
 
 /* Groups of four on both sides: an account or a card, whose every group would be tried. */
@@ -259,12 +361,13 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
 {
     phone_t p = {0};
     size_t at = start;
-    if (at > 0 && scan->text[at - 1] == '(') {
-        at--;
-    }
     if (at > 0 && scan->text[at - 1] == '+') {
         at--;
     }
+    if (at > 0 && scan->text[at - 1] == '(' && closes(scan, start)) {
+        at--;
+    }
+    bool column = false;
     if (at > 0) {
         char c = scan->text[at - 1];
         if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_$%=#&@")) {
@@ -272,9 +375,11 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
         }
         if (at > 1 && (separator(c) || c == ',' || c == ')') &&
             weir_is(scan->text[at - 2], WEIR_C_DIGIT) && c != ' ') {
-            return;
-        }
-        if (c == '/' && at > 1 && scan->text[at - 2] != ' ') {
+            column = c == ',' || c == '/';
+            if (!column) {
+                return;
+            }
+        } else if (c == '/' && at > 1 && scan->text[at - 2] != ' ') {
             return;
         }
     }
@@ -296,10 +401,15 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
         }
         if (end + 1 < scan->len && weir_one_of(c, "-./,:") &&
             weir_is(scan->text[end + 1], WEIR_C_DIGIT)) {
-            return;
+            if (c == '-' || c == '.') {
+                return;
+            }
+            column = true;
         }
     }
-    if (other_number(&p) || weir_guard_same_digits(p.digits, p.count)) {
+    /* Beside commas and strokes only what cannot be an amount. */
+    bool clear = p.plus || (north_american(&p) == 2 && p.separators[p.parts - 1] != ' ');
+    if (other_number(&p) || weir_guard_same_digits(p.digits, p.count) || (column && !clear)) {
         return;
     }
     float score = score_of(scan, &p);

@@ -141,6 +141,9 @@ static void find_url(weir_guard_scan_t *scan, size_t colon)
     }
     const char *text = scan->text + colon + 3;
     size_t len = url_end(scan, colon + 3, authority) - (colon + 3);
+    if (text[0] == '[' && len < authority - (colon + 3) && text[len] == ']') {
+        len++; /* an IPv6 literal's own bracket, with nothing behind it */
+    }
     size_t user = len;
     while (user > 0 && text[user - 1] != '@') {
         user--;
@@ -149,6 +152,7 @@ static void find_url(weir_guard_scan_t *scan, size_t colon)
         return;
     }
     size_t end = url_end(scan, colon + 3, limit_url);
+    end = end < colon + 3 + len ? colon + 3 + len : end;
     scan->url_cursor = end;
     bool secret = user > 0 && memchr(text, ':', user) != NULL;
     /* A known scheme may stand behind letters: "seehttp://". */

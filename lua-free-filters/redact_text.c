@@ -539,7 +539,7 @@ static size_t take_some(weir_redact_text_t *t, bool all)
     while (t->len + take < t->end && ((unsigned char)t->data[t->len + take] & 0xc0) == 0x80)
         take++;
     t->len += take;
-    if (!t->json)
+    if (!t->json || t->len == 0)
         return t->len;
     /* An escape that the last piece cut begins at most eleven bytes before it. */
     size_t at = old - (old - t->from < 12 ? old - t->from : 12);

@@ -620,6 +620,21 @@ static weir_status_t check_mode(const reader_t *r)
     return WEIR_OK;
 }
 
+/* Requests that are to go elsewhere need to know where. */
+static weir_status_t check_route(const reader_t *r)
+{
+    bool routes = (r->others && r->own->otherwise.action[WEIR_GUARD_INPUT] == WEIR_GUARD_ROUTE) ||
+                  r->own->secret.action[WEIR_GUARD_INPUT] == WEIR_GUARD_ROUTE;
+    for (size_t i = 0; r->types != NULL && i < r->own->type_count; i++)
+        routes = routes || r->types[i].rule.action[WEIR_GUARD_INPUT] == WEIR_GUARD_ROUTE;
+    for (size_t i = 0; i < WEIR_HEADS; i++)
+        routes = routes || (r->out->head[i].on && r->out->head[i].action == WEIR_GUARD_ROUTE);
+    if (routes && r->out->route_target.len == 0)
+        return weir_document_fail(r->doc, weir_path_member(r->path, "route_target").text,
+                                  "expected a name, because an action is \"route\", found nothing");
+    return WEIR_OK;
+}
+
 static weir_status_t compile(reader_t *r, weir_guard_direction_t direction)
 {
     weir_guard_entity_t switches[256];
@@ -701,6 +716,7 @@ static weir_status_t read_members(reader_t *r, const char *folder)
     TRY(weir_document_text(r->doc, r->object, r->path, "route_target", 64, &name));
     r->out->route_target = name;
     TRY(check_mode(r));
+    TRY(check_route(r));
     TRY(compile(r, WEIR_GUARD_INPUT));
     TRY(compile(r, WEIR_GUARD_OUTPUT));
     return hash_policy(r);

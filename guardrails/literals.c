@@ -173,6 +173,11 @@ static void link_literal(weir_guard_rules_t *rules, uint32_t index)
         fold[i] = weir_is(l->text[l->lead + i], WEIR_C_LOWER) ? 0x20 : 0;
         care[i] = (char)0xff;
     }
+    bool row = l->pattern != UINT32_MAX && weir_is(l->text[0], WEIR_C_LOWER);
+    for (size_t i = 1; i < l->len; i++) {
+        row = row && l->text[i] == l->text[0];
+    }
+    l->row = row;
     memcpy(&l->fold, fold, 8);
     memcpy(&l->care, care, 8);
     l->want = eight_bytes(l->text + l->lead, l->text + l->len);
@@ -231,16 +236,31 @@ static bool stands(const weir_guard_literal_t *l, const char *text)
     return l->exact == NULL || memcmp(text, l->exact, l->len) == 0;
 }
 
+/* How many letters stand at text in a row that are c, upper or lower case. */
+static size_t row_length(const char *text, size_t len, char c)
+{
+    size_t n = 0;
+    while (n < len && (text[n] | 0x20) == c) {
+        n++;
+    }
+    return n;
+}
+
 /* The literals from one on with the same hash: does one have its lead at text[at]? */
 static void try_chain(weir_guard_scan_t *scan, size_t at, uint64_t eight, uint32_t first)
 {
     for (uint32_t i = first; i != WEIR_NO_LITERAL;) {
         const weir_guard_literal_t *l = &scan->rules->literals[i];
+        i = l->next;
+        if (l->row && at > scan->begin && (scan->text[at - 1] | 0x20) == l->text[0]) {
+            continue;
+        }
         if (((eight | l->fold) & l->care) == l->want && l->lead <= at &&
             l->len <= scan->len - (at - l->lead) && stands(l, scan->text + at - l->lead)) {
-            weir_guard_at_literal(scan, l, at - l->lead);
+            size_t start = at - l->lead;
+            size_t len = l->row ? row_length(scan->text + at, scan->len - at, l->text[0]) : l->len;
+            weir_guard_at_literal(scan, l, start, len);
         }
-        i = l->next;
     }
 }
 

@@ -204,6 +204,7 @@ typedef struct {
     const char *exact; /* a list that minds the case: the value as it is; else NULL */
     uint32_t rule;
     float score;
+    bool row; /* a keyword of one letter in a row: its rows are found whole, at their beginning */
 } weir_guard_literal_t;
 
 /* An entity that begins with a literal with white space in it. */
@@ -394,8 +395,9 @@ void weir_guard_free_patterns(weir_guard_rules_t *rules);
 weir_status_t weir_guard_place_literals(weir_guard_rules_t *rules, weir_error_t *err);
 void weir_guard_find_literals(weir_guard_scan_t *scan);
 
-/* The literal stands at text[at]: its pattern's window, or the value's candidate. */
-void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *literal, size_t at);
+/* The literal is text[at, at + len): its pattern's window, or the value's candidate. */
+void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *literal, size_t at,
+                           size_t len);
 void weir_guard_try_patterns(weir_guard_scan_t *scan);
 void weir_guard_pass(weir_guard_scan_t *scan);
 

@@ -231,12 +231,13 @@ static void emit_value(weir_guard_scan_t *scan, const weir_guard_literal_t *l, s
     scan->flags = flags;
 }
 
-void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *literal, size_t at)
+void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *literal, size_t at,
+                           size_t len)
 {
     if (literal->pattern == UINT32_MAX) {
         emit_value(scan, literal, at);
     } else {
-        want(scan, literal->pattern, at, literal->len);
+        want(scan, literal->pattern, at, len);
     }
 }
 

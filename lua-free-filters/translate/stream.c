@@ -114,3 +114,59 @@ weir_call_delta_t weir_read_call_delta(const weir_json_doc_t *doc, uint32_t call
     delta.arguments = weir_has_text(doc, arguments) ? arguments : WEIR_JSON_NONE;
     return delta;
 }
+
+weir_status_t weir_chunks_feed(const weir_chunk_reader_t *reader, void *self,
+                               weir_translation_t *tr, weir_chunk_progress_t progress,
+                               weir_item_t *item, weir_sink_t *sink)
+{
+    const weir_json_doc_t *doc;
+    weir_buf_t out;
+
+    if (progress.done) {
+        return WEIR_OK;
+    }
+    weir_status_t status = weir_feed_common(tr, item, sink, &doc);
+    if (status != WEIR_OK || (doc == NULL && item->kind != WEIR_ITEM_DONE)) {
+        return status;
+    }
+    if (doc != NULL) {
+        return reader->chunk(self, doc, sink);
+    }
+    if (!progress.finished) {
+        weir_stop_with(sink, "the upstream's answer ended without a finish reason");
+        return WEIR_OK;
+    }
+    weir_buf_init(&out, weir_sink_arena(sink));
+    return reader->finish(self, &out, sink);
+}
+
+weir_status_t weir_chunks_end(const weir_chunk_reader_t *reader, void *self,
+                              weir_chunk_progress_t progress, weir_end_t why, weir_sink_t *sink)
+{
+    weir_buf_t out;
+
+    if (why != WEIR_END_COMPLETE || progress.done || !progress.finished) {
+        return WEIR_OK; /* the pipeline writes the error that is due */
+    }
+    weir_buf_init(&out, weir_sink_arena(sink));
+    return reader->finish(self, &out, sink);
+}
+
+weir_status_t weir_first_choices(const weir_tctx_t *c, uint32_t choices,
+                                 weir_status_t (*choice)(void *self, const weir_tctx_t *c,
+                                                         uint32_t node, weir_sink_t *sink),
+                                 void *self, weir_sink_t *sink)
+{
+    weir_status_t status = WEIR_OK;
+    uint32_t node = choices + 1;
+
+    for (uint32_t i = 0; status == WEIR_OK && i < c->doc->nodes[choices].size; i++) {
+        int64_t index = 0;
+        weir_json_int64(c->doc, weir_member(c->doc, node, "index"), &index);
+        if (index == 0) {
+            status = choice(self, c, node, sink);
+        }
+        node = c->doc->nodes[node].next;
+    }
+    return status;
+}

@@ -33,6 +33,33 @@ weir_status_t weir_feed_common(weir_translation_t *tr, weir_item_t *item, weir_s
 weir_tctx_t weir_event_context(weir_translation_t *tr, const weir_json_doc_t *doc,
                                weir_sink_t *sink, weir_buf_t *out);
 
+/* What a translator of chat's chunks does with one, and at the end. */
+typedef struct {
+    weir_status_t (*chunk)(void *self, const weir_json_doc_t *doc, weir_sink_t *sink);
+    weir_status_t (*finish)(void *self, weir_buf_t *out, weir_sink_t *sink);
+} weir_chunk_reader_t;
+
+/* How far it is. */
+typedef struct {
+    bool done;     /* its last event has left */
+    bool finished; /* a finish reason has come */
+} weir_chunk_progress_t;
+
+/* feed() of such a translator: chunks one by one, finish() at [DONE]. */
+weir_status_t weir_chunks_feed(const weir_chunk_reader_t *reader, void *self,
+                               weir_translation_t *tr, weir_chunk_progress_t progress,
+                               weir_item_t *item, weir_sink_t *sink);
+
+/* end() of such a translator: finish() where the upstream has sent no [DONE]. */
+weir_status_t weir_chunks_end(const weir_chunk_reader_t *reader, void *self,
+                              weir_chunk_progress_t progress, weir_end_t why, weir_sink_t *sink);
+
+/* Calls the function for the choices of a chunk whose index is 0, as long as it returns OK. */
+weir_status_t weir_first_choices(const weir_tctx_t *c, uint32_t choices,
+                                 weir_status_t (*choice)(void *self, const weir_tctx_t *c,
+                                                         uint32_t node, weir_sink_t *sink),
+                                 void *self, weir_sink_t *sink);
+
 /* One element of a chat delta's tool_calls. Nodes are NONE when absent. */
 typedef struct {
     int64_t index;

@@ -298,9 +298,10 @@ static weir_status_t put_calls(state_t *s, const weir_tctx_t *c, uint32_t calls,
     return status;
 }
 
-static weir_status_t choice_delta(state_t *s, const weir_tctx_t *c, uint32_t choice,
+static weir_status_t choice_delta(void *self, const weir_tctx_t *c, uint32_t choice,
                                   weir_sink_t *sink)
 {
+    state_t *s = self;
     uint32_t delta = weir_member(c->doc, choice, "delta");
     weir_note_members(c, choice, &weir_ca_chunk_choice);
     weir_note_members(c, delta, &weir_ca_delta);
@@ -330,8 +331,9 @@ static weir_status_t choice_delta(state_t *s, const weir_tctx_t *c, uint32_t cho
 }
 
 /* The end of a complete answer. */
-static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
+static weir_status_t finish(void *self, weir_buf_t *out, weir_sink_t *sink)
 {
+    state_t *s = self;
     weir_status_t status = WEIR_OK;
     s->done = true;
     if (!s->has_usage) {
@@ -363,8 +365,9 @@ static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
     return weir_emit(sink, "message_stop", out);
 }
 
-static weir_status_t feed_chunk(state_t *s, const weir_json_doc_t *doc, weir_sink_t *sink)
+static weir_status_t feed_chunk(void *self, const weir_json_doc_t *doc, weir_sink_t *sink)
 {
+    state_t *s = self;
     weir_buf_t out;
     weir_status_t status = WEIR_OK;
     weir_tctx_t c = weir_event_context(s->tr, doc, sink, &out);
@@ -375,54 +378,25 @@ static weir_status_t feed_chunk(state_t *s, const weir_json_doc_t *doc, weir_sin
         return WEIR_OK;
     }
     status = begin(s, &c, sink);
-    uint32_t choice = choices + 1;
-    for (uint32_t i = 0; status == WEIR_OK && i < doc->nodes[choices].size; i++) {
-        int64_t index = 0;
-        weir_json_int64(doc, weir_member(doc, choice, "index"), &index);
-        if (index == 0) {
-            status = choice_delta(s, &c, choice, sink);
-        }
-        choice = doc->nodes[choice].next;
-    }
-    return status;
+    return status == WEIR_OK ? weir_first_choices(&c, choices, choice_delta, s, sink) : status;
+}
+
+static const weir_chunk_reader_t reader = {feed_chunk, finish};
+
+static weir_chunk_progress_t progress(const state_t *s)
+{
+    return (weir_chunk_progress_t){.done = s->done, .finished = s->reason != NULL};
 }
 
 weir_status_t weir_stream_to_messages_feed(void *self, weir_item_t *item, weir_sink_t *sink)
 {
-    state_t *s = self;
-    const weir_json_doc_t *doc;
-    weir_buf_t out;
-    if (s == NULL) {
-        return WEIR_ERR_NOMEM;
-    }
-    if (s->done) {
-        return WEIR_OK;
-    }
-    weir_status_t status = weir_feed_common(s->tr, item, sink, &doc);
-    if (status != WEIR_OK || (doc == NULL && item->kind != WEIR_ITEM_DONE)) {
-        return status;
-    }
-    if (doc != NULL) {
-        return feed_chunk(s, doc, sink);
-    }
-    if (s->reason == NULL) {
-        weir_stop_with(sink, "the upstream's answer ended without a finish reason");
-        return WEIR_OK;
-    }
-    weir_buf_init(&out, weir_sink_arena(sink));
-    return finish(s, &out, sink);
+    const state_t *s = self;
+    return s == NULL ? WEIR_ERR_NOMEM
+                     : weir_chunks_feed(&reader, self, s->tr, progress(s), item, sink);
 }
 
 weir_status_t weir_stream_to_messages_end(void *self, weir_end_t why, weir_sink_t *sink)
 {
-    state_t *s = self;
-    weir_buf_t out;
-    if (s == NULL) {
-        return WEIR_ERR_NOMEM;
-    }
-    if (why != WEIR_END_COMPLETE || s->done || s->reason == NULL) {
-        return WEIR_OK; /* the pipeline writes the error that is due */
-    }
-    weir_buf_init(&out, weir_sink_arena(sink));
-    return finish(s, &out, sink);
+    return self == NULL ? WEIR_ERR_NOMEM
+                        : weir_chunks_end(&reader, self, progress(self), why, sink);
 }

@@ -489,9 +489,10 @@ static weir_status_t begin(state_t *s, const weir_tctx_t *c, weir_sink_t *sink)
     return status == WEIR_OK ? write_response(s, "response.in_progress", c->out, sink) : status;
 }
 
-static weir_status_t choice_delta(state_t *s, const weir_tctx_t *c, uint32_t choice,
+static weir_status_t choice_delta(void *self, const weir_tctx_t *c, uint32_t choice,
                                   weir_sink_t *sink)
 {
+    state_t *s = self;
     uint32_t delta = weir_member(c->doc, choice, "delta");
     uint32_t calls = weir_member(c->doc, delta, "tool_calls");
     uint32_t finish = weir_member(c->doc, choice, "finish_reason");
@@ -518,8 +519,9 @@ static weir_status_t choice_delta(state_t *s, const weir_tctx_t *c, uint32_t cho
     return status;
 }
 
-static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
+static weir_status_t finish(void *self, weir_buf_t *out, weir_sink_t *sink)
 {
+    state_t *s = self;
     weir_status_t status = begin_calls(s, true, out, sink);
     for (uint32_t i = 0; status == WEIR_OK && i < s->n; i++) {
         if (s->items[i].id.len == 0) {
@@ -539,8 +541,9 @@ static weir_status_t finish(state_t *s, weir_buf_t *out, weir_sink_t *sink)
         sink);
 }
 
-static weir_status_t feed_chunk(state_t *s, const weir_json_doc_t *doc, weir_sink_t *sink)
+static weir_status_t feed_chunk(void *self, const weir_json_doc_t *doc, weir_sink_t *sink)
 {
+    state_t *s = self;
     weir_buf_t out;
     weir_status_t status;
     weir_tctx_t c = weir_event_context(s->tr, doc, sink, &out);
@@ -553,54 +556,25 @@ static weir_status_t feed_chunk(state_t *s, const weir_json_doc_t *doc, weir_sin
         return WEIR_OK;
     }
     status = begin(s, &c, sink);
-    uint32_t choice = choices + 1;
-    for (uint32_t i = 0; status == WEIR_OK && i < doc->nodes[choices].size; i++) {
-        int64_t index = 0;
-        weir_json_int64(doc, weir_member(doc, choice, "index"), &index);
-        if (index == 0) {
-            status = choice_delta(s, &c, choice, sink);
-        }
-        choice = doc->nodes[choice].next;
-    }
-    return status;
+    return status == WEIR_OK ? weir_first_choices(&c, choices, choice_delta, s, sink) : status;
+}
+
+static const weir_chunk_reader_t reader = {feed_chunk, finish};
+
+static weir_chunk_progress_t progress(const state_t *s)
+{
+    return (weir_chunk_progress_t){.done = s->done, .finished = s->finished};
 }
 
 weir_status_t weir_stream_to_responses_feed(void *self, weir_item_t *item, weir_sink_t *sink)
 {
-    state_t *s = self;
-    const weir_json_doc_t *doc;
-    weir_buf_t out;
-    if (s == NULL) {
-        return WEIR_ERR_NOMEM;
-    }
-    if (s->done) {
-        return WEIR_OK;
-    }
-    weir_status_t status = weir_feed_common(s->tr, item, sink, &doc);
-    if (status != WEIR_OK || (doc == NULL && item->kind != WEIR_ITEM_DONE)) {
-        return status;
-    }
-    if (doc != NULL) {
-        return feed_chunk(s, doc, sink);
-    }
-    if (!s->finished) {
-        weir_stop_with(sink, "the upstream's answer ended without a finish reason");
-        return WEIR_OK;
-    }
-    weir_buf_init(&out, weir_sink_arena(sink));
-    return finish(s, &out, sink);
+    const state_t *s = self;
+    return s == NULL ? WEIR_ERR_NOMEM
+                     : weir_chunks_feed(&reader, self, s->tr, progress(s), item, sink);
 }
 
 weir_status_t weir_stream_to_responses_end(void *self, weir_end_t why, weir_sink_t *sink)
 {
-    state_t *s = self;
-    weir_buf_t out;
-    if (s == NULL) {
-        return WEIR_ERR_NOMEM;
-    }
-    if (why != WEIR_END_COMPLETE || s->done || !s->finished) {
-        return WEIR_OK; /* the pipeline writes the error that is due */
-    }
-    weir_buf_init(&out, weir_sink_arena(sink));
-    return finish(s, &out, sink);
+    return self == NULL ? WEIR_ERR_NOMEM
+                        : weir_chunks_end(&reader, self, progress(self), why, sink);
 }

@@ -37,6 +37,8 @@ static const char *ngx_http_weir_anthropic_type(ngx_uint_t status);
 static ngx_uint_t ngx_http_weir_upstream_answered(ngx_http_request_t *r,
     ngx_uint_t status);
 static ngx_int_t ngx_http_weir_authenticate_header(ngx_http_request_t *r);
+static ngx_table_elt_t *ngx_http_weir_push_header(ngx_http_request_t *r,
+    ngx_str_t *name, ngx_str_t *value);
 
 
 /* the last entry is for all that are not listed */
@@ -545,23 +547,13 @@ ngx_http_weir_anthropic_type(ngx_uint_t status)
 static ngx_int_t
 ngx_http_weir_authenticate_header(ngx_http_request_t *r)
 {
-    ngx_table_elt_t  *h;
+    static ngx_str_t  name = ngx_string("WWW-Authenticate");
+    static ngx_str_t  value = ngx_string("Bearer realm=\"weir\"");
 
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
+    r->headers_out.www_authenticate = ngx_http_weir_push_header(r, &name,
+                                                                &value);
 
-    h->hash = 1;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-    ngx_str_set(&h->key, "WWW-Authenticate");
-    ngx_str_set(&h->value, "Bearer realm=\"weir\"");
-
-    r->headers_out.www_authenticate = h;
-
-    return NGX_OK;
+    return (r->headers_out.www_authenticate == NULL) ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -569,11 +561,20 @@ ngx_int_t
 ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value)
 {
+    return (ngx_http_weir_push_header(r, name, value) == NULL) ? NGX_ERROR
+                                                               : NGX_OK;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_weir_push_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value)
+{
     ngx_table_elt_t  *h;
 
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     h->hash = 1;
@@ -583,7 +584,7 @@ ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
     h->key = *name;
     h->value = *value;
 
-    return NGX_OK;
+    return h;
 }
 
 

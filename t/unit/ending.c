@@ -158,9 +158,9 @@ static void test_chat(weir_arena_t *arena)
     EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"" reason \
                            "\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":" n "}")
 #define MESSAGE_STOP EVENT("message_stop", "")
-#define MESSAGE_ERROR(type, text)                                                                  \
+#define MESSAGE_ERROR(type, text, code)                                                            \
     "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"" text \
-    "\"},\"request_id\":\"ab\\\"c-1\"}\n\n"
+    "\",\"details\":{\"error_code\":\"" code "\"}},\"request_id\":\"ab\\\"c-1\"}\n\n"
 
 static void test_messages(weir_arena_t *arena)
 {
@@ -168,13 +168,14 @@ static void test_messages(weir_arena_t *arena)
 
     expect(arena, t, START BLOCK("0") BLOCK_STOP("0") MESSAGE_DELTA("end_turn", "3"), MESSAGE_STOP,
            "messages: a clean end without message_stop gets it");
-    expect(arena, t, START BLOCK("0") BLOCK_STOP("0"), MESSAGE_ERROR("api_error", CUT),
+    expect(arena, t, START BLOCK("0") BLOCK_STOP("0"),
+           MESSAGE_ERROR("api_error", CUT, "upstream_error"),
            "messages: an end without a stop reason is a cut");
     expect(arena, t, START EVENT("error", ",\"error\":{}"), "",
            "messages: an error of the upstream is an end");
     t.why = WEIR_END_CUT;
-    expect(arena, t, START MESSAGE_DELTA("end_turn", "3"), MESSAGE_ERROR("api_error", CUT),
-           "messages: broken off");
+    expect(arena, t, START MESSAGE_DELTA("end_turn", "3"),
+           MESSAGE_ERROR("api_error", CUT, "upstream_error"), "messages: broken off");
     t.stop = &filtered;
     expect(arena, t, START BLOCK("0") BLOCK_STOP("0") BLOCK("1"),
            BLOCK_STOP("1") MESSAGE_DELTA("refusal", "0") MESSAGE_STOP,
@@ -192,9 +193,10 @@ static void test_messages(weir_arena_t *arena)
                MESSAGE_DELTA("max_tokens", "3") MESSAGE_STOP,
            "messages: a stop before anything came");
     t.stop = &budget;
-    expect(arena, t, START BLOCK("0"),
-           MESSAGE_ERROR("rate_limit_error", "the \\\"budget\\\" is\\nused up"),
-           "messages: an error has the type of its status");
+    expect(
+        arena, t, START BLOCK("0"),
+        MESSAGE_ERROR("rate_limit_error", "the \\\"budget\\\" is\\nused up", "insufficient_quota"),
+        "messages: an error has the type of its status");
 }
 
 #define RESPONSE(id, created, status, error, details, model)                                     \

@@ -186,10 +186,11 @@ static bool contains(weir_str_t text, const char *needle)
     "tokens\":0"
 #define CUT_TEXT \
     "The upstream broke off before the answer was complete; what has arrived is not all of it."
+#define M_CODE(code) ",\"details\":{\"error_code\":\"" code "\"}"
 #define M_CUT                                                                       \
     "event: error\ndata: "                                                          \
     "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"" CUT_TEXT \
-    "\"},\"request_id\":\"r\"}\n\n"
+    "\"" M_CODE("upstream_error") "},\"request_id\":\"r\"}\n\n"
 
 #define CALL(i, id, f)                                                                     \
     "{\"index\":" i ",\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" f \
@@ -255,15 +256,17 @@ static void test_messages_broken(void)
     gives(way, CHUNK("\"content\":\"a\"") "data: nonsense\n\n" FINISH("stop") DONE,
           M_START M_TEXT("0") M_TEXT_DELTA(
               "0", "a") "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\","
-                        "\"message\":\"the upstream sent an event that is no JSON object\"},"
-                        "\"request_id\":\"r\"}\n\n",
+                        "\"message\":\"the upstream sent an event that is no JSON object\"" M_CODE(
+                            "upstream_error") "},"
+                                              "\"request_id\":\"r\"}\n\n",
           "messages: an event that is no JSON ends it");
     gives(way,
           CHUNK("\"content\":\"a\"") "data: {\"error\":{\"message\":\"no more\",\"type\":"
                                      "\"overloaded_error\"}}\n\n" DONE,
-          M_START M_TEXT("0") M_TEXT_DELTA(
-              "0", "a") "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"
-                        "\"overloaded_error\",\"message\":\"no more\"},\"request_id\":\"r\"}\n\n",
+          M_START M_TEXT("0")
+              M_TEXT_DELTA("0", "a") "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"
+                                     "\"overloaded_error\",\"message\":\"no more\"" M_CODE(
+                                         "overloaded") "},\"request_id\":\"r\"}\n\n",
           "messages: an error in the stream");
 }
 
@@ -487,12 +490,13 @@ static void test_statuses(void)
     gives(way,
           "{\"error\":{\"message\":\"no m\",\"type\":\"NotFoundError\",\"param\":null,\"code\":404}"
           "}",
-          "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\",\"message\":\"no m\"}}",
+          "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\",\"message\":\"no m\"" M_CODE(
+              "not_found") "}}",
           "messages: the status names the error");
     way.status = 502;
     gives(way, "<html>bad</html>",
           "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"the upstream "
-          "answered with status 502\"}}",
+          "answered with status 502\"" M_CODE("server_error") "}}",
           "messages: a page becomes an error");
     chat.status = 529;
     gives(chat,
@@ -529,7 +533,7 @@ static void test_errors(void)
                          "r", &arena, &out);
     is_str(out.data, out.len,
            "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow "
-           "\\\"down\\\"\"},\"request_id\":\"r\"}",
+           "\\\"down\\\"\"" M_CODE("rate_limit_exceeded") "},\"request_id\":\"r\"}",
            "an error that is a string");
     weir_arena_free(&arena);
 }

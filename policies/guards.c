@@ -72,7 +72,8 @@ int weir_guards_compare_hash(const void *a, const void *b)
     return memcmp(a, b, 32);
 }
 
-static bool excused(const weir_guard_policy_private_t *own, weir_str_t value)
+static bool excused(const weir_guard_policy_private_t *own, weir_str_t value,
+                    weir_guard_scratch_t *spare)
 {
     if (own->allow_value_count > 0 && bsearch(&value, own->allow_values, own->allow_value_count,
                                               sizeof value, weir_guards_compare_value) != NULL)
@@ -86,14 +87,15 @@ static bool excused(const weir_guard_policy_private_t *own, weir_str_t value)
     }
     if (own->allow_patterns == NULL)
         return false;
-    weir_guard_scratch_t *scratch = weir_guard_scratch_create();
+    weir_guard_scratch_t *scratch = spare != NULL ? spare : weir_guard_scratch_create();
     weir_guard_result_t found;
     bool hit = scratch != NULL &&
                weir_guard_scan(own->allow_patterns, scratch, value.data, value.len, NULL, &found,
                                NULL) == WEIR_OK &&
                found.count == 1 && found.findings[0].start == 0 &&
                found.findings[0].end == value.len;
-    weir_guard_scratch_free(scratch);
+    if (spare == NULL)
+        weir_guard_scratch_free(scratch);
     return hit;
 }
 
@@ -111,11 +113,19 @@ weir_guard_action_t weir_guard_policy_action(const weir_guard_policy_t *policy,
                                              const weir_guard_finding_t *finding, weir_str_t value,
                                              weir_str_t *replacement)
 {
+    return weir_guard_policy_judge(policy, direction, finding, value, NULL, replacement);
+}
+
+weir_guard_action_t weir_guard_policy_judge(const weir_guard_policy_t *policy,
+                                            weir_guard_direction_t direction,
+                                            const weir_guard_finding_t *finding, weir_str_t value,
+                                            weir_guard_scratch_t *spare, weir_str_t *replacement)
+{
     const weir_guard_entity_rule_t *rule = rule_of(policy->own, finding->type);
     weir_guard_action_t action = rule->action[direction];
     *replacement = rule->replacement;
     if (action == WEIR_GUARD_ALLOW || finding->score < rule->min_score ||
-        excused(policy->own, value))
+        excused(policy->own, value, spare))
         return WEIR_GUARD_ALLOW;
     if (direction == WEIR_GUARD_OUTPUT && action == WEIR_GUARD_PLACEHOLDER)
         return WEIR_GUARD_REDACT;

@@ -125,9 +125,16 @@ const weir_guard_policy_t *weir_guards_at(const weir_guards_t *guards, size_t i)
 
 /*
  * What becomes of a finding: its type's action, unless the value is on an allow-list or the score
- * too low (ALLOW). *replacement is set for REPLACE. shadow is not applied here. Allocates only
- * where the policy allows values by expressions.
+ * too low (ALLOW). *replacement is set for REPLACE. shadow is not applied here. spare: for values
+ * that are allowed by expressions; not the scratch whose findings these are. NULL: one is made
+ * where it is needed.
  */
+weir_guard_action_t weir_guard_policy_judge(const weir_guard_policy_t *policy,
+                                            weir_guard_direction_t direction,
+                                            const weir_guard_finding_t *finding, weir_str_t value,
+                                            weir_guard_scratch_t *spare, weir_str_t *replacement);
+
+/* The same without a spare scratch. */
 weir_guard_action_t weir_guard_policy_action(const weir_guard_policy_t *policy,
                                              weir_guard_direction_t direction,
                                              const weir_guard_finding_t *finding, weir_str_t value,

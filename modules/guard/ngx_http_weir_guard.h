@@ -120,6 +120,7 @@ typedef struct {
     /* of this worker, made when needed */
 
     weir_guard_scratch_t               *scratch;
+    weir_guard_scratch_t               *spare;      /* for allowed values */
     weir_guard_fold_t                   fold;
 
     /* its share of each turn of the event loop */
@@ -151,6 +152,7 @@ struct ngx_http_weir_guard_note_s {
     float                               score;      /* of a classifier, else
                                                      * negative */
     u_char                              hash[9];    /* of the first value */
+    ngx_http_weir_guard_series_t       *series;
     ngx_http_weir_guard_note_t         *next;
 };
 
@@ -186,6 +188,7 @@ struct ngx_http_weir_guard_ctx_s {
     ngx_http_weir_guard_note_t         *notes;
     ngx_http_weir_guard_note_t        **last;
     ngx_http_weir_guard_word_t         *words;
+    weir_guard_scratch_t               *spare;
 
     /* the request: ngx_http_weir_guard_request.c */
 
@@ -283,9 +286,11 @@ void ngx_http_weir_guard_log(ngx_http_weir_guard_ctx_t *gctx);
 
 ngx_int_t ngx_http_weir_guard_init_zone(ngx_shm_zone_t *zone, void *data);
 void ngx_http_weir_guard_blame(ngx_cycle_t *old);
+ngx_http_weir_guard_series_t *ngx_http_weir_guard_series(
+    ngx_http_weir_guard_main_conf_t *wgmcf, const char *type,
+    ngx_uint_t action, ngx_uint_t direction, ngx_uint_t shadow);
 void ngx_http_weir_guard_count(ngx_http_weir_guard_main_conf_t *wgmcf,
-    const char *type, ngx_uint_t action, ngx_uint_t direction,
-    ngx_uint_t shadow);
+    ngx_http_weir_guard_series_t *series);
 
 extern const ngx_http_weir_counters_t  ngx_http_weir_guard_counters;
 

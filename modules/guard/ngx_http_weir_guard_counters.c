@@ -13,9 +13,6 @@
 
 static ngx_int_t ngx_http_weir_guard_text(ngx_http_request_t *r,
     ngx_str_t *out);
-static ngx_http_weir_guard_series_t *ngx_http_weir_guard_series(
-    ngx_http_weir_guard_main_conf_t *wgmcf, const char *type,
-    ngx_uint_t action, ngx_uint_t direction, ngx_uint_t shadow);
 static ngx_uint_t ngx_http_weir_guard_is(ngx_http_weir_guard_series_t *s,
     const char *type, ngx_uint_t action, ngx_uint_t direction,
     ngx_uint_t shadow);
@@ -91,29 +88,22 @@ ngx_http_weir_guard_blame(ngx_cycle_t *old)
 }
 
 
+/* series: NULL: there was no room for it */
+
 void
 ngx_http_weir_guard_count(ngx_http_weir_guard_main_conf_t *wgmcf,
-    const char *type, ngx_uint_t action, ngx_uint_t direction,
-    ngx_uint_t shadow)
+    ngx_http_weir_guard_series_t *series)
 {
-    ngx_http_weir_guard_series_t  *s;
+    if (series) {
+        (void) ngx_atomic_fetch_add(&series->count, 1);
 
-    if (wgmcf->sh == NULL) {
-        return;
-    }
-
-    s = ngx_http_weir_guard_series(wgmcf, type, action, direction, shadow);
-
-    if (s == NULL) {
+    } else if (wgmcf->sh) {
         (void) ngx_atomic_fetch_add(&wgmcf->sh->overflowed, 1);
-        return;
     }
-
-    (void) ngx_atomic_fetch_add(&s->count, 1);
 }
 
 
-static ngx_http_weir_guard_series_t *
+ngx_http_weir_guard_series_t *
 ngx_http_weir_guard_series(ngx_http_weir_guard_main_conf_t *wgmcf,
     const char *type, ngx_uint_t action, ngx_uint_t direction,
     ngx_uint_t shadow)
@@ -122,7 +112,7 @@ ngx_http_weir_guard_series(ngx_http_weir_guard_main_conf_t *wgmcf,
     ngx_slab_pool_t               *shpool;
     ngx_http_weir_guard_series_t  *s;
 
-    if (ngx_strlen(type) >= NGX_HTTP_WEIR_GUARD_TYPE) {
+    if (wgmcf->sh == NULL || ngx_strlen(type) >= NGX_HTTP_WEIR_GUARD_TYPE) {
         return NULL;
     }
 

@@ -166,6 +166,7 @@ ngx_http_weir_guard_body(ngx_http_request_t *r)
         return;
     }
 
+    call->spare = call->wgmcf->spare;
     call->event.handler = ngx_http_weir_guard_step;
     call->event.data = call;
     call->event.log = r->connection->log;
@@ -189,18 +190,18 @@ ngx_http_weir_guard_call_work(void *data)
     ngx_memzero(&fold, sizeof(weir_guard_fold_t));
 
     scratch = weir_guard_scratch_create();
+    call->spare = weir_guard_scratch_create();
 
-    if (scratch == NULL) {
-        return;
+    if (scratch && call->spare) {
+        do {
+            call->rc = ngx_http_weir_guard_call_part(call, scratch, &fold);
+
+        } while (call->rc == NGX_AGAIN && !call->ctx->unwanted);
     }
-
-    do {
-        call->rc = ngx_http_weir_guard_call_part(call, scratch, &fold);
-
-    } while (call->rc == NGX_AGAIN && !call->ctx->unwanted);
 
     weir_guard_fold_free(&fold);
     weir_guard_scratch_free(scratch);
+    weir_guard_scratch_free(call->spare);
 }
 
 
@@ -575,8 +576,9 @@ ngx_http_weir_guard_hit(void *data, const weir_guard_finding_t *f,
     /* without a policy as weir-guard does: it redacts */
 
     hit->action = call->policy
-                  ? weir_guard_policy_action(call->policy, WEIR_GUARD_INPUT,
-                                             f, value, replacement)
+                  ? weir_guard_policy_judge(call->policy, WEIR_GUARD_INPUT,
+                                            f, value, call->spare,
+                                            replacement)
                   : WEIR_GUARD_REDACT;
 
     if (hit->action == WEIR_GUARD_ALLOW) {

@@ -46,6 +46,7 @@ typedef struct {
     uint32_t                            nresults;
     size_t                              len;        /* of the body */
     weir_request_guard_t               *scan;
+    weir_guard_scratch_t               *spare;
     ngx_event_t                         event;
     ngx_int_t                           rc;
     weir_buf_t                          out;        /* the answer */

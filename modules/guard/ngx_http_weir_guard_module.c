@@ -135,6 +135,7 @@ ngx_http_weir_guard_create_main_conf(ngx_conf_t *cf)
      *     wgmcf->zone = NULL;
      *     wgmcf->sh = NULL;
      *     wgmcf->scratch = NULL;
+     *     wgmcf->spare = NULL;
      *     wgmcf->fold = { { NULL, ... } };
      *     wgmcf->used = 0;
      *     wgmcf->scanned = 0;
@@ -445,9 +446,18 @@ ngx_http_weir_guard_worker(ngx_http_weir_guard_main_conf_t *wgmcf)
 
     ngx_queue_init(&wgmcf->waiting);
 
-    wgmcf->scratch = weir_guard_scratch_create();
+    wgmcf->spare = weir_guard_scratch_create();
+    if (wgmcf->spare == NULL) {
+        return NGX_ERROR;
+    }
 
-    return (wgmcf->scratch == NULL) ? NGX_ERROR : NGX_OK;
+    wgmcf->scratch = weir_guard_scratch_create();
+    if (wgmcf->scratch == NULL) {
+        weir_guard_scratch_free(wgmcf->spare);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -535,8 +545,11 @@ ngx_http_weir_guard_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
-    weir_guard_scratch_free(wgmcf->scratch);
-    wgmcf->scratch = NULL;
+    if (wgmcf->scratch) {
+        weir_guard_scratch_free(wgmcf->scratch);
+        weir_guard_scratch_free(wgmcf->spare);
+        wgmcf->scratch = NULL;
+    }
 
     weir_guard_fold_free(&wgmcf->fold);
 }

@@ -21,7 +21,8 @@
 
 
 static ngx_uint_t ngx_http_weir_guard_topic(ngx_http_weir_guard_ctx_t *gctx,
-    ngx_uint_t direction, ngx_int_t topic, weir_str_t value);
+    ngx_uint_t direction, ngx_int_t topic, weir_str_t value,
+    ngx_uint_t least);
 static ngx_int_t ngx_http_weir_guard_redaction(
     ngx_http_weir_guard_ctx_t *gctx, const char *type,
     weir_str_t *replacement);
@@ -48,13 +49,14 @@ ngx_http_weir_guard_judge(ngx_http_weir_guard_ctx_t *gctx,
 
     policy = gctx->policy;
 
-    action = weir_guard_policy_action(policy, direction, f, value,
-                                      replacement);
+    action = weir_guard_policy_judge(policy, direction, f, value, gctx->spare,
+                                     replacement);
 
     topic = weir_guard_policy_topic(policy, f, &least);
 
     if (topic >= 0
-        && ngx_http_weir_guard_topic(gctx, direction, topic, value) < least)
+        && ngx_http_weir_guard_topic(gctx, direction, topic, value, least)
+           < least)
     {
         return WEIR_GUARD_ALLOW;
     }
@@ -94,11 +96,11 @@ ngx_http_weir_guard_judge(ngx_http_weir_guard_ctx_t *gctx,
 }
 
 
-/* how many distinct words of the topic there have been */
+/* how many distinct words of the topic there have been, "least" at most */
 
 static ngx_uint_t
 ngx_http_weir_guard_topic(ngx_http_weir_guard_ctx_t *gctx,
-    ngx_uint_t direction, ngx_int_t topic, weir_str_t value)
+    ngx_uint_t direction, ngx_int_t topic, weir_str_t value, ngx_uint_t least)
 {
     size_t                       i;
     uint64_t                     hash;
@@ -128,7 +130,7 @@ ngx_http_weir_guard_topic(ngx_http_weir_guard_ctx_t *gctx,
         }
     }
 
-    if (known) {
+    if (known || n >= least) {
         return n;
     }
 
@@ -306,10 +308,8 @@ ngx_http_weir_guard_note(ngx_http_weir_guard_ctx_t *gctx,
     ngx_uint_t direction, const char *type, const char *rule,
     weir_guard_action_t action, float score, weir_str_t value)
 {
-    ngx_http_weir_guard_note_t  *note;
-
-    ngx_http_weir_guard_count(gctx->wgmcf, type, action, direction,
-                              gctx->policy->shadow);
+    ngx_http_weir_guard_note_t    *note;
+    ngx_http_weir_guard_series_t  *series;
 
     for (note = gctx->notes; note; note = note->next) {
 
@@ -317,16 +317,25 @@ ngx_http_weir_guard_note(ngx_http_weir_guard_ctx_t *gctx,
             && note->direction == direction
             && ngx_strcmp(note->type.data, type) == 0)
         {
+            ngx_http_weir_guard_count(gctx->wgmcf, note->series);
+
             note->count++;
             note->score = ngx_max(note->score, score);
             return;
         }
     }
 
+    series = ngx_http_weir_guard_series(gctx->wgmcf, type, action, direction,
+                                        gctx->policy->shadow);
+
+    ngx_http_weir_guard_count(gctx->wgmcf, series);
+
     note = weir_arena_alloc(gctx->arena, sizeof(ngx_http_weir_guard_note_t));
     if (note == NULL) {
         return;
     }
+
+    note->series = series;
 
     note->type.data = (u_char *) type;
     note->type.len = ngx_strlen(type);

@@ -123,6 +123,7 @@ ngx_http_weir_guard_request(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     gctx->arena = arena;
     gctx->policy = policy;
     gctx->last = &gctx->notes;
+    gctx->spare = wgmcf->spare;
 
     for (i = 0; i < weir_guards_count(wgmcf->guards); i++) {
         if (weir_guards_at(wgmcf->guards, i) == policy) {
@@ -182,25 +183,31 @@ ngx_http_weir_guard_work(void *data)
     ngx_http_weir_guard_ctx_t *gctx = data;
 
     weir_guard_fold_t      fold;
-    weir_guard_scratch_t  *scratch;
+    weir_guard_scratch_t  *scratch, *spare;
 
     gctx->rc = NGX_ERROR;
 
     ngx_memzero(&fold, sizeof(weir_guard_fold_t));
 
-    scratch = weir_guard_scratch_create();
+    /* those of the worker are the event loop's */
 
-    if (scratch == NULL) {
-        return;
+    scratch = weir_guard_scratch_create();
+    spare = weir_guard_scratch_create();
+
+    gctx->spare = spare;
+
+    if (scratch && spare) {
+        do {
+            gctx->rc = ngx_http_weir_guard_part(gctx, scratch, &fold);
+
+        } while (gctx->rc == NGX_AGAIN && !gctx->ctx->unwanted);
     }
 
-    do {
-        gctx->rc = ngx_http_weir_guard_part(gctx, scratch, &fold);
-
-    } while (gctx->rc == NGX_AGAIN && !gctx->ctx->unwanted);
+    gctx->spare = gctx->wgmcf->spare;
 
     weir_guard_fold_free(&fold);
     weir_guard_scratch_free(scratch);
+    weir_guard_scratch_free(spare);
 }
 
 

@@ -4,17 +4,23 @@
  */
 #include "guardrails/matcher.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS] = {
     [WEIR_CONTEXT_PHONE] =
         "phone|phones|telephone|tel|mobile|mob|cell|cellphone|cellular|fax|callback|dial|dialed|"
         "sms|mms|whatsapp|viber|telegram|hotline|helpline|landline|pager|voicemail|telefon|"
         "telefono|teléfono|móvil|movil|téléphone|tél|portable|handy|mobil|celular|telefone|"
         "telefoon|mobiel|puhelin|phonenumber|phone_number|ph|switchboard|телефон|тел|моб|"
-        "мобильный|мобільний|τηλέφωνο|τηλ|κινητό|telefonnummer|handynummer|mobilnummer|puhelinnumero",
+        "мобильный|мобільний|τηλέφωνο|τηλ|κινητό|telefonnummer|handynummer|mobilnummer|"
+        "puhelinnumero",
     [WEIR_CONTEXT_PHONE_WEAK] =
         "call|calls|called|calling|text|texts|texted|signal|contact|contacts|reach|reached|ring|"
         "desk|office|message|messages|answering|registered|ext|extension|unsubscribe|numero|"
-        "número|numéro|rufnummer|meine nummer|deine nummer|ihre nummer|my number|your number|his number|her number|their number|"
+        "número|numéro|rufnummer|meine nummer|deine nummer|ihre nummer|my number|your number|his "
+        "number|her number|their number|"
         "our number|new number|home number|work number|номер|мой номер|αριθμός|kontakt|contacto",
     [WEIR_CONTEXT_PHONE_CALL] =
         "can call|please call|to call|you call|and call|or call|could call|may call|will call|"
@@ -27,17 +33,20 @@ const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS] = {
         "size|buffer|returned|returns|total|votes|copies|items|pieces|records|records|seconds|"
         "milliseconds|ms|minutes|hours|years|population|followers|subscribers|miles|km|meters",
     [WEIR_CONTEXT_FILLER] =
-        "at|on|me|us|is|to|no|nr|number|numbers|the|him|her|them|it|my|our|your|his|their|via|using|"
-        "with|a|directly|please|now|by|be|for|back|auf|unter|mich|uns|ist|lautet|al|es|el|la|sur|au|"
+        "at|on|me|us|is|to|no|nr|number|numbers|the|him|her|them|it|my|our|your|his|their|via|"
+        "using|"
+        "with|a|directly|please|now|by|be|for|back|auf|unter|mich|uns|ist|lautet|al|es|el|la|sur|"
+        "au|"
         "mi|mon|est|le|numero|número|numéro|nummer|номер|или|на|or|and|und|et|y|o",
     [WEIR_CONTEXT_CARD] = "card|cards|cc|credit|debit|visa|mastercard|amex|maestro|discover|"
                           "diners|jcb|unionpay|pan|creditcard|cardnumber|payment|carte|karte|"
                           "kreditkarte|tarjeta|carta|cartão|cvv|cvc",
     [WEIR_CONTEXT_IP] = "ip|ips|ipv4|ipv6|address|addresses|host|server|subnet|gateway|dns|ping|"
                         "client|login|logged|network|router|localhost|nameserver",
-    [WEIR_CONTEXT_VERSION] = "version|versions|ver|release|released|build|section|chapter|"
-                             "firmware|upgrade|upgraded|changelog|v|merged|patch|patched|update|updated|"
-                             "downgrade|installed|dwarf|kernel|package",
+    [WEIR_CONTEXT_VERSION] =
+        "version|versions|ver|release|released|build|section|chapter|"
+        "firmware|upgrade|upgraded|changelog|v|merged|patch|patched|update|updated|"
+        "downgrade|installed|dwarf|kernel|package",
     [WEIR_CONTEXT_SITE] = "site|website|websites|url|urls|domain|domains|homepage|web|link|links|"
                           "visit|visited|browse|webpage|www|host|hostname|blog",
     [WEIR_CONTEXT_BIRTH] = "born|birth|birthday|birthdate|birthdays|dob|d o b|date of birth|"
@@ -148,6 +157,25 @@ bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char 
     }
 }
 
+/* Steps over sixteen bytes at a time that hold no letter. */
+static size_t skip_sixteens(const char *text, size_t at, size_t end)
+{
+#if defined(__SSE2__)
+    for (; at + 16 <= end; at += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + at));
+        __m128i d = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+        __m128i letters = _mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(25)), d);
+        if (_mm_movemask_epi8(_mm_or_si128(letters, v)) != 0) {
+            break;
+        }
+    }
+#else
+    (void)text;
+    (void)end;
+#endif
+    return at;
+}
+
 /* Adds the sets of all words and phrases in [start, end) to found. */
 static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
                     weir_guard_words_t *found)
@@ -157,6 +185,7 @@ static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
     size_t i = start;
     while (i < end) {
         /* A word begins with a letter: numbers only part words. */
+        i = skip_sixteens(scan->text, i, end);
         while (i < end && !weir_is(scan->text[i], WEIR_C_ALPHA) &&
                (unsigned char)scan->text[i] < 0x80) {
             i++;
@@ -256,26 +285,37 @@ int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set)
     return 0;
 }
 
+bool weir_guard_near_known(const weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    return scan->left_at == start && (scan->rules->streaming || scan->right_at == end);
+}
+
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set)
 {
-    if (scan->words_at != start || scan->words_end != end) {
-        memset(&scan->words, 0, sizeof(scan->words));
-        size_t left = start > WEIR_CONTEXT_REACH ? start - WEIR_CONTEXT_REACH : 0;
-        size_t right = scan->len - end < WEIR_CONTEXT_REACH ? scan->len : end + WEIR_CONTEXT_REACH;
+    size_t left = start > WEIR_CONTEXT_REACH ? start - WEIR_CONTEXT_REACH : 0;
+    size_t right = scan->len - end < WEIR_CONTEXT_REACH ? scan->len : end + WEIR_CONTEXT_REACH;
+    if (!weir_guard_near_known(scan, start, end)) {
         weir_guard_same_code(scan, start, &left, &right);
+    }
+    if (scan->left_at != start) {
+        memset(&scan->left, 0, sizeof(scan->left));
         /* A word that is cut at the window's border says nothing. */
         while (left > 0 && left < start && word_byte(scan->text[left - 1])) {
             left++;
         }
-        collect(scan, left, start, &scan->words);
-        if (!scan->rules->streaming) {
-            while (right > end && right < scan->len && word_byte(scan->text[right])) {
-                right--;
-            }
-            collect(scan, end, right, &scan->words);
-        }
-        scan->words_at = start;
-        scan->words_end = end;
+        collect(scan, left, start, &scan->left);
+        scan->left_at = start;
     }
-    return (scan->words.bits[set / 64] >> set % 64 & 1) != 0;
+    if (in_set(&scan->left, set) || scan->rules->streaming) {
+        return in_set(&scan->left, set);
+    }
+    if (scan->right_at != end) {
+        memset(&scan->right, 0, sizeof(scan->right));
+        while (right > end && right < scan->len && word_byte(scan->text[right])) {
+            right--;
+        }
+        collect(scan, end, right, &scan->right);
+        scan->right_at = end;
+    }
+    return in_set(&scan->right, set);
 }

@@ -315,9 +315,10 @@ typedef struct {
     size_t host_cursor;
     size_t phone_cursor;
     size_t name_cursor;
-    size_t words_at; /* cache of the context's words: for a candidate that starts here */
-    size_t words_end;
-    weir_guard_words_t words;
+    size_t left_at;  /* the context's words before a candidate that starts here */
+    size_t right_at; /* and behind one that ends here */
+    weir_guard_words_t left;
+    weir_guard_words_t right;
     bool truncated;
     bool no_memory;
     uint32_t timeouts;
@@ -353,6 +354,9 @@ void weir_guard_emit(weir_guard_scan_t *scan, unsigned rule, size_t start, size_
 /* True when a word of the set stands within reach of [start, end): before it, and behind it too
  * unless the rules are for streams. */
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set);
+
+/* True when that has been asked about the span before: it costs little then. */
+bool weir_guard_near_known(const weir_guard_scan_t *scan, size_t start, size_t end);
 
 /*
  * Does a word of the set name what stands at start? 1: it stands directly in front; 2: with a colon

@@ -235,7 +235,8 @@ static void find_marks(weir_guard_scan_t *scan)
 
 void weir_guard_pass(weir_guard_scan_t *scan)
 {
-    scan->words_at = SIZE_MAX;
+    scan->left_at = SIZE_MAX;
+    scan->right_at = SIZE_MAX;
     scan->live = scan->len;
     find_marks(scan);
     if (scan->rules->literal_count > 0) {

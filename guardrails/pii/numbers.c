@@ -59,14 +59,22 @@ static bool shape_fits(const char *shape, const char *text, size_t len)
     return i == len && shape[i] == '\0';
 }
 
-/* Shape, score and checksum, in the order of their cost: most numbers fail before the last. */
+/* Shape, score and checksum, in the order of their cost: most numbers fail before the last. A
+ * layout of digits has been compared with digits alone. */
 static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, size_t start,
                   size_t end, const char *text, size_t n)
 {
     const weir_guard_rule_t *rule = &scan->rules->rule[layout->rule];
     const weir_guard_id_t *id = rule->number;
-    if (!shape_fits(id->shape, text, n)) {
+    if (!layout->digits && !shape_fits(id->shape, text, n)) {
         return;
+    }
+    bool checked = id->check == NULL;
+    if (!checked && !weir_guard_near_known(scan, start, end)) {
+        checked = id->check(text, n);
+        if (!checked) {
+            return;
+        }
     }
     float score = weir_guard_near(scan, start, end, rule->context) ? id->known : id->bare;
     /* Where nothing but words speaks for it, they must name it: "the account number is ...". */
@@ -74,7 +82,7 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, si
         weir_guard_names(scan, start, rule->context) == 0) {
         score = id->bare;
     }
-    if (score >= rule->min_score && (id->check == NULL || id->check(text, n))) {
+    if (score >= rule->min_score && (checked || id->check(text, n))) {
         weir_guard_emit(scan, layout->rule, start, end, score);
     }
 }

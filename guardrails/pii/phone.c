@@ -64,6 +64,9 @@ static size_t extension_end(const weir_guard_scan_t *scan, size_t at)
         i += i < scan->len && scan->text[i] == ' ';
     }
     size_t from = i;
+    if (i >= scan->len || !weir_one_of((char)(scan->text[i] | 0x20), "ex")) {
+        return at;
+    }
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]) && i == from; k++) {
         size_t n = strlen(names[k]);
         if ((n == 1 || !scan->rules->streaming) && scan->len - i > n &&

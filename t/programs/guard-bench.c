@@ -2,12 +2,14 @@
  * Speed of the guardrails on one core: guard-bench FILE SECONDS [MEASURE]. Prints a line of JSON a
  * measure: name, MB/s (median, best and worst of the rounds). bitmap is the bare prefilter that the
  * others are judged against. 0 seconds and a measure's name do one pass of it, for a counter of
- * instructions; the line then tells the bytes.
+ * instructions; the line then tells the bytes. guard-bench --search SECONDS SEED looks for texts
+ * that are scanned slower than the hostile ones below, and prints the slowest.
  */
 #include "engine/base/arena.h"
 #include "guardrails/classifier/text.h"
 #include "guardrails/guardrails.h"
 #include "guardrails/normalise.h"
+#include "guardrails/pattern.h"
 #include "lua-free-filters/redact_text.h"
 
 #include <stdio.h>
@@ -205,36 +207,242 @@ static void with_rules(bench_t *b, const char *name, const weir_guard_options_t 
     weir_guard_rules_free(b->rules);
 }
 
-/* Texts that make the matcher work: what draws attention everywhere and leads nowhere. */
+/* Texts that make the matcher work: what draws attention everywhere and leads nowhere. The longer
+ * ones are what --search found. */
+static const char *const hostile[] = {
+    "1 2 3 4 ",       "12 12 12 12 ",
+    "123-45-678 ",    "4111 1111 1111 1112 ",
+    "a@b.",           "a@",
+    "x://y",          "1.2.3.4.",
+    "ab:cd:",         "http://a:b@c ",
+    "call 123 4567 ", "key=secret token ",
+    "AB12 CD34 ",     "Mr A Mr B ",
+    "%41%42",         "&#65;",
+    "\320\260a",      "\xef\xbc\xa1",
+    "GB29 NWBK ",     "-----BEGIN RSA PRIVATE KEY-----",
+    "QUJD",           "eyJhbGciOi.",
+    "12 Main A ",     "999999999 ",
+    "%25www.http://", "http://\320\260%2541%aaaaaaaaaaaaaaaaaaaaaaaaya29.EAAC-",
+};
+
+#define HOSTILE (sizeof(hostile) / sizeof(hostile[0]))
+#define TEXT    65536
+
 static void adversarial(bench_t *b)
 {
-    static const char *const units[] = {
-        "1 2 3 4 ",       "12 12 12 12 ",
-        "123-45-678 ",    "4111 1111 1111 1112 ",
-        "a@b.",           "a@",
-        "x://y",          "1.2.3.4.",
-        "ab:cd:",         "http://a:b@c ",
-        "call 123 4567 ", "key=secret token ",
-        "AB12 CD34 ",     "Mr A Mr B ",
-        "%41%42",         "&#65;",
-        "\320\260a",      "\xef\xbc\xa1",
-        "GB29 NWBK ",     "-----BEGIN RSA PRIVATE KEY-----",
-        "QUJD",           "eyJhbGciOi.",
-        "12 Main A ",     "999999999 ",
-        "%25www.http://", "http://\320\260%2541%aaaaaaaaaaaaaaaaaaaaaaaaya29.EAAC-",
-    };
     weir_guard_options_t options = {.pii = true, .secrets = true};
-    char *text = malloc(65536);
-    for (size_t u = 0; text != NULL && u < sizeof(units) / sizeof(units[0]); u++) {
-        size_t n = strlen(units[u]);
+    char *text = malloc(TEXT);
+    for (size_t u = 0; text != NULL && u < HOSTILE; u++) {
+        size_t n = strlen(hostile[u]);
         char name[64];
-        for (size_t i = 0; i < 65536; i++) {
-            text[i] = units[u][i % n];
+        for (size_t i = 0; i < TEXT; i++) {
+            text[i] = hostile[u][i % n];
         }
         snprintf(name, sizeof(name), "adversarial %zu", u);
-        with_rules(b, name, &options, scan_work, text, 65536);
+        with_rules(b, name, &options, scan_work, text, TEXT);
     }
     free(text);
+}
+
+/* --- the search for slower texts: hill climbing over units that are repeated --- */
+
+#define UNIT    128  /* longest unit */
+#define KEPT    24   /* units that are kept */
+#define TRIED   8192 /* bytes of text of each */
+#define PRINTED 8
+
+typedef struct {
+    char text[UNIT];
+    size_t len;
+    double nanoseconds; /* a byte */
+} unit_t;
+
+static uint32_t roll(uint64_t *state, size_t below)
+{
+    *state = *state * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)((*state >> 33) % below);
+}
+
+/* A keyword of the secrets, a fragment of what the parsers look for, or any character. */
+static const char *fragment(uint64_t *state, char any[2])
+{
+    static const char *const fragments[] = {"http://",
+                                            "://",
+                                            "www.",
+                                            ".com",
+                                            "@a.de",
+                                            "%41",
+                                            "%25",
+                                            "%2541",
+                                            "&#64;",
+                                            "&amp;",
+                                            "\\u0041",
+                                            "\\x41",
+                                            "QUJDREVG",
+                                            "1 2 ",
+                                            "4111",
+                                            " 1111",
+                                            "12.",
+                                            "1.2.3",
+                                            "::",
+                                            "ab:",
+                                            "0x",
+                                            "1A1zP1eP",
+                                            "GB29",
+                                            " NWBK",
+                                            "Mr ",
+                                            " St ",
+                                            "call ",
+                                            "name is ",
+                                            "born ",
+                                            "card ",
+                                            "ssn ",
+                                            "\320\260",
+                                            "\357\274\241",
+                                            "\342\200\213",
+                                            "-----BEGIN ",
+                                            "aaaaaaaa",
+                                            "\n",
+                                            " ",
+                                            "=",
+                                            "+"};
+    switch (roll(state, 4)) {
+    case 0: {
+        size_t table = roll(state, weir_guard_secret_table_count);
+        size_t row = roll(state, *weir_guard_secret_table_sizes[table]);
+        const char *const *words = weir_guard_secret_tables[table][row].keywords;
+        size_t count = 0;
+        while (count < WEIR_GUARD_KEYWORDS && words[count] != NULL) {
+            count++;
+        }
+        return count > 0 ? words[roll(state, count)] : "";
+    }
+    case 1:
+        any[0] = (char)(' ' + roll(state, 95));
+        any[1] = '\0';
+        return any;
+    default:
+        return fragments[roll(state, sizeof(fragments) / sizeof(fragments[0]))];
+    }
+}
+
+/* Puts text into a unit at a place, as far as it fits. */
+static void insert(unit_t *unit, size_t at, const char *text, size_t len)
+{
+    len = len < UNIT - unit->len ? len : UNIT - unit->len;
+    memmove(unit->text + at + len, unit->text + at, unit->len - at);
+    memcpy(unit->text + at, text, len);
+    unit->len += len;
+}
+
+static void cut(unit_t *unit, size_t at, size_t len)
+{
+    len = len < unit->len - at ? len : unit->len - at;
+    memmove(unit->text + at, unit->text + at + len, unit->len - at - len);
+    unit->len -= len;
+}
+
+static void change(unit_t *unit, const unit_t *other, uint64_t *state)
+{
+    char any[2] = {0};
+    size_t at = roll(state, unit->len + 1);
+    size_t some = 1 + roll(state, 8);
+    unit_t part = *other;
+    switch (roll(state, 4)) {
+    case 0:
+        cut(unit, at, some);
+        break;
+    case 1: /* part of another, or of itself again */
+        cut(&part, 0, roll(state, part.len));
+        insert(unit, at, part.text, part.len < some * 4 ? part.len : some * 4);
+        break;
+    default: {
+        const char *text = fragment(state, any);
+        if (roll(state, 2) == 0) {
+            cut(unit, at, strlen(text));
+        }
+        insert(unit, at < unit->len ? at : unit->len, text, strlen(text));
+    }
+    }
+}
+
+/* The least time of three: others take the core now and then, nobody gives it twice. */
+static void rate(bench_t *b, unit_t *unit)
+{
+    char text[TRIED];
+    for (size_t i = 0; i < TRIED; i++) {
+        text[i] = unit->text[i % unit->len];
+    }
+    for (int round = 0; round < 3; round++) {
+        double start = used();
+        for (size_t at = 0; at < TRIED; at += BLOCK) {
+            scan_work(b, text + at, BLOCK);
+        }
+        double each = (used() - start) * 1e9 / TRIED;
+        unit->nanoseconds = round == 0 || each < unit->nanoseconds ? each : unit->nanoseconds;
+    }
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const unit_t *x = a;
+    const unit_t *y = b;
+    return (x->nanoseconds < y->nanoseconds) - (x->nanoseconds > y->nanoseconds);
+}
+
+static void print_unit(const unit_t *unit)
+{
+    printf("%6.1f MB/s  \"", 1e3 / unit->nanoseconds);
+    for (size_t i = 0; i < unit->len; i++) {
+        unsigned char c = (unsigned char)unit->text[i];
+        if (c < ' ' || c > '~') {
+            printf("\\%03o", c);
+        } else {
+            printf(c == '"' || c == '\\' ? "\\%c" : "%c", c);
+        }
+    }
+    printf("\"\n");
+}
+
+static int search(bench_t *b, double seconds, uint64_t seed)
+{
+    weir_guard_options_t options = {.pii = true, .secrets = true};
+    weir_error_t err;
+    unit_t units[KEPT + HOSTILE + 1];
+    size_t count = 0;
+    unsigned long tried = 0;
+    if (weir_guard_rules_compile(&options, &b->rules, &err) != WEIR_OK) {
+        fprintf(stderr, "guard-bench: %s\n", err.message);
+        return 1;
+    }
+    for (; count < HOSTILE; count++) {
+        size_t len = strlen(hostile[count]);
+        units[count] = (unit_t){.len = len < UNIT ? len : UNIT};
+        memcpy(units[count].text, hostile[count], units[count].len);
+        rate(b, &units[count]);
+    }
+    qsort(units, count, sizeof(units[0]), by_time);
+    for (double start = used(); used() - start < seconds; tried++) {
+        unit_t *next = &units[count < KEPT ? count : KEPT];
+        size_t known = count < KEPT ? count : KEPT;
+        *next = units[roll(&seed, known)];
+        for (uint32_t changes = 1 + roll(&seed, 3); changes > 0; changes--) {
+            change(next, &units[roll(&seed, known)], &seed);
+        }
+        if (next->len == 0) {
+            continue;
+        }
+        rate(b, next);
+        count = known + 1;
+        qsort(units, count, sizeof(units[0]), by_time);
+    }
+    fprintf(stderr, "%lu units tried\n", tried);
+    for (size_t u = 0; u < PRINTED && u < count; u++) {
+        rate(b, &units[u]);
+        print_unit(&units[u]);
+    }
+    weir_guard_rules_free(b->rules);
+    return 0;
 }
 
 static void print_events(bench_t *b, const char *name)
@@ -249,8 +457,19 @@ static void print_events(bench_t *b, const char *name)
     b->event_count = 0;
 }
 
+static int search_main(double seconds, uint64_t seed)
+{
+    bench_t b = {.scratch = weir_guard_scratch_create()};
+    int status = b.scratch == NULL ? 1 : search(&b, seconds, seed);
+    weir_guard_scratch_free(b.scratch);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "--search") == 0) {
+        return search_main(strtod(argv[2], NULL), strtoull(argv[3], NULL, 10));
+    }
     FILE *file = argc > 2 ? fopen(argv[1], "rb") : NULL;
     bench_t b = {.scratch = weir_guard_scratch_create(),
                  .bitmap = calloc(65536 / 64, sizeof(uint64_t)),
@@ -259,7 +478,8 @@ int main(int argc, char **argv)
                  .events = calloc(MAX_EVENTS, sizeof(double))};
     char *text = malloc(1 << 20);
     if (file == NULL || text == NULL || b.scratch == NULL || b.bitmap == NULL || b.events == NULL) {
-        fprintf(stderr, "usage: guard-bench FILE SECONDS [MEASURE]\n");
+        fprintf(stderr, "usage: guard-bench FILE SECONDS [MEASURE]\n"
+                        "       guard-bench --search SECONDS SEED\n");
         exit(2);
     }
     size_t len = fread(text, 1, 1 << 20, file);

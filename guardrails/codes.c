@@ -242,9 +242,23 @@ static size_t run_end(const layer_t *layer, size_t at)
     return at;
 }
 
+/* A shorter line ends the run, where it does not seem to be a word and the beginning of prose. */
+static bool last_line(const layer_t *layer, size_t start, size_t end)
+{
+    bool lower = false;
+    for (size_t i = start; i < end; i++) {
+        char c = layer->text[i];
+        lower = lower || weir_is(c, WEIR_C_LOWER);
+        if (!weir_is(c, WEIR_C_ALPHA) || (lower && weir_is(c, WEIR_C_UPPER))) {
+            return true;
+        }
+    }
+    return weir_one_of(layer->text[end], "\n\r=\"'<)}],;`");
+}
+
 /*
  * The run that begins at run->start. It goes on over lines of full groups of four that are not
- * longer than the one before; the last line is not followed by more text of the same line.
+ * longer than the one before; a shorter one is the last.
  */
 static void read_run(const layer_t *layer, run_t *run)
 {
@@ -271,7 +285,7 @@ static void read_run(const layer_t *layer, run_t *run)
             run->lines = run->lines || m > 0;
             return;
         }
-        if (m < n && end < layer->len && !weir_one_of(layer->text[end], "\n\r=\"'<)}],;`")) {
+        if (m < n && end < layer->len && !last_line(layer, next, end)) {
             return;
         }
         line = next;

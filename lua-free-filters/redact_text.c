@@ -78,7 +78,7 @@ static size_t escape_len(const char *p, size_t len)
 }
 
 /*
- * A copy of the same length in which escapes cannot pass for letters: \n is two blanks, and a
+ * A copy of the same length in which escapes cannot pass for letters: \t is two blanks, and a
  * \u escape of an ASCII character is that character in blanks, so that offsets stay.
  */
 static const char *scan_view(weir_redact_text_t *t)
@@ -97,8 +97,8 @@ static const char *scan_view(weir_redact_text_t *t)
     for (size_t i = 0; i + 1 < t->len; i++) {
         if (t->view[i] != '\\')
             continue;
-        t->view[i] = ' ';
         char c = t->view[i + 1];
+        t->view[i] = c == 'n' ? '\n' : ' ';
         if (c != '"' && c != '/')
             t->view[i + 1] = ' ';
         i++;
@@ -382,7 +382,11 @@ static void compact(weir_redact_text_t *t)
     size_t cut = t->from - keep;
     if (t->rules->mode == WEIR_REDACT_OBSERVE && t->rules->check != NULL && cut > t->checked)
         cut = t->checked;
-    /* Not inside a character: what stands in front is read as text. */
+    /* Not inside a character or an escape: what stands in front is read as text. */
+    size_t slashes = 0;
+    while (t->json && slashes < cut && t->data[cut - slashes - 1] == '\\')
+        slashes++;
+    cut += slashes % 2;
     while (cut < t->from && ((unsigned char)t->data[cut] & 0xc0) == 0x80)
         cut++;
     memmove(t->data, t->data + cut, t->end - cut);
@@ -408,6 +412,11 @@ static size_t limit_of(const weir_redact_text_t *t, const weir_guard_result_t *f
     if (t->rules->mode == WEIR_REDACT_WINDOW && t->rules->rules == NULL) {
         limit = whole > window_of(t) ? whole - window_of(t) : 0;
         while (limit > t->from && ((unsigned char)t->data[limit] & 0xc0) == 0x80)
+            limit--;
+    }
+    /* An escape stays in one piece. */
+    for (size_t i = t->from; t->json && i < limit; i++) {
+        if (t->data[i] == '\\' && ++i == limit)
             limit--;
     }
     return limit > t->from ? limit : t->from;

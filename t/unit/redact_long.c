@@ -311,6 +311,57 @@ static void test_arguments(weir_arena_t *arena, rng_t *rng)
     }
     is_int(wrong, 0, "an open key in one string of the arguments ends with it");
 
+    /* Base64 of "the address that was agreed on is jane.doe@example.org", in two lines. */
+    static const char lines[] =
+        "{\"data\": \"dGhlIGFkZHJlc3MgdGhhdCB3YXMgYWdyZWVkIG9uIGlzIGph\\r\\n"
+        "bmUuZG9lQGV4YW1wbGUub3Jn\\r\\n\", \"n\": 1}";
+    wrong = 0;
+    for (size_t piece = 0; piece < sizeof lines; piece++) {
+        weir_arena_reset(arena);
+        feed_t how = {.mode = WEIR_REDACT_WINDOW, .piece = piece, .json = true};
+        verdicts_t v = {.action = WEIR_REDACT_REPLACE};
+        weir_str_t got = stream(arena, weir_str(lines, sizeof lines - 1), &how, &v, rng);
+        wrong += !weir_str_eq(got, WEIR_STR("{\"data\": \"EMAIL_ADDRESS\\r\\n\", \"n\": 1}"));
+    }
+    is_int(wrong, 0, "base64 in lines is found in arguments");
+
+    /* Escapes of all kinds around an address. */
+    static const char *const bits[] = {"\\\\",  "\\\"",    "\\n", "\\/", " ",
+                                       "word ", "\\u00e9 ", "\\t", "12 "};
+    wrong = 0;
+    for (unsigned round = 0; round < 300; round++) {
+        weir_buf_t json;
+        weir_json_doc_t doc;
+        weir_arena_reset(arena);
+        weir_buf_init(&json, arena);
+        weir_buf_append_z(&json, "{\"k\":\"");
+        for (unsigned n = 1 + rng_below(rng, 6); n > 0; n--) {
+            const char *bit = bits[rng_below(rng, COUNT(bits))];
+            for (unsigned k = rng_below(rng, rng_below(rng, 4) == 0 ? 3000 : 20); k > 0; k--)
+                weir_buf_append_z(&json, rng_below(rng, 50) == 0 ? bits[rng_below(rng, COUNT(bits))]
+                                                                 : bit);
+            weir_buf_append_z(&json, "jane.doe@example.org ");
+        }
+        weir_buf_append_z(&json, "\"}");
+        feed_t how = {.mode = (weir_redact_mode_t)rng_below(rng, 3),
+                      .piece = rng_below(rng, 3),
+                      .json = true,
+                      .rules = rng_below(rng, 2) == 0 ? NULL : all_rules};
+        if (how.mode == WEIR_REDACT_HOLDBACK)
+            how.rules = NULL;
+        feed_t one = {.mode = how.mode, .piece = json.len, .json = true, .rules = how.rules};
+        verdicts_t v = {.action = WEIR_REDACT_REPLACE};
+        weir_str_t got = stream(arena, weir_str(json.data, json.len), &how, &v, rng);
+        weir_str_t all = stream(arena, weir_str(json.data, json.len), &one, &v, rng);
+        bool leak = memmem(got.data, got.len, "ane.doe", 7) != NULL;
+        if ((leak || !weir_str_eq(got, all) ||
+             weir_json_parse(got.data, got.len, NULL, arena, &doc, NULL) != WEIR_OK) &&
+            wrong++ < 2)
+            diag("mode %d, pieces of %zu: %zu bytes, %s", (int)how.mode, how.piece, json.len,
+                 leak ? "leak" : "not the same");
+    }
+    is_int(wrong, 0, "escapes do not hide an address, nor break the arguments");
+
     /* A long key in a string, in pieces, whatever stands behind it. */
     for (unsigned round = 0; round < 40; round++) {
         weir_buf_t json;

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from weirgateway import Gateway, bearer, completion  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
-from weirtap import diag, done_testing, is_, ok, wait_for  # noqa: E402
+from weirtap import diag, done_testing, is_, like, ok, wait_for  # noqa: E402
 
 MODULES = ("core", "auth", "metrics", "guard")
 EMAIL, CARD = "jane.doe@example.org", "4111 1111 1111 1111"
@@ -54,8 +54,8 @@ SERVER = """
 """
 
 
-def start(policy, http=""):
-    return Gateway(up, modules=MODULES, more_http=HTTP + http, more_server=SERVER, documents={
+def start(policy, http="", **more):
+    return Gateway(up, modules=MODULES, more_http=HTTP + http, more_server=SERVER, **more, documents={
         "guards.json": {"version": 1, "default": policy, "policies": {policy: POLICIES[policy]}}})
 
 
@@ -182,6 +182,22 @@ with ThreadPoolExecutor(4) as pool:
     wait_for(lambda: gw.read_log().count(FILE) == before + 4)
     gw.reload(wait_old=False)
     is_([f.result().status for f in running], [200] * 4, "a reload loses none that threads work on")
+gw.stop()
+
+# -- one thread, and nobody may wait for it: the event loop does the rest, in slices
+
+gw = start("redact", main="thread_pool default threads=1 max_queue=0;")
+with ThreadPoolExecutor(8) as pool:
+    running = [pool.submit(send, gw, "/v1/chat/completions", chat(big)) for i in range(6)]
+    running += [pool.submit(send, gw, "/v1/some/path", {"a": big})]
+    running += [pool.submit(send, gw, "/v1/guard/scan", {"text": big})]
+    is_([f.result().status for f in running], [200] * 8, "in slices: large bodies")
+is_(len(running[7].result().json()["findings"]), 80000, "in slices: all is found")
+ok(all(q.body in (json.dumps(chat(masked)).encode(), json.dumps({"a": masked}).encode())
+       for q in up.requests[-7:]), "in slices: masked as by threads")
+longest = gw.metrics()["weir_guard_longest_turn_bytes"]
+ok(4096 < longest <= 12.5 * 1024, "in slices: of a few kilobytes (%d)" % longest)
+like(gw.read_log(), 'thread pool "default" queue overflow', "in slices: for want of threads")
 gw.stop()
 
 # -- names and blocks

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from weirgateway import (KEYS, Gateway, bearer, chunk, completion, key_id, key_record,  # noqa: E402
                          tenants_document)
 from weirnginx import Nginx, Upstream  # noqa: E402
-from weirtap import diag, done_testing, is_, like, ok, unlike, wait_for  # noqa: E402
+from weirtap import diag, done_testing, is_, like, ok, unlike  # noqa: E402
 
 MODULES = ("core", "auth", "metrics", "client", "guard")
 EMAIL, CARD = "jane.doe@example.org", "4111 1111 1111 1111"

@@ -243,7 +243,8 @@ for policy in ("redact", "window"):
                 # A server that sends no signature may lose its thinking to a client that wants one.
                 if (got["content"], json.loads(got["arguments"])) != (MASKED, json.loads(MASKED_ARGS)) \
                         or got["reasoning"] not in (MASKED, "") or "jane" in r.text or "4111" in r.text:
-                    wrong.append((n, stream, got, [r.text[m.start() - 50:m.end() + 50] for m in re.finditer('jane|4111', r.text)]))
+                    leaks = [r.text[m.start() - 50:m.end() + 50] for m in re.finditer("jane|4111", r.text)]
+                    wrong.append((n, stream, got, leaks))
         ok(not wrong, "%s: answers, however they are cut" % name) or diag(wrong[:1])
     gw.stop()
 

@@ -292,11 +292,12 @@ bool weir_guard_near_known(const weir_guard_scan_t *scan, size_t start, size_t e
 
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set)
 {
+    if (weir_guard_near_known(scan, start, end)) {
+        return in_set(&scan->left, set) || (!scan->rules->streaming && in_set(&scan->right, set));
+    }
     size_t left = start > WEIR_CONTEXT_REACH ? start - WEIR_CONTEXT_REACH : 0;
     size_t right = scan->len - end < WEIR_CONTEXT_REACH ? scan->len : end + WEIR_CONTEXT_REACH;
-    if (!weir_guard_near_known(scan, start, end)) {
-        weir_guard_same_code(scan, start, &left, &right);
-    }
+    weir_guard_same_code(scan, start, &left, &right);
     if (scan->left_at != start) {
         memset(&scan->left, 0, sizeof(scan->left));
         /* A word that is cut at the window's border says nothing. */

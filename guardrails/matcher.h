@@ -151,6 +151,7 @@ typedef struct {
     bool digits;           /* the shape has no letters */
     uint8_t digit_groups;  /* bit i: group i has digits alone */
     uint8_t letter_groups; /* bit i: group i has letters alone */
+    uint8_t characters;    /* in all groups together */
     uint64_t lens;         /* len, the first group in the lowest byte */
     uint64_t care;         /* 0xff for each group */
     uint16_t next;         /* next layout of the bucket, or none */

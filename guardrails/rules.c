@@ -221,6 +221,7 @@ static void know_groups(weir_guard_layout_t *layout, const char *shape)
     for (unsigned g = 0; g < layout->groups; g++) {
         size_t digits = strspn(shape, "9");
         size_t letters = strspn(shape, "A");
+        layout->characters = (uint8_t)(layout->characters + layout->len[g]);
         layout->lens |= (uint64_t)layout->len[g] << 8 * g;
         layout->care |= (uint64_t)0xff << 8 * g;
         layout->digit_groups |= digits >= layout->len[g] ? (uint8_t)(1u << g) : 0;

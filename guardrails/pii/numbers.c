@@ -16,12 +16,25 @@ typedef struct {
     uint8_t digits;  /* bit i: group i has a digit */
     uint8_t letters; /* bit i: group i has a letter */
     bool all;        /* there are no more */
+    /* Their characters one behind the other, letters as capitals. */
+    char text[WEIR_MAX_GROUP + 7 * WEIR_MAX_LAYOUT];
+    size_t text_len;
 } groups_t;
 
 /* The alphanumeric run [start, end), separator before it, is the next group. */
-static void add_group(groups_t *groups, size_t start, size_t end, char separator, unsigned classes)
+static void add_group(const weir_guard_scan_t *scan, groups_t *groups, size_t start, size_t end,
+                      char separator)
 {
     unsigned g = groups->count++;
+    unsigned classes = 0;
+    char *to = groups->text + groups->text_len;
+    for (size_t i = start; i < end; i++) {
+        char c = scan->text[i];
+        unsigned class = weir_guard_class[(unsigned char)c];
+        classes |= class;
+        *to++ = (class & WEIR_C_LOWER) != 0 ? (char)(c & 0x5f) : c;
+    }
+    groups->text_len += end - start;
     groups->start[g] = (uint32_t)start;
     groups->len[g] = (uint8_t)(end - start);
     groups->separator[g] = separator;
@@ -93,17 +106,15 @@ static void read_group(const weir_guard_scan_t *scan, groups_t *groups)
     unsigned last = groups->count - 1;
     size_t start = (size_t)groups->start[last] + groups->len[last] + 1;
     size_t end = start;
-    unsigned classes = 0;
     while (end < scan->len && end - start <= WEIR_MAX_LAYOUT &&
            weir_is(scan->text[end], WEIR_C_ALNUM)) {
-        classes |= weir_guard_class[(unsigned char)scan->text[end]];
         end++;
     }
     if (end == start || end - start > WEIR_MAX_LAYOUT) {
         groups->all = true;
         return;
     }
-    add_group(groups, start, end, scan->text[start - 1], classes);
+    add_group(scan, groups, start, end, scan->text[start - 1]);
     groups->all = groups->count == 8;
 }
 
@@ -138,8 +149,6 @@ static bool part_of_longer(const weir_guard_scan_t *scan, const groups_t *groups
 
 static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, groups_t *groups)
 {
-    char text[WEIR_MAX_GROUP + 1];
-    size_t n = 0;
     char chosen = '\0';
     while (groups->count < layout->groups && !groups->all) {
         read_group(scan, groups);
@@ -154,49 +163,44 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
             return;
         }
     }
-    for (unsigned g = 0; g < layout->groups; g++) {
-        for (unsigned k = 0; k < layout->len[g]; k++) {
-            char c = scan->text[groups->start[g] + k];
-            text[n++] = weir_is(c, WEIR_C_LOWER) ? (char)(c & 0x5f) : c;
-        }
-    }
     unsigned last = layout->groups - 1u;
     size_t end = (size_t)groups->start[last] + groups->len[last];
     bool cents = layout->separator[last] != '-' && chosen != '-';
     if (weir_guard_column_right(scan, end, cents) && !part_of_longer(scan, groups, last)) {
-        judge(scan, layout, groups->start[0], end, text, n);
+        judge(scan, layout, groups->start[0], end, groups->text, layout->characters);
     }
 }
 
 /* Layouts of one group: its characters are the same for all of them. */
-static void try_single(weir_guard_scan_t *scan, uint16_t first, size_t start, size_t end,
-                       bool letters)
+static void try_single(weir_guard_scan_t *scan, uint16_t first, const groups_t *groups)
 {
-    char text[WEIR_MAX_GROUP + 1];
-    size_t n = end - start;
-    for (size_t i = 0; i < n; i++) {
-        char c = scan->text[start + i];
-        text[i] = weir_is(c, WEIR_C_LOWER) ? (char)(c & 0x5f) : c;
-    }
+    size_t start = groups->start[0];
+    size_t n = groups->len[0];
+    bool letters = (groups->letters & 1) != 0;
     for (uint16_t l = first; l != WEIR_NO_LAYOUT; l = scan->rules->layouts[l].next) {
         const weir_guard_layout_t *layout = &scan->rules->layouts[l];
         if (!letters || !layout->digits) {
-            judge(scan, layout, start, end, text, n);
+            judge(scan, layout, start, start + n, groups->text, n);
         }
     }
 }
 
-/* classes: of the characters in [start, end), together. */
-static void try_start(weir_guard_scan_t *scan, size_t start, size_t end, unsigned classes)
+static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
 {
     const weir_guard_rules_t *rules = scan->rules;
     size_t first = end - start;
-    groups_t groups = {.count = 0};
+    groups_t groups;
     uint16_t layout = WEIR_NO_LAYOUT;
     if (first > WEIR_MAX_GROUP) {
         return;
     }
-    add_group(&groups, start, end, '\0', classes);
+    groups.count = 0;
+    groups.lens = 0;
+    groups.digits = 0;
+    groups.letters = 0;
+    groups.all = false;
+    groups.text_len = 0;
+    add_group(scan, &groups, start, end, '\0');
     if (end + 1 < scan->len && weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
         read_group(scan, &groups);
         layout = groups.count == 2 ? rules->buckets[first][groups.len[1]] : WEIR_NO_LAYOUT;
@@ -207,7 +211,7 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end, unsigne
         return;
     }
     if (single != WEIR_NO_LAYOUT && weir_guard_column_right(scan, end, true)) {
-        try_single(scan, single, start, end, (groups.letters & 1) != 0);
+        try_single(scan, single, &groups);
     }
     for (; layout != WEIR_NO_LAYOUT; layout = rules->layouts[layout].next) {
         try_layout(scan, &rules->layouts[layout], &groups);
@@ -216,11 +220,7 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end, unsigne
 
 void weir_guard_find_numbers(weir_guard_scan_t *scan, size_t start, size_t end)
 {
-    unsigned classes = 0;
-    for (size_t i = start; i < end; i++) {
-        classes |= weir_guard_class[(unsigned char)scan->text[i]];
-    }
-    try_start(scan, start, end, classes);
+    try_start(scan, start, end);
     /* Letters in front that belong to the number: "AB 12 34 56 C", "CHE-123.456.788". */
     if (start < 2 || !weir_is(scan->text[start - 2], WEIR_C_ALPHA) ||
         !weir_one_of(scan->text[start - 1], " -.")) {
@@ -234,6 +234,6 @@ void weir_guard_find_numbers(weir_guard_scan_t *scan, size_t start, size_t end)
         first--;
     }
     if (start - first < 7) {
-        try_start(scan, first, start - 1, WEIR_C_ALPHA);
+        try_start(scan, first, start - 1);
     }
 }

@@ -155,8 +155,9 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
             return p->parts > 0 && !(n == 4 && p->groups[p->parts - 1] == 4);
         }
         if (!trunk) {
-            memcpy(p->digits + p->count, scan->text + start, n);
-            p->count += (unsigned)n;
+            for (size_t k = start; k < i; k++) {
+                p->digits[p->count++] = scan->text[k];
+            }
             p->groups[p->parts] = (uint8_t)n;
             p->separators[p->parts++] = before;
         }

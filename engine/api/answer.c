@@ -4,6 +4,7 @@
 #include "engine/api/logprobs.h"
 
 #include <stdio.h>
+#include <time.h>
 
 typedef struct {
     weir_buf_t text;            /* whole answers */
@@ -386,6 +387,19 @@ weir_api_usage_t weir_api_answer_usage(const weir_api_answer_t *a)
     return u;
 }
 
+/* RFC 3339; nothing where the time cannot be told. */
+static void write_time(int64_t seconds, weir_buf_t *out)
+{
+    time_t at = (time_t)seconds;
+    char text[40];
+    struct tm tm;
+
+    if (gmtime_r(&at, &tm) != NULL &&
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0) {
+        weir_buf_printf(out, ",\"created_at\":\"%s\"", text);
+    }
+}
+
 static void write_model(weir_str_t id, int64_t created, uint32_t context, weir_buf_t *out)
 {
     weir_buf_append_z(out, "{\"id\":");
@@ -395,6 +409,10 @@ static void write_model(weir_str_t id, int64_t created, uint32_t context, weir_b
     if (context > 0) {
         weir_buf_printf(out, ",\"max_model_len\":%u", (unsigned)context);
     }
+    /* The same for clients of Anthropic's API. */
+    weir_buf_append_z(out, ",\"type\":\"model\",\"display_name\":");
+    weir_json_write_string(out, id);
+    write_time(created, out);
     weir_buf_append_char(out, '}');
 }
 
@@ -419,6 +437,11 @@ bool weir_api_write_models(const weir_api_names_t *names, const weir_str_t *sing
     if (single != NULL) {
         return false;
     }
-    weir_buf_append_z(out, "]}");
+    weir_buf_append_z(out, "],\"has_more\":false,\"first_id\":");
+    weir_json_write_string(out, names->id);
+    weir_buf_append_z(out, ",\"last_id\":");
+    weir_json_write_string(out, names->n_aliases == 0 ? names->id
+                                                      : names->aliases[names->n_aliases - 1]);
+    weir_buf_append_char(out, '}');
     return true;
 }

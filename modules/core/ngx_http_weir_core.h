@@ -452,6 +452,10 @@ extern const ngx_http_weir_refusal_t  ngx_http_weir_over_cap;
 
 ngx_int_t ngx_http_weir_policy_tools(ngx_http_weir_ctx_t *ctx,
     const weir_policy_t *policy);
+ngx_int_t ngx_http_weir_policy_path(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, const weir_policy_t *policy);
+ngx_int_t ngx_http_weir_policy_open_filter(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data);
 ngx_uint_t ngx_http_weir_policy_passes(const ngx_http_weir_ctx_t *ctx,
     ngx_uint_t location);
 

@@ -14,12 +14,6 @@
 #include "policies/policy.h"
 
 
-typedef struct {
-    const weir_policy_t           *policy;
-    weir_arena_t                  *arena;
-} ngx_http_weir_models_t;
-
-
 static ngx_int_t ngx_http_weir_policy_admit(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
 static ngx_uint_t ngx_http_weir_policy_wants(ngx_http_request_t *r,
@@ -40,10 +34,6 @@ static ngx_int_t ngx_http_weir_policy_lower(ngx_http_weir_ctx_t *ctx,
     uint32_t node, int64_t max);
 static ngx_int_t ngx_http_weir_policy_write(ngx_http_weir_ctx_t *ctx,
     uint32_t node, int64_t max);
-static ngx_int_t ngx_http_weir_policy_open_filter(ngx_http_request_t *r,
-    ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data);
-static weir_status_t ngx_http_weir_models_feed(void *self, weir_item_t *item,
-    weir_sink_t *sink);
 
 
 static const ngx_http_weir_refusal_t  ngx_http_weir_endpoint_denied =
@@ -91,12 +81,6 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_no_caps =
                           "The limits of this API key cannot be applied to "
                           "this kind of call.",
                           "endpoint_denied");
-
-
-static const weir_filter_table_t  ngx_http_weir_models_table = {
-    "models", WEIR_FILTER_MUST_SEE, ngx_http_weir_models_feed, NULL, NULL,
-    NULL
-};
 
 
 const ngx_http_weir_plugin_t  ngx_http_weir_policy_plugin = {
@@ -193,6 +177,7 @@ static ngx_uint_t
 ngx_http_weir_policy_wants(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     void *data)
 {
+    weir_str_t            name, target;
     const weir_policy_t  *policy;
 
     policy = ctx->policy;
@@ -202,7 +187,9 @@ ngx_http_weir_policy_wants(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     }
 
     if (ctx->endpoint.endpoint == WEIR_ENDPOINT_MODELS) {
-        return policy->limits_models ? NGX_HTTP_WEIR_NEEDS_RESPONSE : 0;
+        return (policy->limits_models
+                || weir_policy_alias_at(policy, 0, &name, &target))
+                   ? NGX_HTTP_WEIR_NEEDS_RESPONSE : 0;
     }
 
     return policy->needs_body ? NGX_HTTP_WEIR_NEEDS_VIEW : 0;
@@ -218,6 +205,12 @@ ngx_http_weir_policy_request(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     const weir_policy_t  *policy;
 
     policy = ctx->policy;
+
+    if (policy && ctx->endpoint.endpoint == WEIR_ENDPOINT_MODEL
+        && ctx->endpoint.why == WEIR_UNDERSTOOD)
+    {
+        return ngx_http_weir_policy_path(r, ctx, policy);
+    }
 
     if (policy == NULL || ctx->view == NULL || !policy->needs_body) {
         return NGX_DECLINED;
@@ -507,97 +500,4 @@ ngx_http_weir_policy_write(ngx_http_weir_ctx_t *ctx, uint32_t node,
                            weir_str((char *) p, ngx_sprintf(p, "%L", max) - p),
                            NULL)
            == WEIR_OK ? NGX_OK : NGX_ERROR;
-}
-
-
-/* a list of models names what the key may use */
-
-static ngx_int_t
-ngx_http_weir_policy_open_filter(ngx_http_request_t *r,
-    ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data)
-{
-    ngx_http_weir_models_t  *models;
-
-    if (ctx->endpoint.endpoint != WEIR_ENDPOINT_MODELS) {
-        return NGX_DECLINED;
-    }
-
-    models = weir_arena_alloc(ngx_http_weir_arena(ctx),
-                              sizeof(ngx_http_weir_models_t));
-    if (models == NULL) {
-        return NGX_ERROR;
-    }
-
-    models->policy = ctx->policy;
-    models->arena = ngx_http_weir_arena(ctx);
-
-    filter->table = &ngx_http_weir_models_table;
-    filter->self = models;
-
-    return NGX_OK;
-}
-
-
-static weir_status_t
-ngx_http_weir_models_feed(void *self, weir_item_t *item, weir_sink_t *sink)
-{
-    ngx_http_weir_models_t *models = self;
-
-    uint32_t                 i, data, node, id;
-    weir_buf_t               out;
-    weir_str_t               name, runs;
-    ngx_uint_t               first;
-    const weir_json_doc_t   *doc;
-    const weir_json_node_t  *list;
-
-    if (item->kind != WEIR_ITEM_DOCUMENT) {
-        return weir_sink_pass(sink, item);
-    }
-
-    doc = weir_item_json(sink, item);
-    data = doc ? weir_json_get(doc, 0, "data") : WEIR_JSON_NONE;
-
-    if (data == WEIR_JSON_NONE
-        || weir_json_type(doc, data) != WEIR_JSON_ARRAY)
-    {
-        weir_item_replace(item, WEIR_STR("{\"object\":\"list\",\"data\":[]}"));
-        return weir_sink_pass(sink, item);
-    }
-
-    list = &doc->nodes[data];
-
-    weir_buf_init(&out, models->arena);
-    weir_buf_append(&out, doc->text, list->start + 1);
-
-    first = 1;
-    node = data + 1;
-
-    for (i = 0; i < list->size; i++) {
-        id = weir_json_get(doc, node, "id");
-
-        if (id != WEIR_JSON_NONE
-            && weir_json_string(doc, id, models->arena, &name) == WEIR_OK
-            && weir_policy_model(models->policy, name, &runs))
-        {
-            if (!first) {
-                weir_buf_append_char(&out, ',');
-            }
-
-            first = 0;
-            weir_buf_append_str(&out, weir_json_raw(doc, node));
-        }
-
-        node = doc->nodes[node].next;
-    }
-
-    weir_buf_append(&out, doc->text + list->end - 1,
-                    doc->len - (list->end - 1));
-
-    if (out.failed) {
-        return WEIR_ERR_NOMEM;
-    }
-
-    weir_item_replace(item, weir_str(out.data, out.len));
-
-    return weir_sink_pass(sink, item);
 }

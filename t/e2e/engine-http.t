@@ -93,8 +93,11 @@ def is_error(r, status, code, param, name):
 def test_small_answers(ng):
     r = ng.get("/v1/models")
     is_((r.status, [m["id"] for m in r.json()["data"]]), (200, ["tiny", "org/tiny"]), "models")
-    is_(sorted(r.json()["data"][0]), ["created", "id", "max_model_len", "object", "owned_by"],
-        "a model's members")
+    is_(sorted(r.json()["data"][0]), [
+        "created", "created_at", "display_name", "id", "max_model_len", "object", "owned_by", "type"],
+        "a model's members, for clients of both APIs")
+    is_((r.json()["has_more"], r.json()["first_id"], r.json()["last_id"]),
+        (False, "tiny", "org/tiny"), "one page")
     is_(ng.get("/v1/models/tiny").json()["id"], "tiny", "one model")
     is_(ng.get("/v1/models/org%2Ftiny").json()["id"], "org/tiny", "an encoded id")
     is_(ng.get("/v1/models/org/tiny").json()["id"], "org/tiny", "the same unencoded")

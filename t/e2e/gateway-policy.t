@@ -16,7 +16,7 @@ CHAT = "/v1/chat/completions"
 
 POLICIES = {"version": 1, "policies": {
     "small": {"models": {"allow": ["tiny", "org/*"], "deny": ["org/secret"]},
-              "aliases": {"fast": "tiny", "hidden": "large"},
+              "aliases": {"fast": "tiny", "hidden": "large", "far": "org/a"},
               "endpoints": ["chat", "responses", "messages", "completions", "models", "embeddings",
                             "generate"],
               "pass_through": ["audio"],
@@ -35,8 +35,9 @@ ERROR = {"error": {"message": "mine", "type": "invalid_request_error", "param": 
 def answer(received, reply):
     if received.path.startswith("/v1/models"):
         reply.json(200, {"object": "list", "data": [
-            {"id": m, "object": "model"} for m in ("tiny", "large", "org/a", "org/secret")],
-            "extra": 1.50})
+            {"id": m, "object": "model", "owned_by": "us"}
+            for m in ("tiny", "large", "org/a", "org/secret")],
+            "first_id": "tiny", "last_id": "org/secret", "extra": 1.50})
     elif received.headers.get("x-fail"):
         reply.json(400, ERROR)
     elif received.method == "POST" and received.path == CHAT and received.json().get("stream"):
@@ -119,13 +120,23 @@ refused("Azure's path", {"messages": []}, 403, "model_not_allowed", param="model
 refused("an alias in Azure's path", {"messages": []}, 400, "model_alias_in_path",
         path="/openai/deployments/fast/chat/completions")
 r = gw.request("GET", "/v1/models", headers=bearer("good"))
-is_([m["id"] for m in r.json()["data"]], ["tiny", "org/a"], "lists name what may be used")
+is_([m["id"] for m in r.json()["data"]], ["tiny", "org/a", "far", "fast"],
+    "lists name what may be used, aliases too")
+is_(r.json()["data"][3], {"id": "fast", "object": "model", "owned_by": "us"},
+    "an alias is the model under its other name")
+is_((r.json()["first_id"], r.json()["last_id"]), ("tiny", "org/a"), "no hidden model ends the page")
 like(r.text, '"extra": 1.5', "the rest of the list stays")
 r = gw.request("GET", "/v1/models", headers=bearer("good2"))
 is_(len(r.json()["data"]), 4, "without a policy all")
-for model, status in (("tiny", 200), ("large", 404), ("org%2Fa", 200), ("org%2Fsecret", 404)):
+for model, status, asked in (
+        ("tiny", 200, "tiny"), ("large", 404, None), ("org%2Fa", 200, "org%2Fa"),
+        ("org%2Fsecret", 404, None), ("fast", 200, "tiny"), ("f%61st?x=1", 200, "tiny?x=1"),
+        ("far", 200, "org%2Fa"), ("hidden", 404, None)):
+    before = len(up.requests)
     is_(gw.request("GET", "/v1/models/" + model, headers=bearer("good")).status, status,
         "models/%s: %d" % (model, status))
+    is_([x.path for x in up.requests[before:]], ["/v1/models/" + asked] if asked else [],
+        "models/%s: what the server is asked" % model)
 
 # -- calls
 

@@ -324,14 +324,18 @@ static void test_models(void)
     weir_api_write_models(&two, NULL, 9, 0, &out);
     is_str(out.data, out.len,
            "{\"object\":\"list\",\"data\":[{\"id\":\"m\",\"object\":\"model\",\"created\":9,"
-           "\"owned_by\":\"weir\"},{\"id\":\"org/alias\",\"object\":\"model\",\"created\":9,"
-           "\"owned_by\":\"weir\"}]}",
+           "\"owned_by\":\"weir\",\"type\":\"model\",\"display_name\":\"m\",\"created_at\":"
+           "\"1970-01-01T00:00:09Z\"},{\"id\":\"org/alias\",\"object\":\"model\",\"created\":9,"
+           "\"owned_by\":\"weir\",\"type\":\"model\",\"display_name\":\"org/alias\",\"created_at\":"
+           "\"1970-01-01T00:00:09Z\"}],\"has_more\":false,\"first_id\":\"m\",\"last_id\":"
+           "\"org/alias\"}",
            "the list");
     out.len = 0;
     ok(weir_api_write_models(&two, &wanted, 9, 512, &out), "one by its alias");
     is_str(out.data, out.len,
            "{\"id\":\"org/alias\",\"object\":\"model\",\"created\":9,\"owned_by\":\"weir\","
-           "\"max_model_len\":512}",
+           "\"max_model_len\":512,\"type\":\"model\",\"display_name\":\"org/alias\","
+           "\"created_at\":\"1970-01-01T00:00:09Z\"}",
            "one");
     ok(!weir_api_write_models(&two, &missing, 9, 512, &out), "none of that name");
     weir_arena_free(&arena);

@@ -175,6 +175,7 @@ typedef struct {
     bool ended;
     bool broken;
     bool stopped;
+    bool cut;
     size_t copied;
 } result_t;
 
@@ -268,6 +269,7 @@ static result_t run(weir_arena_t *arena, weir_scratch_t *scratch, const setup_t 
                       weir_pipeline_ended(p),
                       weir_pipeline_broken(p),
                       weir_pipeline_stopped(p) != NULL,
+                      weir_pipeline_cut(p),
                       sink.copied};
 }
 
@@ -422,7 +424,7 @@ static void test_cut(weir_arena_t *arena)
         bool done = at >= len - 2;
         const char *want = done ? DONE : CUT_ERROR;
         size_t n = strlen(want);
-        good = good && r.ended && r.out.len >= n &&
+        good = good && r.ended && r.cut == !done && r.out.len >= n &&
                memcmp(r.out.data + r.out.len - n, want, n) == 0 &&
                (r.out.len == n || memcmp(r.out.data, stream, r.out.len - n) == 0) &&
                (r.out.len == n || memcmp(r.out.data + r.out.len - n - 2, "\n\n", 2) == 0);
@@ -435,7 +437,7 @@ static void test_cut(weir_arena_t *arena)
     good = true;
     for (size_t at = 0; at < len - 2; at++) {
         result_t r = run(arena, scratch, &setup, weir_str(stream, at), 7, 0);
-        good = good && r.ended == !r.broken;
+        good = good && r.ended == !r.broken && r.cut;
         ended += r.ended;
     }
     ok(good && ended > 3, "tapped, it does so between events and breaks inside");
@@ -617,7 +619,7 @@ static void test_documents(weir_arena_t *arena)
     setup.config.out = WEIR_BODY_JSON;
     setup.filters = "u";
     r = invariant(arena, &setup, weir_str(answer, sizeof(answer) - 1), "a watched document");
-    ok(weir_str_is(r.out, answer) && r.copied == 0 && r.usage.has_usage && r.ended,
+    ok(weir_str_is(r.out, answer) && r.copied == 0 && r.usage.has_usage && r.ended && !r.cut,
        "it passes uncopied, its usage is read");
     setup.filters = "uw";
     expect(arena, &setup, answer, answer, "a document that is scanned");
@@ -627,16 +629,17 @@ static void test_documents(weir_arena_t *arena)
     setup.stop = (weir_stop_t){.reason = WEIR_STOP_CONTENT_FILTER};
     r = invariant(arena, &setup, WEIR_STR("{\"model\":\"m\",\"x\":\"STOP\"}"),
                   "a stopped document");
-    ok(r.stopped && memmem(r.out.data, r.out.len, "content_filter", 14) != NULL,
+    ok(r.stopped && !r.cut && memmem(r.out.data, r.out.len, "content_filter", 14) != NULL,
        "it is an answer with the finish reason");
 
     setup.why = WEIR_END_CUT;
     setup.filters = "uU";
     r = invariant(arena, &setup, WEIR_STR("{\"a\":"), "a torn document that was held");
-    ok(r.ended && memmem(r.out.data, r.out.len, "\"error\"", 7) != NULL, "becomes an error");
+    ok(r.ended && r.cut && memmem(r.out.data, r.out.len, "\"error\"", 7) != NULL,
+       "becomes an error");
     setup.filters = "u";
     r = invariant(arena, &setup, WEIR_STR("{\"a\":"), "a torn document that has passed");
-    ok(r.broken && !r.ended, "breaks the connection");
+    ok(r.broken && !r.ended && r.cut, "breaks the connection");
 
     setup.why = WEIR_END_COMPLETE;
     setup.config.max_document = 20;

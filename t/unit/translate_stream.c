@@ -535,6 +535,23 @@ static void test_errors(void)
            "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow "
            "\\\"down\\\"\"" M_CODE("rate_limit_exceeded") "},\"request_id\":\"r\"}",
            "an error that is a string");
+    weir_buf_init(&out, &arena);
+    weir_translate_error(WEIR_PROTOCOL_MESSAGES, 404,
+                         WEIR_STR("{\"error\":{\"message\":\"m\",\"code\":\"its_own\"}}"), NULL,
+                         &arena, &out);
+    is_str(out.data, out.len,
+           "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\",\"message\":\"m\","
+           "\"details\":{\"error_code\":\"its_own\"}}}",
+           "the upstream's code becomes a detail");
+    weir_buf_init(&out, &arena);
+    weir_translate_error(WEIR_PROTOCOL_CHAT, 400,
+                         WEIR_STR("{\"type\":\"error\",\"error\":{\"type\":\"x\",\"message\":\"m\","
+                                  "\"details\":{\"error_code\":\"its_own\"}}}"),
+                         NULL, &arena, &out);
+    is_str(out.data, out.len,
+           "{\"error\":{\"message\":\"m\",\"type\":\"invalid_request_error\",\"param\":null,"
+           "\"code\":\"its_own\"}}",
+           "and a detail the code");
     weir_arena_free(&arena);
 }
 

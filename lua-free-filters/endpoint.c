@@ -398,6 +398,7 @@ static void accept(const weir_endpoint_request_t *request, const row_t *row,
     out->endpoint = (weir_endpoint_t)row->endpoint;
     out->group = (weir_endpoint_group_t)row->group;
     out->protocol = (weir_protocol_t)row->protocol;
+    out->allow = row->methods == POST ? "POST" : row->methods == GET ? "GET, HEAD" : NULL;
     if (row->api == ANTHROPIC) {
         out->dialect = WEIR_DIALECT_ANTHROPIC;
     } else if (row->api == OPENAI) {
@@ -412,7 +413,7 @@ static void accept(const weir_endpoint_request_t *request, const row_t *row,
     } else {
         out->reads_body = row->methods == POST;
         out->why = out->reads_body     ? check_body(request)
-                   : request->has_body ? WEIR_NOT_TYPE
+                   : request->has_body ? WEIR_NOT_EMPTY
                                        : WEIR_UNDERSTOOD;
     }
 }
@@ -424,6 +425,7 @@ static void refuse(weir_endpoint_why_t why, weir_endpoint_info_t *out)
     out->group = WEIR_GROUP_OTHER;
     out->protocol = WEIR_PROTOCOL_OTHER;
     out->reads_body = false;
+    out->allow = NULL;
     out->model = weir_str(NULL, 0);
 }
 

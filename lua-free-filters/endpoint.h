@@ -83,7 +83,8 @@ typedef enum {
     WEIR_NOT_MULTIPART, /* a form: the model and the text hide in its parts */
     WEIR_NOT_TYPE,      /* a body of another type than application/json */
     WEIR_NOT_ENCODING,  /* a compressed body */
-    WEIR_NOT_CHARSET    /* a body in another charset than UTF-8 */
+    WEIR_NOT_CHARSET,   /* a body in another charset than UTF-8 */
+    WEIR_NOT_EMPTY      /* a body where the call takes none */
 } weir_endpoint_why_t;
 
 /*
@@ -109,8 +110,9 @@ typedef struct {
     weir_protocol_t protocol; /* of the answer that the client expects */
     weir_dialect_t dialect;
     weir_endpoint_why_t why;
-    bool reads_body; /* understood, and its body is JSON to be scanned */
-    bool azure;      /* /openai/deployments/{model}/... */
+    bool reads_body;   /* understood, and its body is JSON to be scanned */
+    bool azure;        /* /openai/deployments/{model}/... */
+    const char *allow; /* a known path's methods, as the header Allow names them; else NULL */
     weir_str_t
         suffix; /* view into path: behind the prefixes, without a leading slash or the query */
     weir_str_t model; /* named by the path (models/{id}, Azure), decoded; else empty */

@@ -119,22 +119,24 @@ static char fold(const char **p, const char *end)
  * Whether the key, which is no name that is read here, would be one if its case did not matter:
  * Go's decoder, for one, takes "Model" for "model", and the last of both counts.
  */
-static weir_status_t looks_known(const read_t *read, uint32_t key, bool *known)
+static weir_status_t looks_known(const read_t *read, uint32_t key, const char **known)
 {
     weir_str_t text;
-    *known = false;
+    *known = NULL;
     weir_status_t rc = weir_json_string(read->doc, key, read->arena, &text);
     if (rc != WEIR_OK) {
         return weir_error(read->err, WEIR_ERR_NOMEM, "out of memory");
     }
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !*known; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && *known == NULL; i++) {
         const char *p = text.data;
         const char *end = text.data + text.len;
         size_t n = 0;
         while (p < end && n < names[i].len && fold(&p, end) == names[i].name[n]) {
             n++;
         }
-        *known = p == end && n == names[i].len;
+        if (p == end && n == names[i].len) {
+            *known = names[i].name;
+        }
     }
     return WEIR_OK;
 }
@@ -179,16 +181,18 @@ static bool may_look_known(const weir_json_doc_t *doc, uint32_t key)
 
 static weir_status_t check_other(const read_t *read, uint32_t key)
 {
-    bool known = false;
+    const char *known = NULL;
     if (!may_look_known(read->doc, key)) {
         return WEIR_OK;
     }
     weir_status_t rc = looks_known(read, key, &known);
-    if (rc != WEIR_OK || !known) {
+    if (rc != WEIR_OK || known == NULL) {
         return rc;
     }
-    return weir_error_at(read->err, WEIR_ERR_INVALID, NULL, "invalid_request",
-                         "the request has a member that is known by the same name in lower case");
+    return weir_error_at(read->err, WEIR_ERR_INVALID, known, "invalid_request",
+                         "the request has a member that is known by the same name in lower case: "
+                         "write \"%s\"",
+                         known);
 }
 
 static weir_status_t wrong(const read_t *read, uint32_t value, const char *want)
@@ -287,9 +291,14 @@ static weir_status_t read_stream_options(const read_t *read, uint32_t value)
         return WEIR_OK;
     }
     view->include_usage_node = usage;
-    return weir_json_type(read->doc, usage) == WEIR_JSON_NULL
+    if (weir_json_type(read->doc, usage) == WEIR_JSON_NULL) {
+        return WEIR_OK;
+    }
+    return read_bool(read, usage, &view->include_usage) == WEIR_OK
                ? WEIR_OK
-               : read_bool(read, usage, &view->include_usage);
+               : weir_error_at(read->err, WEIR_ERR_INVALID, "stream_options.include_usage",
+                               "invalid_type",
+                               "\"stream_options.include_usage\" must be true or false");
 }
 
 static weir_status_t read_tools(const read_t *read, uint32_t value, uint32_t *node)

@@ -394,8 +394,7 @@ static void write_time(int64_t seconds, weir_buf_t *out)
     char text[40];
     struct tm tm;
 
-    if (gmtime_r(&at, &tm) != NULL &&
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0) {
+    if (gmtime_r(&at, &tm) != NULL && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0) {
         weir_buf_printf(out, ",\"created_at\":\"%s\"", text);
     }
 }

@@ -74,6 +74,7 @@ struct ngx_http_weir_admin_ctx_s {
     const weir_admin_t            *admin;
     const ngx_http_weir_admin_verb_t *verb;
     ngx_str_t                      id;          /* what ":" stands for */
+    ngx_uint_t                     methods;     /* of the path, for a 405 */
 
     weir_arena_t                   arena;
     weir_buf_t                     answer;

@@ -13,6 +13,8 @@
 #include "policies/timestamp.h"
 
 
+static ngx_int_t ngx_http_weir_admin_allow(ngx_http_request_t *r,
+    ngx_uint_t methods);
 static ngx_uint_t ngx_http_weir_admin_status(weir_status_t status);
 
 
@@ -143,6 +145,55 @@ ngx_http_weir_admin_append_time(weir_buf_t *out, const char *name,
 }
 
 
+static ngx_int_t
+ngx_http_weir_admin_allow(ngx_http_request_t *r, ngx_uint_t methods)
+{
+    u_char           *p;
+    ngx_uint_t        i;
+    ngx_table_elt_t  *h;
+
+    static const struct {
+        ngx_uint_t    method;
+        ngx_str_t     name;
+    } names[] = {
+        { NGX_HTTP_GET, ngx_string("GET") },
+        { NGX_HTTP_POST, ngx_string("POST") },
+        { NGX_HTTP_DELETE, ngx_string("DELETE") }
+    };
+
+    h = ngx_list_push(&r->headers_out.headers);
+    p = ngx_pnalloc(r->pool, sizeof("GET, POST, DELETE") - 1);
+
+    if (h == NULL || p == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+    ngx_str_set(&h->key, "Allow");
+    h->value.data = p;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+
+        if (!(methods & names[i].method)) {
+            continue;
+        }
+
+        if (p != h->value.data) {
+            p = ngx_cpymem(p, ", ", 2);
+        }
+
+        p = ngx_cpymem(p, names[i].name.data, names[i].name.len);
+    }
+
+    h->value.len = p - h->value.data;
+
+    return NGX_OK;
+}
+
+
 /* what a content handler returns: the answer is actx->answer */
 
 ngx_int_t
@@ -170,6 +221,12 @@ ngx_http_weir_admin_answer(ngx_http_weir_admin_ctx_t *actx, ngx_uint_t status)
     h->hash = 1;
     ngx_str_set(&h->key, "Cache-Control");
     ngx_str_set(&h->value, "no-store");
+
+    if (status == NGX_HTTP_NOT_ALLOWED
+        && ngx_http_weir_admin_allow(r, actx->methods) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     if (status == NGX_HTTP_UNAUTHORIZED) {
         h = ngx_list_push(&r->headers_out.headers);

@@ -93,7 +93,6 @@ ngx_http_weir_admin_find_verb(ngx_http_request_t *r,
     ngx_http_weir_admin_ctx_t *actx, ngx_int_t *rc)
 {
     ngx_str_t                          path;
-    ngx_uint_t                         known;
     ngx_http_core_loc_conf_t          *clcf;
     const ngx_http_weir_admin_verb_t  *v;
 
@@ -107,15 +106,13 @@ ngx_http_weir_admin_find_verb(ngx_http_request_t *r,
     path.data = r->uri.data + clcf->name.len;
     path.len = r->uri.len - clcf->name.len;
 
-    known = 0;
-
     for (v = ngx_http_weir_admin_verbs; v->name.len; v++) {
 
         if (ngx_http_weir_admin_match(&path, &v->path, &actx->id) != NGX_OK) {
             continue;
         }
 
-        known = 1;
+        actx->methods |= v->method;
 
         if (r->method == v->method) {
             actx->verb = v;
@@ -123,7 +120,7 @@ ngx_http_weir_admin_find_verb(ngx_http_request_t *r,
         }
     }
 
-    if (known) {
+    if (actx->methods) {
         *rc = ngx_http_weir_admin_error(actx, NGX_HTTP_NOT_ALLOWED,
                                         "method_not_allowed",
                                         "This path does not take this "

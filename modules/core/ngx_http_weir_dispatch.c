@@ -112,7 +112,12 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_strange[] = {
     ngx_http_weir_refusal(NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
                           "invalid_request_error", "unsupported_charset",
                           "The request body must be in UTF-8.",
-                          "charset")
+                          "charset"),
+
+    ngx_http_weir_refusal(NGX_HTTP_BAD_REQUEST, "invalid_request_error",
+                          "body_not_allowed",
+                          "This call takes no body.",
+                          "body")
 };
 
 

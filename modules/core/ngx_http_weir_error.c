@@ -39,6 +39,8 @@ static ngx_uint_t ngx_http_weir_upstream_answered(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_authenticate_header(ngx_http_request_t *r);
 static ngx_table_elt_t *ngx_http_weir_push_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
+static ngx_int_t ngx_http_weir_allow_header(ngx_http_request_t *r,
+    const char *methods);
 
 
 /* the last entry is for all that are not listed */
@@ -194,6 +196,13 @@ ngx_http_weir_refuse(ngx_http_request_t *r,
 
     if (why->status == NGX_HTTP_UNAUTHORIZED
         && ngx_http_weir_authenticate_header(r) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (why->status == NGX_HTTP_NOT_ALLOWED
+        && ctx->public.endpoint.allow
+        && ngx_http_weir_allow_header(r, ctx->public.endpoint.allow) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -554,6 +563,22 @@ ngx_http_weir_authenticate_header(ngx_http_request_t *r)
                                                                 &value);
 
     return (r->headers_out.www_authenticate == NULL) ? NGX_ERROR : NGX_OK;
+}
+
+
+/* RFC 9110, 15.5.6: what a path takes instead */
+
+static ngx_int_t
+ngx_http_weir_allow_header(ngx_http_request_t *r, const char *methods)
+{
+    ngx_str_t  value;
+
+    static ngx_str_t  name = ngx_string("Allow");
+
+    value.data = (u_char *) methods;
+    value.len = ngx_strlen(methods);
+
+    return ngx_http_weir_add_header(r, &name, &value);
 }
 
 

@@ -71,6 +71,9 @@ ngx_http_weir_guard_endpoint(ngx_http_request_t *r)
     ngx_http_weir_guard_call_t       *call;
     ngx_http_weir_guard_main_conf_t  *wgmcf;
 
+    static ngx_str_t  allow = ngx_string("Allow");
+    static ngx_str_t  post = ngx_string("POST");
+
     if (r != r->main) {
         return NGX_HTTP_FORBIDDEN;
     }
@@ -84,6 +87,15 @@ ngx_http_weir_guard_endpoint(ngx_http_request_t *r)
     }
 
     if (r->method != NGX_HTTP_POST) {
+
+        /* the core knows the methods of the API's own path */
+
+        if (ctx->endpoint.allow == NULL
+            && wgmcf->weir->add_header(r, &allow, &post) != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
         return wgmcf->weir->refuse(r, &ngx_http_weir_guard_not_post);
     }
 

@@ -32,6 +32,9 @@ static ngx_int_t ngx_http_weir_metrics_add(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_health_handler(ngx_http_request_t *r);
 static const ngx_http_weir_refusal_t *ngx_http_weir_metrics_check(
     ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_metrics_refuse(ngx_http_request_t *r,
+    ngx_http_weir_metrics_main_conf_t *wmmcf,
+    const ngx_http_weir_refusal_t *why);
 static ngx_uint_t ngx_http_weir_metrics_local(ngx_connection_t *c);
 static ngx_int_t ngx_http_weir_metrics_send(ngx_http_request_t *r,
     ngx_str_t *type, ngx_chain_t *out, off_t size);
@@ -137,7 +140,7 @@ ngx_http_weir_metrics_handler(ngx_http_request_t *r)
 
     why = ngx_http_weir_metrics_check(r);
     if (why) {
-        return wmmcf->weir->refuse(r, why);
+        return ngx_http_weir_metrics_refuse(r, wmmcf, why);
     }
 
     documents.loads = 0;
@@ -218,7 +221,7 @@ ngx_http_weir_health_handler(ngx_http_request_t *r)
 
     why = ngx_http_weir_metrics_check(r);
     if (why) {
-        return wmmcf->weir->refuse(r, why);
+        return ngx_http_weir_metrics_refuse(r, wmmcf, why);
     }
 
     b = ngx_calloc_buf(r->pool);
@@ -250,6 +253,24 @@ ngx_http_weir_metrics_check(ngx_http_request_t *r)
     }
 
     return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_weir_metrics_refuse(ngx_http_request_t *r,
+    ngx_http_weir_metrics_main_conf_t *wmmcf,
+    const ngx_http_weir_refusal_t *why)
+{
+    static ngx_str_t  allow = ngx_string("Allow");
+    static ngx_str_t  methods = ngx_string("GET, HEAD");
+
+    if (why->status == NGX_HTTP_NOT_ALLOWED
+        && wmmcf->weir->add_header(r, &allow, &methods) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return wmmcf->weir->refuse(r, why);
 }
 
 

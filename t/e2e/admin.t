@@ -157,6 +157,9 @@ for method, path, code in (("GET", "", 404), ("GET", "nothing", 404), ("GET", "k
                            ("GET", "keys/%s/secret" % key_id("good"), 404),
                            ("POST", "keys/%s/disable" % "z" * 0 + "keys/zzzzzzzzzzzz/disable", 404)):
     is_(admin("admin", method, path).status, code, "%s %s: %d" % (method, path or "nothing", code))
+for path, allow in (("keys", "GET, POST"), ("keys/" + good, "GET, DELETE"), ("reload", "POST"),
+                    ("whoami", "GET")):
+    is_(admin("admin", "PUT", path).headers.get("Allow"), allow, "%s: 405 names %s" % (path, allow))
 for body, code in (("{", "invalid_json"), ("[]", "invalid_json"), ('{"tenant":"acme","tenant":"b"}',
                                                                   "invalid_json"),
                    ("{}", "invalid_member"), ('{"tenant":7}', "invalid_member"),

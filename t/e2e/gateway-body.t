@@ -272,6 +272,20 @@ for method, path, status in HOSTILE:
                     % (method, path.replace("%", "%%"), len(body)), body)
     is_((got.split(b"\r\n")[0].split(b" ")[1:2], len(seen)), ([b"%d" % status], 0),
         "%s %s: %d, and reaches nobody" % (method, path, status))
+    if status == 405:
+        allow = b"GET, HEAD" if "models" in path else b"POST"
+        ok(b"\r\nAllow: " + allow + b"\r\n" in got, "%s %s: what it takes" % (method, path))
+before = len(up.requests)
+r = gw.request("GET", "/v1/models", json={}, headers=bearer("good"))
+is_((r.status, r.json()["error"]["code"], len(up.requests)), (400, "body_not_allowed", before),
+    "a list of models takes no body")
+r = gw.request("POST", CHAT, json={"model": "tiny", "Model": "large", "messages": []},
+               headers=bearer("good"))
+is_((r.status, r.json()["error"]["param"]), (400, "model"), "a name in another case is named")
+like(r.json()["error"]["message"], '"model"', "in the message, too")
+r = gw.request("POST", CHAT, json=chat(stream_options={"include_usage": 1}), headers=bearer("good"))
+is_((r.status, r.json()["error"]["param"]), (400, "stream_options.include_usage"),
+    "a member of a member has its path")
 
 body = json.dumps(chat()).encode()
 for name, lines, status in [

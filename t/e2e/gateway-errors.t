@@ -241,6 +241,7 @@ for path in ("/health", "/metrics"):
     is_(gw.request("HEAD", path).status, 200, "HEAD %s" % path)
     r = gw.request("POST", path, json={})
     check("POST %s" % path, r, 405, "method_not_allowed")
+    is_(r.headers.get("Allow"), "GET, HEAD", "POST %s: what it takes" % path)
     for address, status in (("127.0.0.1", 200), ("127.9.9.9", 200), ("::1", 200),
                             ("::ffff:127.0.0.1", 200), ("10.0.0.1", 403), ("128.0.0.1", 403),
                             ("fe80::1", 403), ("::ffff:10.0.0.1", 403), ("::", 403),

@@ -61,7 +61,9 @@ parts = [{"type": "text", "text": CLEAN}, {"type": "text", "text": TOXIC},
 is_([x["flagged"] for x in post("/v1/moderations", {"input": parts}).json()["results"]], [True],
     "one for the parts of an input")
 is_(gw.request("POST", "/v1/moderations", json={"input": CLEAN}).status, 401, "nobody without a key")
-is_(gw.request("GET", "/v1/moderations", headers=bearer("good")).status, 405, "only POST")
+for path in ("/v1/moderations", "/v1/guard/scan"):
+    r = gw.request("GET", path, headers=bearer("good"))
+    is_((r.status, r.headers.get_all("Allow")), (405, ["POST"]), "%s: only POST" % path)
 for wrong in ({}, {"input": []}, {"input": 5}, {"input": [5]}, {"input": ["a", {}]}):
     r = post("/v1/moderations", wrong)
     is_((r.status, r.json()["error"]["type"]), (400, "invalid_request_error"), "refused: %s" % wrong)

@@ -129,7 +129,7 @@ static void test_models(void)
        "else OpenAI's");
     ok(classify("POST", "/v1/chat/completions", "", "", "", 1, room).dialect == WEIR_DIALECT_OPENAI,
        "a path of one API is not told by headers");
-    ok(classify("GET", "/v1/models", "", "", "", 4, room).why == WEIR_NOT_TYPE,
+    ok(classify("GET", "/v1/models", "", "", "", 4, room).why == WEIR_NOT_EMPTY,
        "a body where none is read is not understood");
     weir_endpoint_info_t info =
         plain("POST", "/openai/deployments/gpt%2D4/chat/completions?api-version=2030");

@@ -168,7 +168,11 @@ static void test_refused(void)
         {"{\"tools\":\"x\"}", "tools"},
         {"{\"functions\":1}", "functions"},
         {"{\"stream_options\":[]}", "stream_options"},
-        {"{\"stream_options\":{\"include_usage\":1}}", "include_usage"},
+        {"{\"stream_options\":{\"include_usage\":1}}", "stream_options.include_usage"},
+        {"{\"Model\":\"m\"}", "model"},
+        {"{\"model\":\"m\",\"MAX_TO\xE2\x84\xAA"
+         "ENS\":1}",
+         "max_tokens"},
         {"{\"background\":0}", "background"},
         {"{\"store\":\"no\"}", "store"},
         {"[]", ""},

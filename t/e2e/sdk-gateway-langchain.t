@@ -19,7 +19,7 @@ from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage  # 
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings  # noqa: E402
 
 import weirscript  # noqa: E402
-from weirgateway import KEYS, Gateway  # noqa: E402
+from weirgateway import KEYS, clients_gateway  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
 from weirtap import diag, done_testing, is_, like, note, ok  # noqa: E402
 
@@ -27,23 +27,7 @@ note("openai %s, anthropic %s" % (openai.__version__, anthropic.__version__))
 os.environ["LANGSMITH_TRACING"] = "false"
 
 up = Upstream(weirscript.serve)
-gw = Gateway(up, http="""
-    weir_tenants @dir@/tenants.json;
-    weir_usage_log @dir@/usage.jsonl;
-""", server="""
-    upstream engine { server @upstream@ max_fails=0; keepalive 8; }
-    server {
-        listen 127.0.0.1:@port@;
-        weir on;
-        include @root@/config/weir-proxy.conf;
-        location / { proxy_pass http://engine; }
-        location /chat/ { weir_api_prefix /chat; rewrite ^/chat(/.*) $1 break;
-                          weir_upstream_api chat; proxy_pass http://engine; }
-        location /claude/ { weir_api_prefix /claude; rewrite ^/claude(/.*) $1 break;
-                            weir_upstream_api anthropic; proxy_pass http://engine; }
-    }
-""")
-gw.allow(r"upstream prematurely closed|recv\(\) failed")
+gw = clients_gateway(up)
 SAID = "".join(weirscript.TEXT)
 WANT = [(n, json.loads(a), i) for i, n, a in weirscript.CALLS]
 ASK = [SystemMessage("Be brief"), HumanMessage("Hello")]

@@ -18,7 +18,7 @@ from llama_index.core.tools import FunctionTool  # noqa: E402
 from llama_index.llms.openai import OpenAI, OpenAIResponses  # noqa: E402
 
 import weirscript  # noqa: E402
-from weirgateway import KEYS, Gateway  # noqa: E402
+from weirgateway import KEYS, clients_gateway  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
 from weirtap import done_testing, is_, like, note, ok  # noqa: E402
 
@@ -43,23 +43,7 @@ class Responses(Known, OpenAIResponses):
 
 
 up = Upstream(weirscript.serve)
-gw = Gateway(up, http="""
-    weir_tenants @dir@/tenants.json;
-    weir_usage_log @dir@/usage.jsonl;
-""", server="""
-    upstream engine { server @upstream@ max_fails=0; keepalive 8; }
-    server {
-        listen 127.0.0.1:@port@;
-        weir on;
-        include @root@/config/weir-proxy.conf;
-        location / { proxy_pass http://engine; }
-        location /chat/ { weir_api_prefix /chat; rewrite ^/chat(/.*) $1 break;
-                          weir_upstream_api chat; proxy_pass http://engine; }
-        location /claude/ { weir_api_prefix /claude; rewrite ^/claude(/.*) $1 break;
-                            weir_upstream_api anthropic; proxy_pass http://engine; }
-    }
-""")
-gw.allow(r"upstream prematurely closed|recv\(\) failed")
+gw = clients_gateway(up)
 SAID = "".join(weirscript.TEXT)
 WANT = [(n, json.loads(a)) for _, n, a in weirscript.CALLS]
 ASK = [ChatMessage(role="system", content="Be brief"), ChatMessage(role="user", content="Hello")]

@@ -20,7 +20,7 @@ import openai  # noqa: E402
 import pydantic  # noqa: E402
 
 import weirscript  # noqa: E402
-from weirgateway import KEYS, Gateway  # noqa: E402
+from weirgateway import KEYS, clients_gateway  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
 from weirtap import diag, done_testing, is_, like, note, ok, wait_for  # noqa: E402
 
@@ -34,29 +34,16 @@ except ImportError:
 note("openai %s, anthropic %s" % (openai.__version__, anthropic and anthropic.__version__))
 
 up = Upstream(weirscript.serve)
-gw = Gateway(up, http="""
-    weir_tenants @dir@/tenants.json;
-    weir_usage_log @dir@/usage.jsonl;
+gw = clients_gateway(up, more_http="""
     limit_req_zone $weir_tenant zone=one:64k rate=1r/m;
     upstream dead { server 127.0.0.1:1 max_fails=0; }
-""", server="""
-    upstream engine { server @upstream@ max_fails=0; keepalive 8; }
-    server {
-        listen 127.0.0.1:@port@;
-        weir on;
-        include @root@/config/weir-proxy.conf;
-        location / { proxy_pass http://engine; }
-        location /chat/ { weir_api_prefix /chat; rewrite ^/chat(/.*) $1 break;
-                          weir_upstream_api chat; proxy_pass http://engine; }
-        location /claude/ { weir_api_prefix /claude; rewrite ^/claude(/.*) $1 break;
-                            weir_upstream_api anthropic; proxy_pass http://engine; }
+""", more_server="""
         location /dead/ { weir_api_prefix /dead; proxy_pass http://dead/; }
         location /limited/ { weir_api_prefix /limited; limit_req zone=one; limit_req_status 429;
                              proxy_pass http://engine/; }
         location /small/ { weir_api_prefix /small; client_max_body_size 1k;
                            proxy_pass http://engine/; }
         location = /metrics { weir off; weir_metrics; }
-    }
 """)
 gw.allow(r"upstream (prematurely closed|sent)|recv\(\) failed|connect\(\) failed")
 

@@ -11,12 +11,11 @@ import sys
 import tempfile
 import threading
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "t", "lib"))
-from weirtap import diag, done_testing, is_, isnt, like, ok, skip, skip_all  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from weirclients import older_client, program  # noqa: E402
+from weirtap import done_testing, is_, isnt, like, ok, skip_all  # noqa: E402
 
-PROGRAM = os.path.join(ROOT, "build", "t", "bin", "translate")
+PROGRAM = program("translate")
 
 try:
     import openai
@@ -621,18 +620,6 @@ def check_types():
         % GATEWAY.checked)
 
 
-def check_older_client():
-    """The same with the openai client that many programs still use."""
-    python = os.path.join(ROOT, "build", "venv-openai2", "bin", "python3")
-    if not os.path.exists(python):
-        skip("the environment openai2 is not there")
-        return
-    older = subprocess.run([python, os.path.abspath(__file__)], stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, check=False)
-    if not ok(older.returncode == 0, "the same holds for openai 2"):
-        diag(older.stdout.decode())
-
-
 def main():
     for name, test in sorted(globals().items()):
         if not name.startswith("test_"):
@@ -642,7 +629,7 @@ def main():
             test()
     check_types()
     if anthropic is not None:
-        check_older_client()
+        older_client(__file__)
     done_testing()
 
 

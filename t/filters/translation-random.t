@@ -12,12 +12,11 @@ import sys
 import tempfile
 import typing
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "t", "lib"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from weirclients import program  # noqa: E402
 from weirtap import diag, done_testing, is_, ok, seeded_random, skip_all  # noqa: E402
 
-PROGRAM = os.path.join(ROOT, "build", "t", "bin", "translate")
+PROGRAM = program("translate")
 
 try:
     import pydantic

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import typing
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "t", "lib"))
-from weirtap import diag, done_testing, is_, ok, skip, skip_all  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from weirclients import older_client, program  # noqa: E402
+from weirnginx import ROOT  # noqa: E402
+from weirtap import diag, done_testing, is_, ok, skip_all  # noqa: E402
 
-PROGRAM = os.path.join(ROOT, "build", "t", "bin", "translate")
+PROGRAM = program("translate")
 
 try:
     import openai
@@ -270,18 +270,6 @@ def check_openai(table):
     check_chat_answers(table, "responses")
 
 
-def check_older_client():
-    """The same with the openai client that many programs still use."""
-    python = os.path.join(ROOT, "build", "venv-openai2", "bin", "python3")
-    if not os.path.exists(python):
-        skip("the environment openai2 is not there")
-        return
-    run = subprocess.run([python, os.path.abspath(__file__)], stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, check=False)
-    if not ok(run.returncode == 0, "the same holds for openai 2"):
-        diag(run.stdout.decode())
-
-
 def main():
     table = Table()
     with open(os.path.join(ROOT, "docs", "translation.md"), encoding="utf-8") as f:
@@ -295,7 +283,7 @@ def main():
                       "messages requests")
         check_messages_answers(table)
         check_page(page)
-        check_older_client()
+        older_client(__file__)
     done_testing()
 
 

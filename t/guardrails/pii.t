@@ -2,34 +2,25 @@
 """Personal data is found in the forms that issuers' documents show, and refused with one wrong
 digit. The examples come from pii_examples.py, which has checks of its own."""
 
-import json
 import os
-import random
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.join(HERE, "..", "..")
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 sys.path.insert(0, HERE)
 
 import pii_examples as ex  # noqa: E402
-from weirtap import diag, done_testing, is_, note, ok  # noqa: E402
+import weirguard  # noqa: E402
+from weirtap import diag, done_testing, is_, ok, seeded_random  # noqa: E402
 
-WEIR_GUARD = os.path.join(os.environ.get("WEIR_BIN", os.path.join(ROOT, "build", "bin")),
-                          "weir-guard")
 EACH = 12
 
-seed = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
-note("seed %d (WEIR_SEED repeats it)" % seed)
-rng = random.Random(seed)
+rng = seeded_random()
 
 
 def scan(texts, *options):
-    rows = "".join(json.dumps({"text": t}) + "\n" for t in texts)
-    run = subprocess.run([WEIR_GUARD, "scan", "--jsonl", "--no-scores", *options],
-                         input=rows.encode(), stdout=subprocess.PIPE, check=True)
-    return [json.loads(line)["findings"] for line in run.stdout.decode().splitlines()]
+    rows = weirguard.scan([{"text": t} for t in texts], "--no-scores", *options)
+    return [row["findings"] for row in rows]
 
 
 def covers(findings, kind, text, value):

@@ -6,23 +6,17 @@ it stands; the same disguises of harmless text must not be."""
 import base64
 import codecs
 import html
-import json
 import os
-import random
 import subprocess
 import sys
 import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.join(HERE, "..", "..")
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
-from weirtap import diag, done_testing, is_, note, ok  # noqa: E402
+from weirguard import WEIR_GUARD, scan  # noqa: E402
+from weirtap import diag, done_testing, is_, ok, seeded_random  # noqa: E402
 
-WEIR_GUARD = os.path.join(os.environ.get("WEIR_BIN", os.path.join(ROOT, "build", "bin")),
-                          "weir-guard")
-seed = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
-note("seed %d (WEIR_SEED repeats it)" % seed)
-rng = random.Random(seed)
+rng = seeded_random()
 
 DIGITS = "0123456789"
 ALNUM = DIGITS + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -127,15 +121,6 @@ FRAMES = ["Please use %s for it.", "%s", "It is (%s), thanks", "first line\n%s\n
           "\u00fcber %s hinaus", "\U0001F600 %s"]
 
 
-def scan(rows):
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    done = subprocess.run([WEIR_GUARD, "scan", "--jsonl", "--no-scores"], input=text.encode(),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-    if done.returncode not in (0, 1):
-        diag(done.stderr.decode()[:1000])
-    return [json.loads(line) for line in done.stdout.decode().splitlines()]
-
-
 rows = []
 for name, disguise in DISGUISES.items():
     for kind in KINDS:
@@ -145,7 +130,7 @@ for name, disguise in DISGUISES.items():
             start = len(text[:text.index(value)].encode())
             rows.append({"disguise": name, "kind": kind, "text": text, "from": start,
                          "to": start + len(value.encode())})
-answers = scan(rows)
+answers = scan(rows, "--no-scores")
 is_(len(answers), len(rows), "every line is answered")
 missed = {}
 partly = {}
@@ -175,11 +160,11 @@ for name in DISGUISES:
 # -- homoglyphs: letters of another script in a mixed word are folded, a Russian word is not touched
 
 text = "Write to %s now" % ("peace.copy@example.org".translate(CYRILLIC))
-row = scan([{"text": text}])[0]
+row = scan([{"text": text}], "--no-scores")[0]
 ok(any(f["type"] == "EMAIL_ADDRESS" for f in row["findings"]), "an address with Cyrillic letters")
 PLAIN = ("\u041f\u0440\u0438\u0432\u0435\u0442, \u043a\u0430\u043a \u0434\u0435\u043b\u0430? "
          "\u041a\u0430\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1, \u03c4\u03b9 \u03ba\u03ac\u03bd\u03b5\u03b9\u03c2;")
-row = scan([{"text": PLAIN}])[0]
+row = scan([{"text": PLAIN}], "--no-scores")[0]
 is_(row["findings"], [], "Russian and Greek are no disguise")
 
 # -- redaction of what is disguised: nothing of the value is left, whatever the pieces
@@ -217,7 +202,7 @@ for name, disguise in DISGUISES.items():
 for name in ("rot13",):
     for i in range(30):
         rows.append({"disguise": name, "text": codecs.encode(" ".join(rng.sample(WORDS, 8)), name)})
-false = [row for row in scan(rows) if row["findings"]]
+false = [row for row in scan(rows, "--no-scores") if row["findings"]]
 if not ok(not false, "harmless text in %d disguises has no findings" % (len(DISGUISES) + 1)):
     for row in false[:5]:
         diag("%s: %r %s" % (row["disguise"], row["text"][:100], row["findings"]))
@@ -226,7 +211,7 @@ if not ok(not false, "harmless text in %d disguises has no findings" % (len(DISG
 
 SPLIT = ["4111 1111\n\n\n\n1111 1111", "jane.doe\n@example.org", "ghp_aB3dE5gH7jK9 mN1pQ3sT5vW7yZ9bC1dE3fG5"]
 for text in SPLIT:
-    row = scan([{"text": text}])[0]
+    row = scan([{"text": text}], "--no-scores")[0]
     is_([f["type"] for f in row["findings"] if f["type"] in KINDS], [],
         "not put together: %r" % text[:30])
 

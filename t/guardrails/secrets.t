@@ -6,26 +6,20 @@ short, broken by a blank, or without the name that gives them their meaning."""
 import base64
 import json
 import os
-import random
 import re
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.join(HERE, "..", "..")
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 sys.path.insert(0, HERE)
 
 import secret_formats  # noqa: E402
-from weirtap import diag, done_testing, is_, note, ok  # noqa: E402
+from weirguard import scan  # noqa: E402
+from weirtap import diag, done_testing, is_, ok, seeded_random  # noqa: E402
 
-WEIR_GUARD = os.path.join(os.environ.get("WEIR_BIN", os.path.join(ROOT, "build", "bin")),
-                          "weir-guard")
 EACH = 100
 
-seed = int(os.environ.get("WEIR_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
-note("seed %d (WEIR_SEED repeats it)" % seed)
-rng = random.Random(seed)
+rng = seeded_random()
 
 UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LOWER = UPPER.lower()
@@ -101,16 +95,6 @@ def place(text, whole):
     out = whole.replace("%s", plain, 1)
     start = out.encode().index(value.encode(), out.encode().index(plain.encode()))
     return out, start, start + len(value.encode())
-
-
-def scan(rows):
-    """The rows as weir-guard writes them back."""
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    done = subprocess.run([WEIR_GUARD, "scan", "--jsonl"], input=text.encode(), check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if done.returncode not in (0, 1):
-        diag(done.stderr.decode()[:2000])
-    return [json.loads(line) for line in done.stdout.decode().splitlines()]
 
 
 # -- valid strings

@@ -85,6 +85,27 @@ SERVER = """
 """
 
 
+# In front of weirscript: native, and translated in both directions.
+CLIENTS_HTTP = """
+    weir_tenants @dir@/tenants.json;
+    weir_usage_log @dir@/usage.jsonl;
+"""
+CLIENTS_SERVER = """
+    upstream engine { server @upstream@ max_fails=0; keepalive 8; }
+    server {
+        listen 127.0.0.1:@port@;
+        weir on;
+        include @root@/config/weir-proxy.conf;
+        location / { proxy_pass http://engine; }
+        location /chat/ { weir_api_prefix /chat; rewrite ^/chat(/.*) $1 break;
+                          weir_upstream_api chat; proxy_pass http://engine; }
+        location /claude/ { weir_api_prefix /claude; rewrite ^/claude(/.*) $1 break;
+                            weir_upstream_api anthropic; proxy_pass http://engine; }
+        @more_server@
+    }
+"""
+
+
 class Gateway(weirnginx.Nginx):
     """An Nginx with the gateway's modules, a tenants document and a usage log."""
 
@@ -139,6 +160,14 @@ class Gateway(weirnginx.Nginx):
 
 
 gateway = Gateway
+
+
+def clients_gateway(upstream, **more):
+    """A Gateway for tests with the official clients: "", "/chat" and "/claude" before weirscript.
+    What they do to an answer may be a fault of the model server's."""
+    out = Gateway(upstream, http=CLIENTS_HTTP, server=CLIENTS_SERVER, **more)
+    out.allow(r"upstream prematurely closed|recv\(\) failed")
+    return out
 
 
 def chunk(text=None, model="tiny", usage=False, finish=None, role=None, choices=None):

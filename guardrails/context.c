@@ -285,11 +285,6 @@ int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set)
     return 0;
 }
 
-bool weir_guard_near_known(const weir_guard_scan_t *scan, size_t start, size_t end)
-{
-    return scan->left_at == start && (scan->rules->streaming || scan->right_at == end);
-}
-
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set)
 {
     if (weir_guard_near_known(scan, start, end)) {

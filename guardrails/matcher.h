@@ -357,7 +357,10 @@ void weir_guard_emit(weir_guard_scan_t *scan, unsigned rule, size_t start, size_
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set);
 
 /* True when that has been asked about the span before: it costs little then. */
-bool weir_guard_near_known(const weir_guard_scan_t *scan, size_t start, size_t end);
+static inline bool weir_guard_near_known(const weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    return scan->left_at == start && (scan->rules->streaming || scan->right_at == end);
+}
 
 /*
  * Does a word of the set name what stands at start? 1: it stands directly in front; 2: with a colon

@@ -120,10 +120,15 @@ void weir_guard_at_digit(weir_guard_scan_t *scan, size_t at)
         if (digits == end && n >= 4) {
             weir_guard_find_card(scan, start, end);
         }
-        if (n <= 8) {
+        /* In a row of numbers there are neither months nor streets. */
+        bool in_row = n != 8 && next == ' ' && end + 1 < scan->len && start >= 2 &&
+                      scan->text[start - 1] == ' ' &&
+                      weir_is(scan->text[start - 2], WEIR_C_DIGIT) &&
+                      weir_is(scan->text[end + 1], WEIR_C_DIGIT);
+        if (n <= 8 && !in_row) {
             weir_guard_find_date(scan, start, end);
         }
-        if (n <= 7 && !scan->rules->streaming) {
+        if (n <= 7 && !in_row && !scan->rules->streaming) {
             weir_guard_find_address(scan, start, digits);
         }
     } else if (n >= 4) {

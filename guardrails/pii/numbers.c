@@ -19,6 +19,9 @@ typedef struct {
     /* Their characters one behind the other, letters as capitals. */
     char text[WEIR_MAX_GROUP + 7 * WEIR_MAX_LAYOUT];
     size_t text_len;
+    /* Does a number end behind group i (bit i), or one that may have cents behind it (i + 8)? */
+    uint16_t asked;
+    uint16_t ends;
 } groups_t;
 
 /* The alphanumeric run [start, end), separator before it, is the next group. */
@@ -166,7 +169,14 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
     unsigned last = layout->groups - 1u;
     size_t end = (size_t)groups->start[last] + groups->len[last];
     bool cents = layout->separator[last] != '-' && chosen != '-';
-    if (weir_guard_column_right(scan, end, cents) && !part_of_longer(scan, groups, last)) {
+    unsigned bit = 1u << (last + (cents ? 8 : 0));
+    if ((groups->asked & bit) == 0) {
+        bool ends =
+            weir_guard_column_right(scan, end, cents) && !part_of_longer(scan, groups, last);
+        groups->asked |= (uint16_t)bit;
+        groups->ends |= ends ? (uint16_t)bit : 0;
+    }
+    if ((groups->ends & bit) != 0) {
         judge(scan, layout, groups->start[0], end, groups->text, layout->characters);
     }
 }
@@ -200,6 +210,8 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
     groups.letters = 0;
     groups.all = false;
     groups.text_len = 0;
+    groups.asked = 0;
+    groups.ends = 0;
     add_group(scan, &groups, start, end, '\0');
     if (end + 1 < scan->len && weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
         read_group(scan, &groups);

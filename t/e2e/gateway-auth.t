@@ -9,6 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
+import weirhttp2  # noqa: E402
 from weirgateway import KEYS, Gateway, bearer, completion, key_id, usage_object  # noqa: E402
 from weirnginx import Upstream, request  # noqa: E402
 from weirtap import diag, done_testing, is_, ok  # noqa: E402
@@ -427,43 +428,10 @@ is_(len(up.requests) - before, 2, "server-side includes with a key reach the ups
 
 # -- HTTP/2 with prior knowledge
 
-def h2_header(name, value):
-    name, value = name.encode(), value.encode()
-    return (b"\0" + (bytes([len(name)]) if len(name) < 127 else b"")
-            + name + (bytes([len(value)]) if len(value) < 127
-                      else b"\x7f" + bytes([len(value) - 127])) + value)
-
-
-def h2_frame(kind, flags, stream, payload=b""):
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") \
-        + payload
-
-
 def h2(requests):
     """Sends header lists as streams 1, 3, ...; returns {stream: body}."""
-    out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + h2_frame(4, 0, 0)
-    for i, headers in enumerate(requests):
-        block = b"".join(h2_header(n, v) for n, v in headers)
-        out += h2_frame(1, 5, 2 * i + 1, block)
-    bodies = {}
-    with socket.create_connection(("127.0.0.1", gw.ports["port4"]), 5) as s:
-        s.settimeout(5)
-        s.sendall(out)
-        stream = s.makefile("rb")
-        ended = 0
-        while ended < len(requests):
-            head = stream.read(9)
-            if len(head) < 9:
-                break
-            payload = stream.read(int.from_bytes(head[:3], "big"))
-            kind, flags, number = head[3], head[4], int.from_bytes(head[5:], "big")
-            if kind == 0:
-                bodies[number] = bodies.get(number, b"") + payload
-            if kind in (0, 1) and flags & 1 or kind == 3:
-                ended += 1
-            if kind == 7:
-                break
-    return bodies
+    answers = weirhttp2.exchange(gw.ports["port4"], [(headers, b"") for headers in requests])
+    return {stream: body for stream, (_, body) in answers.items()}
 
 
 pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "gateway"),

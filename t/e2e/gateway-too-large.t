@@ -84,8 +84,8 @@ def chunked(path):
 
 
 def http2(path, length):
-    status, text = weirhttp2.exchange(gw.ports["port2"], "POST", path, {**bearer("good"), **JSON},
-                                      HUGE, length)
+    status, text = weirhttp2.post(gw.ports["port2"], path, {**bearer("good"), **JSON}, HUGE,
+                                  length)
     return status, text.decode()
 
 

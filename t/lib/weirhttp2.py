@@ -1,27 +1,26 @@
-"""One request over HTTP/2 with prior knowledge, frame by frame (RFC 9113), for tests in which the
-server ends a stream before it has the whole body: clients differ in what they then make of it.
+"""Requests over HTTP/2 with prior knowledge, frame by frame (RFC 9113): what no client would send,
+and what a client makes of an answer that ends before the request has.
 
-    status, body = exchange(port, "POST", "/v1/messages", {"authorization": "..."}, data)
+    answers = exchange(port, [([(":method", "GET"), ...], b"")])
+    status, body = answers[1]           # by stream: 1, 3, ...
+    status, body = post(port, "/v1/messages", {"authorization": "..."}, data)
 """
 
 import socket
-import struct
 
-DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
+DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
 
 def _frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") \
+        + payload
 
 
-def _field(name, value):
-    """A literal without indexing (RFC 7541, 6.2.2); at most 126 bytes each."""
-    out = b"\0"
-    for text in (name.encode(), value.encode()):
-        assert len(text) < 127
-        out += bytes([len(text)]) + text
-    return out
+def _string(text):
+    """RFC 7541, 5.2, up to 253 bytes."""
+    text = text.encode()
+    return (bytes([len(text)]) if len(text) < 127 else b"\x7f" + bytes([len(text) - 127])) + text
 
 
 def _status(block):
@@ -32,35 +31,50 @@ def _status(block):
     return static.get(block[0]) or int(block[2:5])
 
 
-def exchange(port, method, path, headers, body, length=True, timeout=10):
-    """(status, body) of the answer. length: send content-length."""
-    fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "x")]
+def _request(stream, headers, body):
+    block = b"".join(b"\0" + _string(name) + _string(value) for name, value in headers)
+    out = _frame(HEADERS, END_HEADERS | (0 if body else END_STREAM), stream, block)
+    for at in range(0, len(body), 16384):
+        last = END_STREAM if at + 16384 >= len(body) else 0
+        out += _frame(DATA, last, stream, body[at:at + 16384])
+    return out
+
+
+def exchange(port, requests, timeout=10):
+    """Sends requests (header list, body) as streams 1, 3, ...; {stream: (status, body)} of what
+    was answered."""
+    out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0)
+    for number, (headers, body) in enumerate(requests):
+        out += _request(2 * number + 1, headers, body)
+    answers = {}
+    with socket.create_connection(("127.0.0.1", port), timeout) as s:
+        s.sendall(out)
+        received = s.makefile("rb")
+        ended = 0
+        while ended < len(requests):
+            head = received.read(9)
+            if len(head) < 9:
+                break
+            payload = received.read(int.from_bytes(head[:3], "big"))
+            kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+            status, text = answers.get(stream, (0, b""))
+            if kind == SETTINGS and not flags & ACK:
+                s.sendall(_frame(SETTINGS, ACK, 0))
+            elif kind == HEADERS:
+                answers[stream] = (status or _status(payload), text)
+            elif kind == DATA:
+                answers[stream] = (status, text + payload)
+            elif kind == GOAWAY:
+                break
+            if kind == RST_STREAM or (kind in (DATA, HEADERS) and flags & END_STREAM):
+                ended += 1
+    return answers
+
+
+def post(port, path, headers, body, length=True):
+    """(status, body) of one POST; length: with content-length."""
+    fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "x")]
     fields += [(name.lower(), value) for name, value in headers.items()]
     if length:
         fields.append(("content-length", str(len(body))))
-    out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0)
-    out += _frame(HEADERS, END_HEADERS, 1, b"".join(_field(*field) for field in fields))
-    for at in range(0, len(body), 16384):
-        last = END_STREAM if at + 16384 >= len(body) else 0
-        out += _frame(DATA, last, 1, body[at:at + 16384])
-    status, text, got = 0, b"", b""
-    with socket.create_connection(("127.0.0.1", port), timeout) as s:
-        s.sendall(out)
-        while True:
-            while len(got) < 9 or len(got) < 9 + int.from_bytes(got[:3], "big"):
-                piece = s.recv(65536)
-                if not piece:
-                    return status, text
-                got += piece
-            size, kind, flags = int.from_bytes(got[:3], "big"), got[3], got[4]
-            stream, payload, got = got[5:9], got[9:9 + size], got[9 + size:]
-            if kind == SETTINGS and not flags & ACK:
-                s.sendall(_frame(SETTINGS, ACK, 0))
-            if stream != b"\0\0\0\1":
-                continue
-            if kind == HEADERS:
-                status = _status(payload)
-            if kind == DATA:
-                text += payload
-            if kind == RST_STREAM or (kind in (DATA, HEADERS) and flags & END_STREAM):
-                return status, text
+    return exchange(port, [(fields, body)]).get(1, (0, b""))

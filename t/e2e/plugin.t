@@ -344,7 +344,8 @@ two = gateway(plugin("moody", name="b", at="headers", do="deny", status=402)
               + plugin("moody", name="a", at="headers", do="deny", status=401))
 is_(chat(two).status, 401, "plugins are asked in the order of their names")
 two.stop()
-for order in (["core", "auth", "metrics"], ["metrics", "auth", "core"]):
+for order in (["core", "auth", "metrics"], ["metrics", "auth", "core"],
+              ["guard", "admin", "client", "metrics", "auth", "core"]):
     gw = gateway(plugin("business_unit", units="retail"), modules=order)
     is_(chat(gw, unit).status, 200, "modules loaded in the order %s" % ", ".join(order))
     gw.stop()

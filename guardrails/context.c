@@ -299,6 +299,7 @@ bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned
         while (left > 0 && left < start && word_byte(scan->text[left - 1])) {
             left++;
         }
+        scan->work += WEIR_WORK_WORDS;
         collect(scan, left, start, &scan->left);
         scan->left_at = start;
     }
@@ -310,6 +311,7 @@ bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned
         while (right > end && right < scan->len && word_byte(scan->text[right])) {
             right--;
         }
+        scan->work += WEIR_WORK_WORDS;
         collect(scan, end, right, &scan->right);
         scan->right_at = end;
     }

@@ -132,7 +132,9 @@ typedef struct {
      * provisional.
      */
     size_t hold;
-    bool truncated;      /* more findings than fit (65,536), or a decoded layer over its limit */
+    /* More findings than fit (65,536), or a decoded layer over its limit or over the limit of work
+     * (docs/guardrails.md): something may not have been found. */
+    bool truncated;
     uint32_t timeouts;   /* expressions that reached their match limit: they count as no match */
     uint32_t fold_flags; /* WEIR_GUARD_FOLD_* of normalise.h: what was odd about the text */
 } weir_guard_result_t;

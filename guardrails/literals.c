@@ -259,6 +259,7 @@ static void try_chain(weir_guard_scan_t *scan, size_t at, uint64_t eight, uint32
             l->len <= scan->len - (at - l->lead) && stands(l, scan->text + at - l->lead)) {
             size_t start = at - l->lead;
             size_t len = l->row ? row_length(scan->text + at, scan->len - at, l->text[0]) : l->len;
+            scan->work += WEIR_WORK_LITERAL;
             weir_guard_at_literal(scan, l, start, len);
         }
     }
@@ -295,6 +296,10 @@ static void find_by_bitmap(weir_guard_scan_t *scan)
 static void try_found(weir_guard_scan_t *scan, size_t at, const uint64_t *found, size_t blocks)
 {
     for (size_t b = 0; b < blocks; b++, at += WEIR_BLOCK) {
+        if (scan->work > scan->limit) {
+            scan->truncated = true;
+            return;
+        }
         for (uint64_t bits = found[b]; bits != 0; bits &= bits - 1) {
             try_lead(scan, at + (size_t)__builtin_ctzll(bits));
         }

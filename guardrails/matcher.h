@@ -298,6 +298,25 @@ struct weir_guard_scratch {
 
 #define WEIR_MAX_CANDIDATES 65536
 
+/*
+ * What a scan does is counted in units of some 10 ns. The text itself is always scanned whole; its
+ * layers as long as all work stays under the limit, so that codes inside codes of what is slow to
+ * scan take no multiple of the time.
+ */
+enum {
+    WEIR_WORK_MARK = 3, /* a place that draws attention, before anything more is done there */
+    WEIR_WORK_PHONE = 5,
+    WEIR_WORK_LAYOUT = 1,
+    WEIR_WORK_CARD = 5,
+    WEIR_WORK_WORDS = 2, /* the words on one side of a number */
+    WEIR_WORK_DIGEST = 30,
+    WEIR_WORK_LITERAL = 5,
+    WEIR_WORK_MATCH = 16, /* one try of an expression from a place on */
+    WEIR_WORK_BYTE = 1,   /* of a layer, decoded */
+    WEIR_WORK_EACH = 5,   /* allowed for a byte of the text */
+    WEIR_WORK_LEAST = 1024
+};
+
 /* One pass over one view. */
 typedef struct {
     const weir_guard_rules_t *rules;
@@ -320,6 +339,8 @@ typedef struct {
     size_t right_at; /* and behind one that ends here */
     weir_guard_words_t left;
     weir_guard_words_t right;
+    uint64_t work;  /* done so far, on all views, in units of some 10 ns */
+    uint64_t limit; /* where the scan of a layer ends */
     bool truncated;
     bool no_memory;
     uint32_t timeouts;

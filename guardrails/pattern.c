@@ -159,6 +159,7 @@ static void match_window(weir_guard_scan_t *scan, const weir_guard_compiled_t *c
     /* What stands in front of a code's text is another one's. */
     size_t base = c->custom && (scan->flags & WEIR_GUARD_DECODED) != 0 ? start : 0;
     while (start < end) {
+        scan->work += WEIR_WORK_MATCH;
         int rc = pcre2_match(c->code, (PCRE2_SPTR)scan->text + base, end - base, start - base,
                              flags | partial, s->match, s->context);
         PCRE2_SIZE *spans = pcre2_get_ovector_pointer(s->match);

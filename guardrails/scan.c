@@ -189,7 +189,13 @@ static void at_marks(weir_guard_scan_t *scan, size_t at, const weir_guard_bits_t
         uint64_t capitals = bits[b].upper & ~(bits[b].alpha << 1 | before->alpha) & words;
         before->digit = bits[b].digit >> 63;
         before->alpha = bits[b].alpha >> 63;
-        for (uint64_t all = first_digits | capitals | bits[b].mark; all != 0; all &= all - 1) {
+        uint64_t all = first_digits | capitals | bits[b].mark;
+        scan->work += (unsigned)__builtin_popcountll(all) * WEIR_WORK_MARK;
+        if (scan->work > scan->limit) {
+            scan->truncated = true;
+            return;
+        }
+        for (; all != 0; all &= all - 1) {
             uint64_t bit = all & (0 - all);
             size_t place = at + (size_t)__builtin_ctzll(all);
             if ((capitals & bit) != 0) {
@@ -300,17 +306,22 @@ static size_t begin_of(const weir_guard_view_t *view, size_t from)
 /* more: the view goes on with the text. */
 static weir_status_t scan_view(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
                                const weir_guard_view_t *view, weir_guard_scan_t *scan, size_t from,
-                               bool more, weir_error_t *err)
+                               bool more, uint64_t limit, weir_error_t *err)
 {
+    uint64_t work = scan->work;
     *scan = (weir_guard_scan_t){.rules = rules,
                                 .scratch = scratch,
                                 .text = view->text,
                                 .len = view->len,
                                 .view = view,
                                 .from = from,
-                                .more = more};
+                                .more = more,
+                                .work = work,
+                                .limit = UINT64_MAX};
     if ((view->flags & WEIR_GUARD_FOLD_DECODED) != 0) {
         scan->flags = WEIR_GUARD_DECODED;
+        scan->work += view->len * WEIR_WORK_BYTE;
+        scan->limit = rules->no_prefilter ? UINT64_MAX : limit;
     } else {
         scan->begin = begin_of(view, from);
     }
@@ -339,7 +350,7 @@ weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratc
     weir_guard_view_t views[WEIR_GUARD_MAX_VIEWS];
     weir_guard_ends_t ends[WEIR_GUARD_MAX_DEPTH + 1];
     size_t count = 1;
-    weir_guard_scan_t scan;
+    weir_guard_scan_t scan = {.work = 0};
     options = options == NULL ? &defaults : options;
     *result = (weir_guard_result_t){.hold = len};
     if (len > WEIR_GUARD_MAX_TEXT) {
@@ -371,13 +382,17 @@ weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratc
         status = weir_guard_decoded_views(&scratch->fold, text, whole, 0, &how, views, ends, &count,
                                           err);
     }
+    uint64_t limit = WEIR_WORK_LEAST + (uint64_t)whole * WEIR_WORK_EACH;
     for (size_t v = 0; v < count && status == WEIR_OK; v++) {
         size_t open = v == 0 ? 0 : ends[v - 1].open;
         bool more = options->more && open != SIZE_MAX;
-        status = scan_view(rules, scratch, &views[v], &scan, options->from, more, err);
+        status = scan_view(rules, scratch, &views[v], &scan, options->from, more, limit, err);
         result->timeouts += scan.timeouts;
         result->truncated |= scan.truncated;
         result->fold_flags |= views[v].flags;
+        if (scan.truncated && v > 0) {
+            result->fold_flags |= WEIR_GUARD_FOLD_TRUNCATED;
+        }
         if (more && status == WEIR_OK) {
             hold_back(result, &views[v], &scan, open, ends[v].hold, whole);
         }

@@ -126,6 +126,7 @@ void weir_guard_find_card(weir_guard_scan_t *scan, size_t start, size_t end)
     if (!weir_guard_column_left(scan, start)) {
         return;
     }
+    scan->work += WEIR_WORK_CARD;
     printed_t printed = {.count = 0};
     read_printed(scan, start, &printed);
     for (size_t g = 0; g < sizeof(groupings) / sizeof(groupings[0]) && printed.parts >= 3; g++) {

@@ -74,12 +74,13 @@ static bool base58(const char *text, size_t len, const uint8_t digits[128], uint
     return true;
 }
 
-static bool double_sha(const weir_guard_scan_t *scan, const uint8_t *data, size_t len,
+static bool double_sha(weir_guard_scan_t *scan, const uint8_t *data, size_t len,
                        const uint8_t *checksum)
 {
     EVP_MD_CTX *sha = scan->scratch->sha256;
     uint8_t hash[EVP_MAX_MD_SIZE];
     unsigned size = 0;
+    scan->work += WEIR_WORK_DIGEST;
     /* Without a type the context's own digest begins anew. */
     return EVP_DigestInit_ex(sha, NULL, NULL) == 1 && EVP_DigestUpdate(sha, data, len) == 1 &&
            EVP_DigestFinal_ex(sha, hash, &size) == 1 && EVP_DigestInit_ex(sha, NULL, NULL) == 1 &&
@@ -230,6 +231,7 @@ static void find_monero(weir_guard_scan_t *scan, size_t start, size_t end)
         return;
     }
     size_t size = blocks * 8 + 5 - 4;
+    scan->work += WEIR_WORK_DIGEST;
     weir_guard_keccak256(raw, size, hash);
     if (memcmp(hash, raw + size, 4) == 0) {
         weir_guard_emit(scan, WEIR_RULE_MONERO, start, end, 0.98f);

@@ -168,6 +168,7 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
     }
     unsigned last = layout->groups - 1u;
     size_t end = (size_t)groups->start[last] + groups->len[last];
+    scan->work += WEIR_WORK_LAYOUT;
     bool cents = layout->separator[last] != '-' && chosen != '-';
     unsigned bit = 1u << (last + (cents ? 8 : 0));
     if ((groups->asked & bit) == 0) {

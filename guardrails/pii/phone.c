@@ -395,6 +395,7 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
     if (!collect(scan, at, &p) || p.count < 7) {
         return;
     }
+    scan->work += WEIR_WORK_PHONE;
     size_t end = extension_end(scan, p.end);
     p.extension = end > p.end;
     p.end = end;

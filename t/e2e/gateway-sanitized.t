@@ -28,8 +28,9 @@ if not ok(built.returncode == 0, "NGINX and the modules build with sanitizers"):
 tests = [[test] for test in sorted(glob.glob(os.path.join(HERE, "gateway-*.t")))
          if test != os.path.abspath(__file__)]
 tests += [[test] for test in sorted(glob.glob(os.path.join(HERE, "sdk-gateway*.t")))]
+tests += [[test] for test in sorted(glob.glob(os.path.join(HERE, "guard*.t")))]
 tests += [[os.path.join(HERE, name)] for name in
-          ("guard.t", "guard-stream.t", "guard-endpoint.t", "client.t", "plugin.t", "admin.t",
+          ("client.t", "plugin.t", "admin.t",
            "auth-jwt.t", "auth-keys.t", "auth-mtls.t")]
 tests += [[os.path.join(HERE, "engine-http.t"), part]
           for part in ("configuration", "fast", "slow_client")]

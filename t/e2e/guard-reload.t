@@ -114,6 +114,7 @@ gw.allow(r"\[emerg\].*(guards\.json|ftp://x/)")
 for name, bad, words in BAD:
     gates[0].clear()
     running = stream(0)
+    wait_for(lambda: len(gw.workers()) == 1)
     workers, mark = gw.workers(), len(gw.read_log())
     if bad is None:
         os.unlink(os.path.join(gw.dir, "guards.json"))

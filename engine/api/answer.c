@@ -12,7 +12,8 @@ typedef struct {
     weir_logprob_lists_t lists; /* whole completions; streams use its offset only */
     uint32_t completion_tokens;
     weir_finish_t finish;
-    bool begun; /* stream: the role frame is out, or the echo */
+    uint32_t stop; /* which stop string, from 1; 0: none */
+    bool begun;    /* stream: the role frame is out, or the echo */
 } choice_t;
 
 typedef struct {
@@ -108,13 +109,26 @@ static void frame_begin(const weir_api_answer_t *a, uint32_t index, weir_buf_t *
     weir_buf_printf(out, "\"choices\":[{\"index\":%u,", (unsigned)index);
 }
 
-static void frame_end(const weir_api_answer_t *a, weir_finish_t finish, weir_buf_t *out)
+/* The finish reason and, as vLLM has it, the stop string, which OpenAI's API does not tell. */
+static void write_finish(const weir_api_answer_t *a, const choice_t *choice, weir_buf_t *out)
 {
-    if (finish == WEIR_FINISH_NONE) {
-        weir_buf_append_z(out, ",\"finish_reason\":null}]");
-    } else {
-        weir_buf_printf(out, ",\"finish_reason\":\"%s\"}]", finish_name(finish));
+    weir_buf_printf(out, "\"finish_reason\":\"%s\"", finish_name(choice->finish));
+    if (choice->stop > 0 && choice->stop <= a->req->generate.n_stops) {
+        weir_buf_append_z(out, ",\"stop_reason\":");
+        weir_json_write_string(out, a->req->generate.stops[choice->stop - 1]);
     }
+}
+
+/* choice: NULL where it goes on. */
+static void frame_end(const weir_api_answer_t *a, const choice_t *choice, weir_buf_t *out)
+{
+    weir_buf_append_char(out, ',');
+    if (choice == NULL) {
+        weir_buf_append_z(out, "\"finish_reason\":null");
+    } else {
+        write_finish(a, choice, out);
+    }
+    weir_buf_append_z(out, "}]");
     weir_buf_append_z(out, a->req->include_usage ? ",\"usage\":null}\n\n" : "}\n\n");
 }
 
@@ -123,7 +137,7 @@ static void frame_role(const weir_api_answer_t *a, uint32_t index, weir_buf_t *o
     frame_begin(a, index, out);
     weir_buf_append_z(out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},"
                            "\"logprobs\":null");
-    frame_end(a, WEIR_FINISH_NONE, out);
+    frame_end(a, NULL, out);
 }
 
 /* The logprobs member of a frame; event NULL or without a token: null. */
@@ -181,16 +195,15 @@ static void frame_text(const weir_api_answer_t *a, uint32_t index, const weir_ev
     }
     choice->begun = true;
     frame_logprobs(a, choice, event, prompt, out);
-    frame_end(a, WEIR_FINISH_NONE, out);
+    frame_end(a, NULL, out);
 }
 
-static void frame_finish(const weir_api_answer_t *a, uint32_t index, weir_finish_t finish,
-                         weir_buf_t *out)
+static void frame_finish(const weir_api_answer_t *a, uint32_t index, weir_buf_t *out)
 {
     frame_begin(a, index, out);
     weir_buf_append_z(out, a->req->kind == WEIR_API_CHAT ? "\"delta\":{}" : "\"text\":\"\"");
     weir_buf_append_z(out, ",\"logprobs\":null");
-    frame_end(a, finish, out);
+    frame_end(a, &a->choices[index], out);
 }
 
 static void stream_event(const weir_api_answer_t *a, uint32_t index, const weir_event_t *event,
@@ -207,7 +220,7 @@ static void stream_event(const weir_api_answer_t *a, uint32_t index, const weir_
         if (event->text_len > 0 || (a->req->echo && !choice->begun)) {
             frame_text(a, index, event, out);
         }
-        frame_finish(a, index, event->finish, out);
+        frame_finish(a, index, out);
     }
 }
 
@@ -262,7 +275,9 @@ static void write_choice(const weir_api_answer_t *a, uint32_t index, weir_buf_t 
             weir_buf_append_z(out, "null");
         }
     }
-    weir_buf_printf(out, ",\"finish_reason\":\"%s\"}", finish_name(choice->finish));
+    weir_buf_append_char(out, ',');
+    write_finish(a, choice, out);
+    weir_buf_append_char(out, '}');
 }
 
 static void write_usage(const weir_api_answer_t *a, weir_buf_t *out)
@@ -302,6 +317,7 @@ weir_status_t weir_api_answer_event(weir_api_answer_t *a, uint32_t prompt,
     }
     if (event->type == WEIR_EVENT_FINISH) {
         choice->finish = event->finish == WEIR_FINISH_NONE ? WEIR_FINISH_ERROR : event->finish;
+        choice->stop = event->stop;
         a->n_finished++;
         if (choice->finish == WEIR_FINISH_ERROR || choice->finish == WEIR_FINISH_CANCELLED) {
             a->failed = true;
@@ -354,7 +370,9 @@ weir_status_t weir_api_answer_end(weir_api_answer_t *a, weir_buf_t *out)
     if (a->req->kind == WEIR_API_GENERATE) {
         weir_buf_append_z(out, "\"text\":");
         weir_json_write_string(out, weir_str(a->choices[0].text.data, a->choices[0].text.len));
-        weir_buf_printf(out, ",\"finish_reason\":\"%s\",", finish_name(a->choices[0].finish));
+        weir_buf_append_char(out, ',');
+        write_finish(a, &a->choices[0], out);
+        weir_buf_append_char(out, ',');
     } else {
         weir_buf_append_z(out, "\"choices\":[");
         for (uint32_t c = 0; c < a->n_choices; c++) {

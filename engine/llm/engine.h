@@ -112,6 +112,7 @@ typedef struct {
     int32_t token;
     float logprob;
     weir_finish_t finish;
+    uint32_t stop; /* FINISH: which of the request's stop strings ended it, from 1; 0: none */
     uint32_t prompt_tokens;     /* FINISH and STARTED */
     uint32_t cached_tokens;     /* prompt tokens taken from the prefix cache */
     uint32_t completion_tokens; /* so far, this choice; the end-of-generation token counts */

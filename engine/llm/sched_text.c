@@ -13,13 +13,14 @@ static void append(weir_text_t *t, const weir_buf_t *text)
 }
 
 /* Offset of the first stop string in held, or n_held. */
-static uint32_t find_stop(const weir_text_t *t)
+static uint32_t find_stop(weir_text_t *t)
 {
     uint32_t first = t->n_held;
     for (uint32_t i = 0; i < t->n_stops; i++) {
         const char *at = memmem(t->held, t->n_held, t->stops[i].data, t->stops[i].len);
         if (at != NULL && (uint32_t)(at - t->held) < first) {
             first = (uint32_t)(at - t->held);
+            t->found = i + 1;
         }
     }
     return first;

@@ -14,7 +14,8 @@ typedef struct {
     weir_utf8_stream_t utf8;
     const weir_str_t *stops; /* none empty; set by the owner */
     uint32_t n_stops;
-    char *held; /* characters not yet released */
+    uint32_t found; /* number of the stop string that ended the text, from 1; 0: none yet */
+    char *held;     /* characters not yet released */
     uint32_t n_held;
     uint32_t cap; /* at least WEIR_TEXT_SLACK + 3 * the longest token's bytes */
 } weir_text_t;

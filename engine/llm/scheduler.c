@@ -227,6 +227,7 @@ void weir_sched_finish(weir_scheduler_t *s, weir_seq_t *seq, weir_finish_t finis
         memcpy(ev->text, seq->text.held, n);
         ev->text_len = n;
     }
+    ev->stop = finish == WEIR_FINISH_STOP ? seq->text.found : 0;
     weir_sched_drop_blocks(s, seq);
     seq->state = WEIR_SEQ_FREE;
     if (req->leader == seq) {
@@ -310,6 +311,7 @@ static weir_seq_t *open_seq(weir_scheduler_t *s, weir_request_t *req)
     seq->text.utf8 = (weir_utf8_stream_t){.n = 0};
     seq->text.stops = params->stops;
     seq->text.n_stops = params->n_stops;
+    seq->text.found = 0;
     seq->text.n_held = 0;
     return seq;
 }

@@ -340,7 +340,10 @@ static const weir_translate_row_t answer_choice[] = {
     MAP("finish_reason", "`stop_reason`: `stop` -> `end_turn` (`tool_use` when tools were called), "
                          "`length` -> `max_tokens`, `tool_calls` and `function_call` -> "
                          "`tool_use`, `content_filter` -> `refusal`, others -> `end_turn`"),
-    NEAR("stop_reason", "an extension of vLLM: a string is the `stop_sequence` that ended it"),
+    NEAR("stop_reason",
+         "an extension of vLLM and Weir's engine: a string is the `stop_sequence` that ended it, "
+         "and `stop_reason` is `stop_sequence`. "
+         "Other servers do not tell: their answer ends with `end_turn`"),
     DROP("logprobs", "messages have none; the request asks for none"),
 };
 const weir_translate_object_t weir_ca_choice = {"answer.choices", ROWS(answer_choice)};

@@ -139,6 +139,18 @@ is_(ng.get("/health").status, 200, "vllm.conf: /health")
 is_(ng.get("/metrics").status, 200, "vllm.conf: /metrics")
 ng.stop()
 
+ng = DropIn("chat.conf", {"127.0.0.1:8000": "127.0.0.1:%d" % up.port})
+works(ng, "chat.conf")
+for path, body, kind in (
+        ("/v1/messages", {"model": "tiny", "max_tokens": 9, "messages": CHAT["messages"]}, "message"),
+        ("/v1/responses", {"model": "tiny", "input": "hi"}, "response"),
+        ("/openai/deployments/tiny/chat/completions?api-version=1", {"messages": CHAT["messages"]},
+         "chat.completion")):
+    r = ng.request("POST", path, json=body, headers=bearer("good"))
+    is_((r.status, r.json().get("type") or r.json().get("object"), up.requests[-1].path),
+        (200, kind, "/v1/chat/completions"), "chat.conf: %s is translated" % path)
+ng.stop()
+
 socket_folder = run_dir()
 engine = Upstream(answer, unix=os.path.join(socket_folder, "engine.sock"))
 policies = os.path.join(ROOT, "policies", "examples", "policies.json")
@@ -210,6 +222,6 @@ is_(ng.request("POST", "/llm/v1/unknown", json=CHAT, headers=bearer("good")).sta
 ng.stop()
 
 names = {os.path.basename(p) for p in glob.glob(os.path.join(ROOT, "config", "examples", "*.conf"))}
-is_(names, {"vllm.conf", "engine.conf", "provider.conf", "anthropic.conf", "prefix.conf"},
+is_(names, {"vllm.conf", "chat.conf", "engine.conf", "provider.conf", "anthropic.conf", "prefix.conf"},
     "no example is left out")
 done_testing()

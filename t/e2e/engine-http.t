@@ -268,9 +268,14 @@ def test_stops(ng):
     cut = answer[:answer.index(stop)]
     is_((r["choices"][0]["text"], r["choices"][0]["finish_reason"]), (cut, "stop"),
         "a stop string ends the text before it")
+    is_(r["choices"][0].get("stop_reason"), stop, "and is named")
+    ok("stop_reason" not in whole["choices"][0], "where one did")
     r = ng.request("POST", "/v1/completions",
                    json=text(max_tokens=60, stop=["never\n\n\n", stop], stream=True))
-    is_("".join(c["choices"][0]["text"] for c in chunks(r)), cut, "the same streamed")
+    pieces = chunks(r)
+    is_("".join(c["choices"][0]["text"] for c in pieces), cut, "the same streamed")
+    is_([c["choices"][0].get("stop_reason") for c in pieces if c["choices"][0]["finish_reason"]],
+        [stop], "the last piece names it")
     item = ng.request("POST", "/v1/completions", json=text(logprobs=0)).json()
     first = ng.request("POST", "/tokenize",
                        json={"prompt": item["choices"][0]["logprobs"]["tokens"][2]}).json()

@@ -12,6 +12,7 @@ import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
+import weirhttp2  # noqa: E402
 from weirgateway import KEYS, SERVER, Gateway, completion, usage_object  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
 from weirtap import diag, done_testing, is_, ok  # noqa: E402
@@ -50,6 +51,12 @@ gw = Gateway(up, log_level="notice", server=SERVER.replace("weir_pass_through al
         listen 127.0.0.1:@port2@ http2;
         weir on;
         location / { proxy_pass http://engine; include @root@/config/weir-proxy.conf; }
+        location /pass/ {
+            weir_api_prefix /pass;
+            weir_pass_through files batches;
+            proxy_pass http://engine;
+            include @root@/config/weir-proxy.conf;
+        }
 """)
 
 CHAT = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -78,6 +85,16 @@ def exchange(data, port=None):
     return out
 
 
+class Request(bytes):
+    """Bytes of HTTP/1, and what they say, to be said over HTTP/2 as well."""
+    parts = None
+
+
+# What HTTP/2 has no words for, or says otherwise.
+FRAMING = ("connection", "transfer-encoding", "content-length", "upgrade", "host", "te", "expect",
+           "http2-settings", "keep-alive")
+
+
 def http(method, path, *headers, body=None, key=KEY, version="HTTP/1.1", length=True):
     lines = ["%s %s %s" % (method, path, version), "Host: gateway"]
     if key:
@@ -85,12 +102,27 @@ def http(method, path, *headers, body=None, key=KEY, version="HTTP/1.1", length=
     if body is not None and length:
         lines.append("Content-Length: %d" % len(body))
     lines += [*headers]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")
+    out = Request("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b""))
+    pairs = [tuple(line.split(": ", 1)) for line in ([key] if key else []) + [*headers]]
+    if length and version == "HTTP/1.1" and all(
+            len(pair) == 2 and pair[0].lower() not in FRAMING for pair in pairs):
+        out.parts = method, path, pairs, body
+    return out
 
 
 def chat(path="/v1/chat/completions", *headers, body=CHAT, method="POST", plain=True, **more):
     kind = ["Content-Type: application/json"] if plain else []
     return http(method, path, *kind, *headers, body=body, **more)
+
+
+def exchange_h2(parts):
+    """(status, body); 0 when NGINX ends the stream or the connection without an answer."""
+    method, path, pairs, body = parts
+    fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "gateway")]
+    fields += [(name.lower(), value) for name, value in pairs]
+    if body is not None:
+        fields.append(("content-length", str(len(body))))
+    return weirhttp2.exchange(gw.ports["port2"], [(fields, body or b"")]).get(1, (0, b""))
 
 
 count = 0
@@ -119,6 +151,25 @@ def refused(data, name, envelope=True):
             fine = False
         if not ok(fine, "%s: with a reason in the error's shape" % name):
             diag("  body: %r" % body[:300])
+    if getattr(data, "parts", None):
+        refused_h2(data.parts, name, envelope)
+
+
+def refused_h2(parts, name, envelope):
+    """The same over HTTP/2; a stream or connection that NGINX ends without an answer is refused."""
+    global count
+    count += 1
+    before = len(up.requests)
+    status, body = exchange_h2(parts)
+    try:
+        error = json.loads(body)["error"]
+        fine = bool(error["message"]) and bool(error["type"])
+    except (ValueError, KeyError, TypeError):
+        fine = not envelope or status == 0
+    fresh = ["%s %s" % (r.method, r.path) for r in up.requests[before:]]
+    if not ok(fresh == [] and (status == 0 or 400 <= status < 500 or status == 501) and fine,
+              "%s: refused over HTTP/2" % name):
+        diag("  reached %s, answer %d %r" % (fresh, status, body[:300]))
 
 
 def passes(data, name, port=None):
@@ -126,6 +177,9 @@ def passes(data, name, port=None):
     got = exchange(data, port)
     is_(len(up.requests) - before, 1, "%s: reaches the upstream once" % name)
     ok(got.startswith(b"HTTP/1.1 200"), "%s: is answered" % name) or diag(repr(got[:400]))
+    if getattr(data, "parts", None):
+        status, _ = exchange_h2(data.parts)
+        is_((status, len(up.requests) - before), (200, 2), "%s: over HTTP/2 as well" % name)
 
 
 # -- the ways in

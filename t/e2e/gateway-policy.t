@@ -172,7 +172,7 @@ passes("no limit, under a name of its own", chat(n_predict=-1),
 passes("and beside another", chat(max_tokens=7, n_predict=-1), chat(max_tokens=7, n_predict=7))
 passes("lowered", chat(max_tokens=1000, n_predict=-2), chat(max_tokens=100, n_predict=100),
        who="other")
-refused("a model in capitals", {**chat(), "Model": "large"}, 400, "invalid_request")
+refused("a model in capitals", {**chat(), "Model": "large"}, 400, "invalid_request", param="model")
 passes("lowered", chat(max_tokens=1000, n=9), chat(max_tokens=100, n=2), who="other")
 passes("lowered under both names", chat(max_tokens=1000, max_completion_tokens=7),
        chat(max_tokens=100, max_completion_tokens=7), who="other")

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from weirgateway import (KEYS, Gateway, bearer, chunk, completion, key_id,  # noqa: E402
                          usage_object)
 from weirnginx import Upstream  # noqa: E402
-from weirtap import done_testing, is_, like, ok, wait_for  # noqa: E402
+from weirtap import diag, done_testing, is_, like, ok, wait_for  # noqa: E402
 
 scenarios = {}
 release = threading.Event()
@@ -386,6 +386,41 @@ for broken_after in range(1, 6):
     is_((row["aborted"], row["status"]), (False, 200),
         "upstream broken after %d events: not the client's doing" % broken_after)
 is_(gw.metrics()["weir_truncated_answers_total"], 5, "broken answers are counted")
+
+# -- what NGINX refuses before it knows a location has no line, and reaches nobody
+
+KEY = b"Authorization: Bearer " + KEYS["good"].encode() + b"\r\n"
+POST = b"POST /v1/chat/completions HTTP/1.1\r\n"
+EARLY = [
+    (b"no HTTP\r\n\r\n", 400, "no HTTP"),
+    (POST + KEY + b"\r\n", 400, "no Host"),
+    (POST + KEY + b"Host: a\r\nHost: b\r\n\r\n", 400, "two Hosts"),
+    (POST + KEY + b"Host: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+     b"0\r\n\r\n", 400, "a length and chunks"),
+    (POST + KEY + b"Host: a\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400, "two lengths"),
+    (POST + KEY + b"Host: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "another coding"),
+    (POST + KEY + b"Host: a\r\nX-A: " + b"a" * 40000 + b"\r\n\r\n", 400, "a header too long"),
+    (b"GET /v1/models?" + b"a" * 40000 + b" HTTP/1.1\r\n" + KEY + b"Host: a\r\n\r\n", 414,
+     "a request line too long"),
+    (b"GET /v1/models HTTP/3.0\r\n" + KEY + b"Host: a\r\n\r\n", 505, "another version"),
+    (b"TRACE /v1/models HTTP/1.1\r\n" + KEY + b"Host: a\r\n\r\n", 405, "TRACE"),
+    (b"CONNECT a:80 HTTP/1.1\r\n" + KEY + b"Host: a\r\n\r\n", 400, "CONNECT")]
+rows, seen = len(gw.usage()), len(up.requests)
+for sent, status, name in EARLY:
+    with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
+        s.sendall(sent)
+        s.shutdown(socket.SHUT_WR)
+        got = s.makefile("rb").read()
+    # CONNECT is 405 in newer releases of NGINX.
+    ok(re.search(b" (%d|405) " % status, got.split(b"\r\n")[0]) and b'"error"' in got,
+       "%s: %d with the error's shape" % (name, status)) or diag(repr(got[:300]))
+with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
+    s.sendall(POST + KEY)
+count += 1
+gw.request("GET", "/v1/models", headers={"X-Request-Id": "behind-the-early"})
+ok(wait_for(lambda: "behind-the-early" in gw.usage_text(), 10), "a request behind them has its line")
+is_((len(gw.usage()) - rows, len(up.requests) - seen), (1, 0), "the %d before it have none"
+    % (len(EARLY) + 1))
 try:
     gw.request("POST", "/whole_cut_short", headers=bearer("good"))
     ended = "normally"

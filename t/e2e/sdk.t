@@ -163,6 +163,65 @@ def errors(system, client):
     is_(error and error.param, "messages", "no messages are a 400")
 
 
+def other_apis(system):
+    """Anthropic's client and the responses API, which the engine does not speak."""
+    try:
+        import anthropic
+    except ImportError:
+        anthropic = None
+    client = openai.OpenAI(base_url=system.base_url, api_key=system.key, max_retries=0, timeout=120)
+    raw = client.responses.with_raw_response.create(
+        model=system.model, input=QUESTION[0]["content"], temperature=0, max_output_tokens=40)
+    answer = raw.parse()
+    like(answer.output_text, "Paris", "responses: an answer")
+    is_(answer.status, "completed", "responses: complete")
+    row = check_row(system, raw.headers["x-request-id"], None, "responses", stream=False)
+    is_((row["prompt_tokens"], row["completion_tokens"]),
+        (answer.usage.input_tokens, answer.usage.output_tokens), "responses: ledger has the tokens")
+    with client.responses.stream(model=system.model, input=QUESTION[0]["content"], temperature=0,
+                                 max_output_tokens=40) as stream:
+        text = "".join(e.delta for e in stream if e.type == "response.output_text.delta")
+        is_(stream.get_final_response().output_text, text, "responses: the stream adds up")
+    is_(text, answer.output_text, "responses: and says the same")
+    if anthropic is None:
+        diag("anthropic is not installed here")
+        return
+    claude = anthropic.Anthropic(base_url=system.base_url.removesuffix("/v1"), api_key=system.key,
+                                 max_retries=0, timeout=120)
+    listed = claude.models.list()
+    is_([(m.id, m.type, m.display_name) for m in listed], [(system.model, "model", system.model)],
+        "anthropic: the model is listed")
+    ok(claude.models.retrieve(system.model).created_at, "anthropic: and retrieved, with its time")
+    asked = {"model": system.model, "messages": QUESTION, "max_tokens": 40,
+             "extra_body": {"temperature": 0}}
+    raw = claude.messages.with_raw_response.create(**asked)
+    answer = raw.parse()
+    like(answer.content[0].text, "Paris", "anthropic: an answer")
+    is_(answer.stop_reason, "end_turn", "anthropic: its end")
+    row = check_row(system, raw.headers["request-id"], None, "anthropic", stream=False)
+    is_((row["prompt_tokens"], row["completion_tokens"]),
+        (answer.usage.input_tokens + (answer.usage.cache_read_input_tokens or 0),
+         answer.usage.output_tokens), "anthropic: ledger has the tokens")
+    with claude.messages.stream(**asked) as stream:
+        is_("".join(stream.text_stream), answer.content[0].text, "anthropic: the same streamed")
+        is_(stream.get_final_message().stop_reason, "end_turn", "anthropic: with its end")
+    cut = claude.messages.create(**asked, stop_sequences=["never", "Paris"])
+    is_((cut.stop_reason, cut.stop_sequence), ("stop_sequence", "Paris"),
+        "anthropic: the stop sequence that ended it is named")
+    unlike(cut.content[0].text if cut.content else "", "Paris", "anthropic: and left out")
+    with claude.messages.stream(**asked, stop_sequences=["Paris"]) as stream:
+        last = stream.get_final_message()
+    is_((last.stop_reason, last.stop_sequence), ("stop_sequence", "Paris"), "anthropic: streamed, too")
+    ok(claude.messages.count_tokens(model=system.model, messages=QUESTION).input_tokens > 5,
+       "anthropic: tokens are counted")
+    try:
+        claude.messages.create(model="no-such", max_tokens=5, messages=QUESTION)
+        ok(False, "anthropic: an unknown model is refused")
+    except anthropic.NotFoundError as error:
+        is_(error.body["error"]["details"]["error_code"], "model_not_found",
+            "anthropic: an unknown model has its code")
+
+
 def abort(system, client):
     raw = client.chat.completions.with_raw_response.create(
         model=system.model, temperature=0, max_tokens=1500, stream=True,
@@ -241,6 +300,7 @@ def main():
     chat_stream(system, client, whole, usage)
     options(system, client)
     errors(system, client)
+    other_apis(system)
     abort(system, client)
     concurrency(system, whole)
     full(system)

@@ -194,6 +194,19 @@ static void test_chat_whole(void)
           "\"prompt_tokens_details\":{\"cached_tokens\":0}}}",
           "a whole chat answer with logprobs");
     weir_arena_free(&f.arena);
+
+    begin(&f, WEIR_API_CHAT,
+          "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"stop\":[\"a\","
+          "\"\\\"b\"]}");
+    weir_event_t stopped = finish(0, WEIR_FINISH_STOP, 2, "");
+    stopped.stop = 2;
+    feed(&f, 0, stopped);
+    weir_api_answer_end(f.answer, &f.out);
+    ok(f.out.len > 0 &&
+           memmem(f.out.data, f.out.len, "\"finish_reason\":\"stop\",\"stop_reason\":\"\\\"b\"}]",
+                  43) != NULL,
+       "a stop string that ended it is named");
+    weir_arena_free(&f.arena);
 }
 
 static void test_completions(void)

@@ -52,6 +52,7 @@ typedef struct {
     char text[MAX_TEXT];
     uint32_t n_text;
     weir_finish_t finish;
+    uint32_t stop;
     uint32_t n_finish;
     uint32_t completion_tokens;
 } answer_t;
@@ -122,6 +123,7 @@ static void on_event(void *ctx, const weir_event_t *ev)
     }
     if (ev->type == WEIR_EVENT_FINISH) {
         a->finish = ev->finish;
+        a->stop = ev->stop;
         a->n_finish++;
         a->completion_tokens = ev->completion_tokens;
         w->n_bad += ev->prompt_tokens != r->params.n_prompt;
@@ -226,6 +228,7 @@ static bool reference_stop(const weir_generate_t *p, answer_t *a)
         char *at = memmem(a->text, a->n_text, p->stops[i].data, p->stops[i].len);
         if (at != NULL && (uint32_t)(at - a->text) < first) {
             first = (uint32_t)(at - a->text);
+            a->stop = i + 1;
         }
     }
     bool found = first < a->n_text;
@@ -275,6 +278,7 @@ static bool same_answer(const record_t *r, uint32_t choice, uint32_t context)
     answer_t *want = malloc(sizeof(*want));
     reference(r, choice, context, want);
     bool same = got->n_finish == 1 && got->finish == want->finish &&
+                got->stop == (want->finish == WEIR_FINISH_STOP ? want->stop : 0) &&
                 got->n_tokens == want->n_tokens && got->completion_tokens == want->n_tokens &&
                 memcmp(got->tokens, want->tokens, want->n_tokens * sizeof(*want->tokens)) == 0 &&
                 got->n_text == want->n_text && memcmp(got->text, want->text, want->n_text) == 0;

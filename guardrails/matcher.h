@@ -312,6 +312,7 @@ enum {
     WEIR_WORK_DIGEST = 30,
     WEIR_WORK_LITERAL = 5,
     WEIR_WORK_MATCH = 16, /* one try of an expression from a place on */
+    WEIR_WORK_FOUND = 8,  /* a candidate, and its place among the others */
     WEIR_WORK_BYTE = 1,   /* of a layer, decoded */
     WEIR_WORK_EACH = 5,   /* allowed for a byte of the text */
     WEIR_WORK_LEAST = 1024

@@ -81,6 +81,7 @@ void weir_guard_emit(weir_guard_scan_t *scan, unsigned rule, size_t start, size_
     }
     uint16_t flags = scan->flags;
     flags |= scan->view->run_count > 0 && to - from != end - start ? WEIR_GUARD_FOLDED : 0;
+    scan->work += WEIR_WORK_FOUND;
     s->candidates[s->candidate_count++] =
         (weir_guard_candidate_t){(uint32_t)from, (uint32_t)to, score, score, (uint16_t)rule, flags};
 }

@@ -5,8 +5,6 @@
  */
 #include "guardrails/matcher.h"
 
-#include <strings.h>
-
 #define MAX_LOCAL 64
 #define MAX_HOST  253
 #define MAX_LABEL 63
@@ -14,18 +12,30 @@
 /* Endings of files and packages, which follow an '@' in their names: "logo@2x.png". */
 static bool file_ending(const char *text, size_t len)
 {
-    static const char *const endings[] = {
-        "png", "jpg",  "jpeg", "gif",  "svg",  "webp",   "bmp", "ico", "tiff", "pdf",    "doc",
-        "xls", "docx", "xlsx", "pptx", "txt",  "js",     "mjs", "ts",  "jsx",  "tsx",    "css",
-        "htm", "html", "xml",  "json", "yml",  "yaml",   "toml", "lock", "log", "csv",   "sql",
-        "exe", "dll",  "tar",  "tgz",  "gz",   "jar",    "mp3", "mp4", "wav",  "service", "latest",
-        "socket", "timer", "target", "mount", "version", "next", "beta", "conf", "cfg", "ini"};
-    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-        if (strlen(endings[i]) == len && strncasecmp(text, endings[i], len) == 0) {
-            return true;
-        }
+    static const char endings[][8] = {
+        "png",   "jpg",    "jpeg",  "gif",     "svg",  "webp", "bmp",     "ico",    "tiff",
+        "pdf",   "doc",    "xls",   "docx",    "xlsx", "pptx", "txt",     "js",     "mjs",
+        "ts",    "jsx",    "tsx",   "css",     "htm",  "html", "xml",     "json",   "yml",
+        "yaml",  "toml",   "lock",  "log",     "csv",  "sql",  "exe",     "dll",    "tar",
+        "tgz",   "gz",     "jar",   "mp3",     "mp4",  "wav",  "service", "latest", "socket",
+        "timer", "target", "mount", "version", "next", "beta", "conf",    "cfg",    "ini"};
+    char padded[8] = {0};
+    uint64_t label = 0;
+    bool found = false;
+    if (len >= sizeof(padded)) {
+        return false;
     }
-    return false;
+    for (size_t i = 0; i < len; i++) {
+        padded[i] = text[i];
+    }
+    memcpy(&label, padded, sizeof(label));
+    label = weir_guard_lower_eight(label);
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        uint64_t ending = 0;
+        memcpy(&ending, endings[i], sizeof(ending));
+        found |= ending == label;
+    }
+    return found;
 }
 
 /*

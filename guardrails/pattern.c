@@ -30,6 +30,19 @@ float weir_guard_entropy(const char *text, size_t len)
     return sum;
 }
 
+/* Seven of the same character in a row; base64 of zeros may be a key's, when there are not many. */
+static bool filler(const char *text, size_t len)
+{
+    size_t run = 1;
+    for (size_t i = 1; i < len; i++) {
+        run = text[i] == text[i - 1] ? run + 1 : 1;
+        if (run >= (text[i] == 'A' ? 20 : 7)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Words of examples: what holds one is not a secret. */
 static bool stop_word(const char *text, size_t len)
 {
@@ -137,7 +150,8 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, const
     const char *text = scan->text + start;
     size_t len = end - start;
     if ((p->entropy > 0 && weir_guard_entropy(text, len) < p->entropy) ||
-        (p->stop_words && stop_word(text, len)) || (p->check != NULL && !p->check(text, len))) {
+        (p->stop_words && (filler(text, len) || stop_word(text, len))) ||
+        (p->check != NULL && !p->check(text, len))) {
         return;
     }
     if (p->span == WEIR_GUARD_SPAN_BLOCK) {

@@ -1,7 +1,8 @@
 /*
  * From candidates to findings: of candidates that overlap the best score wins, then the longest,
  * then the first. A number with a check digit beats what its own digits seem to be in part, unless
- * its score is much lower. Works on chains of overlapping candidates, so the time is n log n.
+ * its score is much lower; a secret beats the URL that it stands in. Works on chains of overlapping
+ * candidates, so the time is n log n.
  */
 #include "guardrails/matcher.h"
 
@@ -120,12 +121,34 @@ static bool in_part(const weir_guard_rule_t *rule, unsigned index)
              index == WEIR_RULE_BIRTH));
 }
 
+static bool is_url(unsigned index)
+{
+    return index == WEIR_RULE_URL || index == WEIR_RULE_URL_CREDENTIALS ||
+           index == WEIR_RULE_DOMAIN;
+}
+
+/* Lifts a secret over the URL in whose query or path it stands. */
+static void rank_in_url(weir_guard_candidate_t *chain, size_t count, size_t i)
+{
+    weir_guard_candidate_t *c = &chain[i];
+    size_t to = count - i > NEIGHBOURS ? i + NEIGHBOURS + 1 : count;
+    for (size_t j = i > NEIGHBOURS ? i - NEIGHBOURS : 0; j < to; j++) {
+        const weir_guard_candidate_t *d = &chain[j];
+        if (is_url(d->rule) && d->start <= c->start && d->end >= c->end && d->score >= c->rank) {
+            c->rank = d->score + 0.01f;
+        }
+    }
+}
+
 /* Lifts numbers to the rank of those that lie inside of them; the chain is sorted by start. */
 static void rank_longer(const weir_guard_rules_t *rules, weir_guard_candidate_t *chain,
                         size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         weir_guard_candidate_t *c = &chain[i];
+        if (rules->rule[c->rule].kind == WEIR_KIND_PATTERN && (c->flags & WEIR_GUARD_CUSTOM) == 0) {
+            rank_in_url(chain, count, i);
+        }
         if (!vouched(&rules->rule[c->rule], c->rule)) {
             continue;
         }

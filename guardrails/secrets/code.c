@@ -27,6 +27,7 @@ const weir_guard_pattern_t weir_secrets_code[] = {
     /* Atlassian */
     RANDOM_("bitbucket_app_password", 2.7F, B_ "ATBB" ALNUM_ "{32}" E_, "atbb"),
     LONG_("bitbucket_access_token", 240, BH_ "ATCTT3xFfG" WORD_ "{170,210}={0,2}", "atctt3"),
+    TOKEN_("bitbucket_data_center_token", BH_ "BBDC-[MNO]" WORD_ "{43}" EH_, "bbdc-"),
     LONG_("atlassian_api_token", 240, BH_ "ATATT3" WORD_ "{170,200}(?:=[A-F0-9]{8})?", "atatt3"),
     LONG_("trello_api_token", 100, B_ "ATTA" HEX_ "{72}" E_, "atta"),
     TOKEN_("sourcegraph_token", B_ "sgp_(?:(?:" HEX_ "{16}|local)_)?" HEX_ "{40}" E_, "sgp_"),
@@ -69,7 +70,8 @@ const weir_guard_pattern_t weir_secrets_code[] = {
     TOKEN_("newrelic_user_key", BH_ "NRAK-[A-Z0-9]{27}" E_, "nrak-"),
     TOKEN_("newrelic_insert_key", BH_ "NRI[IQ]-[A-Za-z0-9-]{32}" EH_, "nrii-", "nriq-"),
     TOKEN_("newrelic_browser_key", BH_ "NRJS-" HEX_ "{19}" E_, "nrjs-"),
-    LATE_("newrelic_licence_key", 40, B_ HEX_ "{36}NRAL" E_, "nral"),
+    LATE_("newrelic_licence_key", 40, B_ "(?:" HEX_ "{36}|[a-z]{2}\\d\\dxx[0-9a-fA-F]{30})NRAL" E_,
+          "nral"),
     NAMED_("datadog_api_key", 2.7F, "(?:datadog|\\bdd)", HEX_ "{32}", "datadog", "dd_api",
            "dd-api"),
     NAMED_("datadog_app_key", 2.7F, "(?:datadog|\\bdd)", HEX_ "{40}", "datadog", "dd_app",
@@ -91,6 +93,7 @@ const weir_guard_pattern_t weir_secrets_code[] = {
     NAMED_("logdna_key", 2.7F, "logdna", HEX_ "{32}", "logdna"),
     NAMED_("loggly_token", 2.7F, "loggly", UUID_, "loggly"),
     LONG_("postman_api_key", 90, BH_ "PMAK-" HEX_ "{24}-" HEX_ "{34}" E_, "pmak-"),
+    TOKEN_("postman_collection_key", BH_ "PMAT-[0-9A-Z]{26}" EH_, "pmat-"),
     TOKEN_("readme_api_key", B_ "rdme_[a-z0-9]{70}" E_, "rdme_"),
     TOKEN_("wakatime_api_key", B_ "waka_" UUID_ E_, "waka_"),
 };

@@ -34,6 +34,7 @@ const weir_guard_pattern_t weir_secrets_money[] = {
     TOKEN_("shopify_custom_token", B_ "shpca_[0-9a-fA-F]{32}" E_, "shpca_"),
     TOKEN_("shopify_private_token", B_ "shppa_[0-9a-fA-F]{32}" E_, "shppa_"),
     TOKEN_("shopify_shared_secret", B_ "shpss_[0-9a-fA-F]{32}" E_, "shpss_"),
+    TOKEN_("shopify_theme_password", B_ "shptka_" HEX_ "{32}" E_, "shptka_"),
     TOKEN_("woocommerce_secret", B_ "c[ks]_" HEX_ "{40}" E_, "ck_", "cs_"),
     NAMED_("coinbase_secret", 3.5F, "coinbase", WORD_ "{64}", "coinbase"),
     NAMED_("kraken_secret", 3.5F, "kraken", BASE64_ "{86}==", "kraken"),

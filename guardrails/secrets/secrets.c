@@ -57,13 +57,16 @@ static bool is_word(const char *text, size_t len, const char *word)
 
 bool weir_secret_is_password(const char *text, size_t len)
 {
-    static const char *const reference[] = {"$",     "{",       "<",         "%",          "[",
-                                            "env(",  "env.",    "process.",  "os.environ", "os.get",
-                                            "self.", "config.", "settings.", "secrets.",   "vault.",
-                                            "your",  "example", "my_",       "placeholder"};
+    static const char *const reference[] = {
+        "$",           "{",        "<",          "%",        "[",       "env(",
+        "env.",        "process.", "os.environ", "os.get",   "self.",   "config.",
+        "settings.",   "secrets.", "vault.",     "your",     "example", "my_",
+        "placeholder", "mysecret", "mypass",     "changeit", "xxxx"};
     static const char *const words[] = {
-        "password", "passwd", "passphrase", "secret",    "changeme", "change_me", "required",
-        "optional", "null",   "none",       "undefined", "string",   "redacted",  "password1"};
+        "password",     "passwd",    "passphrase", "secret",      "changeme",  "change_me",
+        "required",     "optional",  "null",       "none",        "undefined", "string",
+        "redacted",     "password1", "foobared",   "guest",       "letmein",   "testpass",
+        "testpassword", "s3cr3t",    "secret123",  "password123", "hunter2"};
     for (size_t i = 0; i < sizeof reference / sizeof *reference; i++)
         if (begins(text, len, reference[i]))
             return false;
@@ -85,4 +88,95 @@ bool weir_secret_is_mixed(const char *text, size_t len)
         letter = letter || isalpha((unsigned char)text[i]);
     }
     return digit && letter;
+}
+
+static unsigned kind_of(char c)
+{
+    return isdigit((unsigned char)c)   ? 0u
+           : islower((unsigned char)c) ? 1u
+           : isupper((unsigned char)c) ? 2u
+                                       : 3u;
+}
+
+typedef struct {
+    unsigned kinds[4]; /* digits, lower case, upper case, others */
+    unsigned changes;  /* places where one kind follows another */
+    unsigned words;    /* characters in segments of three letters or more */
+} make_up_t;
+
+/* Of what it is made; trailing '=' and '.' aside. */
+static make_up_t look_at(const char *text, size_t len)
+{
+    make_up_t m = {0};
+    size_t segment = 0;
+    bool letters = true;
+    for (size_t i = 0; i <= len; i++) {
+        unsigned kind = i < len ? kind_of(text[i]) : 3;
+        if (kind == 3) {
+            m.words += letters && segment >= 3 ? (unsigned)segment : 0;
+            segment = 0;
+            letters = true;
+        } else {
+            segment++;
+            letters = letters && kind != 0;
+        }
+        if (i < len) {
+            m.kinds[kind]++;
+            m.changes += i > 0 && kind != kind_of(text[i - 1]);
+        }
+    }
+    return m;
+}
+
+bool weir_secret_is_random(const char *text, size_t len)
+{
+    while (len > 0 && (text[len - 1] == '=' || text[len - 1] == '.'))
+        len--;
+    make_up_t m = look_at(text, len);
+    bool both = m.kinds[1] > 0 && m.kinds[2] > 0;
+    if (m.words * 2 > len || m.kinds[3] * 5 > len || m.kinds[1] + m.kinds[2] == 0)
+        return false;
+    /* Among 62 characters two of three neighbours differ in kind, in names of variables one. */
+    if (both)
+        return m.kinds[0] > 0 && m.changes * (m.kinds[0] > 1 ? 5 : 4) >= len * 2;
+    return m.kinds[0] >= 4 && m.changes * 5 >= len;
+}
+
+bool weir_secret_is_strong(const char *text, size_t len)
+{
+    make_up_t m = look_at(text, len);
+    unsigned kinds = (m.kinds[0] > 0) + (m.kinds[1] > 0) + (m.kinds[2] > 0) + (m.kinds[3] > 0);
+    bool path = memchr(text, '/', len) != NULL && m.kinds[3] > 1;
+    return len >= 8 && m.kinds[0] > 0 && kinds >= 3 && m.words * 2 <= len && !path &&
+           weir_secret_is_password(text, len);
+}
+
+bool weir_secret_is_basic(const char *text, size_t len)
+{
+    unsigned bits = 0;
+    int have = 0;
+    bool colon = false;
+    for (size_t i = 0; i < len && text[i] != '='; i++) {
+        int value = weir_base64_value(text[i]);
+        if (value < 0 || text[i] == '-' || text[i] == '_')
+            return false;
+        bits = (bits << 6 | (unsigned)value) & 0xffff;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            unsigned c = bits >> have & 0xff;
+            if (c < 0x20 || c > 0x7e)
+                return false;
+            colon = colon || c == ':';
+        }
+    }
+    return colon;
+}
+
+bool weir_secret_is_bearer(const char *text, size_t len)
+{
+    size_t skip = 0;
+    while (skip < len && text[skip] == 'A')
+        skip++;
+    return skip < len && weir_guard_entropy(text + skip, len - skip) >= 3.5F;
 }

@@ -21,34 +21,44 @@
 #define UUID_   "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 #define BASE64_ "[A-Za-z0-9+/]"
 
-/*
- * A value that is only recognised by the name it is given to: the service's name, at most 24
- * characters of more name, an assignment, the value in optional quotes.
- */
-#define GIVEN_(name, value)                                                                       \
-    "(?i)" name "[A-Za-z0-9_ .-]{0,24}?[\"'`]?[ \\t]{0,4}(?::=|=>|->|==?|:|,|\\bis\\b)"           \
-    "[ \\t]{0,4}(?:(?:bearer|basic|token|key)[ \\t]{1,2})?[\"'`]?(?-i:(" value "))(?![A-Za-z0-9_" \
-    "/+-])"
+/* Words for what is secret. */
+#define KEY_ "(?:api[ _-]?key|access[ _-]?key|key|token|secret|password|passwd|credential|bearer)s?"
 
-/* A token that its form alone gives away. */
+/*
+ * A value that is only recognised by the name it is given to: the service's name, then either at
+ * most 24 characters of more name and an assignment, a call's bracket or a column's border, or a
+ * word for keys within 48 bytes; then the value in optional quotes.
+ */
+#define GIVEN_(name, value)                                                                    \
+    "(?i)" name "(?:[A-Za-z0-9_ .-]{0,24}?[\"'`]?[ \\t]{0,4}(?::=|=>|->|==?|:|,|\\bis\\b|\\||" \
+    "\\((?:[a-z_]{1,20}[ ]?=)?)[ \\t]{0,4}|"                                                   \
+    "[^\\0]{0,48}?" KEY_ "[A-Za-z0-9_]{0,12}[\"'`]?\\s{0,4}(?:(?:=>|->|\xe2\x86\x92|[:=|(]|"   \
+    "\\bis\\b)\\s{0,6})?)(?:(?:bearer|basic|token|key)[ \\t]{1,2})?[\"'`]?"                    \
+    "(?<![A-Za-z0-9_/+])(?-i:(" value "))(?![A-Za-z0-9_/+-])"
+
+/* Bits per byte that random characters behind a prefix never fall below, and fillers do not reach.
+ */
+#define FORM_ENTROPY_ 2.6F
+
+/* A token that its form alone gives away; fillers and placeholders of that form aside. */
 #define TOKEN_(id_, expression_, ...)                                                          \
     {                                                                                          \
         .id = (id_), .type = "SECRET", .keywords = {__VA_ARGS__}, .expression = (expression_), \
-        .score = 0.95F                                                                         \
+        .score = 0.95F, .entropy = FORM_ENTROPY_, .stop_words = true                           \
     }
 
 /* The same, long: after is how far behind its keyword it may end. */
 #define LONG_(id_, after_, expression_, ...)                                                   \
     {                                                                                          \
         .id = (id_), .type = "SECRET", .keywords = {__VA_ARGS__}, .expression = (expression_), \
-        .after = (after_), .score = 0.95F                                                      \
+        .after = (after_), .score = 0.95F, .entropy = FORM_ENTROPY_, .stop_words = true        \
     }
 
 /* A token whose keyword stands late in it: before is how far ahead of the keyword it may begin. */
 #define LATE_(id_, before_, expression_, ...)                                                  \
     {                                                                                          \
         .id = (id_), .type = "SECRET", .keywords = {__VA_ARGS__}, .expression = (expression_), \
-        .before = (before_), .score = 0.95F                                                    \
+        .before = (before_), .score = 0.95F, .entropy = FORM_ENTROPY_, .stop_words = true      \
     }
 
 /* A token whose form is common enough to ask for randomness as well (bits per byte). */
@@ -94,5 +104,13 @@ bool weir_secret_is_jwt(const char *text, size_t len);
 bool weir_secret_is_password(const char *text, size_t len);
 /* Letters and digits both: a name or a sentence is no key. */
 bool weir_secret_is_mixed(const char *text, size_t len);
+/* Characters as a generator makes them: no words, names of variables or paths. */
+bool weir_secret_is_random(const char *text, size_t len);
+/* A password that could be one even without quotes: of several kinds of characters, no words. */
+bool weir_secret_is_strong(const char *text, size_t len);
+/* Base64 of "user:password". */
+bool weir_secret_is_basic(const char *text, size_t len);
+/* X's bearer tokens are all A in front. */
+bool weir_secret_is_bearer(const char *text, size_t len);
 
 #endif

@@ -25,7 +25,9 @@ const weir_guard_pattern_t weir_secrets_services[] = {
     LONG_("frameio_token", 90, BH_ "fio-u-" WORD_ "{64}" EH_, "fio-u-"),
     NAMED_("squarespace_token", 2.7F, "squarespace", UUID_, "squarespace"),
     NAMED_("bitly_token", 2.7F, "bitly", HEX_ "{40}", "bitly"),
-    NAMED_("rapidapi_key", 3.5F, "rapid[_-]?api", ALNUM_ "{18}msh" ALNUM_ "{29}", "rapid"),
+    LATE_("rapidapi_key", 12, B_ "[0-9a-z]{10}msh[0-9a-z]{15}p1[0-9a-z]{5}jsn[0-9a-z]{12}" E_,
+          "msh"),
+    TOKEN_("riot_api_key", BH_ "RGAPI-" UUID_ EH_, "rgapi-"),
     NAMED_("shodan_key", 3.5F, "shodan", ALNUM_ "{32}", "shodan"),
     NAMED_("virustotal_key", 2.7F, "(?:virus[_-]?total|\\bvt)", HEX_ "{64}", "virustotal",
            "virus_total", "vt_api"),
@@ -59,7 +61,8 @@ const weir_guard_pattern_t weir_secrets_services[] = {
      .type = "SECRET",
      .keywords = {"cloudinary://"},
      .expression = "cloudinary://\\d{15}:(" WORD_ "{27})@",
-     .score = 0.99F}, /* above the URL around it */
+     .score = 0.99F, /* above the URL around it */
+     .stop_words = true},
     NAMED_("imgur_secret", 2.7F, "imgur", HEX_ "{40}", "imgur"),
     NAMED_("flickr_secret", 2.3F, "flickr", HEX_ "{16}", "flickr"),
     NAMED_("giphy_key", 3.5F, "giphy", ALNUM_ "{32}", "giphy"),

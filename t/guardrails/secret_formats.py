@@ -234,7 +234,43 @@ ALONE = {
     "assigned_secret": "signing_secret: \"<{an:40}>\"",
     "assigned_environment_secret": "export DEPLOYMENT_TOKEN=<{an:40}>",
     "private_key": "-----BEGIN PRIVATE KEY-----\n{b64:64}\n{b64:64}\n{b64:40}\n-----END PRIVATE KEY-----",
+    # further forms that services hand out
+    "sk_key": "sk-{an:48}",
+    "together_key": "tgp_v1_{w:43}",
+    "llamacloud_api_key": "llx-{w:48}",
+    "riot_api_key": "RGAPI-{uuid}",
+    "rapidapi_key": "{lo:10}msh{lo:15}p1{lo:5}jsn{lo:12}",
+    "aws_appsync_api_key": "da2-{lo:26}",
+    "google_express_api_key": "AQ.Ab{w:48}",
+    "docker_swarm_token": "SWMTKN-1-{lo:50}-{lo:25}",
+    "cloudflare_scoped_token": "cfat_{an:40}{hex:8}",
+    "shopify_theme_password": "shptka_{hex:32}",
+    "bitbucket_data_center_token": "BBDC-M{w:43}",
+    "postman_collection_key": "PMAT-{up:26}",
+    "mailersend_token": "mlsn.{hex:64}",
+    "django_secret_key": "SECRET_KEY = '<django-insecure-{w:50}>'",
+    "kubeconfig_client_key": "client-key-data: <{b64:1200}>",
+    "wireguard_key": "PrivateKey = <{b64:42}A=>",
+    "totp_secret": "otpauth://totp/Shop:joe?secret=<{B32:32}>&issuer=Shop",
+    "command_line_password": "sshpass -p <{an:12}> ssh deploy@host",
 }
+
+# Other forms of the same rules.
+ALSO = [
+    ("newrelic_licence_key", "eu01xx{hex:30}NRAL"), ("heroku_api_key", "HRKU-{uuid}"),
+    ("digitalocean_token", "dos_v1_{hex:64}"), ("sk_key", "sk-{hex:32}"),
+    ("command_line_password", "mysql -h db -uroot -p<{an:12}> shop"),
+]
+
+# Values that no service's form gives away, by what stands around them.
+ASSIGNED = [
+    "X-API-Key: <{an:32}>", "x-auth-token: <{hex:40}>", "api_key=<{an:32}>", "API_KEY: <{an:40}>",
+    "client_secret=<{an:32}>", "https://example.net/cb?client_secret=<{an:32}>&a=1",
+    "https://example.net/?access_token=<{an:40}>", "token: <{an:40}>", "secret: <{an:40}>",
+    "\"password\": \"<{pw:14}>\"", "password: <{pw:14}>", "DB_PASSWORD=<{pw:14}>", "PGPASSWORD=<{pw:14}> psql",
+    "jdbc:mysql://db:3306/app?user=root&password=<{pw:14}>", "db_pass: \"<{pw:14}>\"", "pwd=\"<{pw:14}>\"",
+    "my password is <{pw:14}>", "Cookie: a=b; sessionid=<{lo:32}>",
+]
 
 NAMED = {
     # ai
@@ -353,7 +389,6 @@ NAMED = {
     "freshworks_key": ("freshdesk", "{an:20}"),
     "squarespace_token": ("squarespace", "{uuid}"),
     "bitly_token": ("bitly", "{hex:40}"),
-    "rapidapi_key": ("rapidapi", "{an:18}msh{an:29}"),
     "shodan_key": ("shodan", "{an:32}"),
     "virustotal_key": ("virustotal", "{hex:64}"),
     "abuseipdb_key": ("abuseipdb", "{hex:80}"),

@@ -251,9 +251,9 @@ static weir_status_t compile_list(weir_guard_rules_t *rules, const weir_guard_cu
         char spelling[MAX_LITERAL];
         bool failed = exact == NULL && !custom->ignore_case;
         for (unsigned n = 0; !failed && n < (custom->ignore_case ? MAX_VARIANTS : 1); n++) {
-            failed = spell(view.text, view.len, n, spelling) &&
-                     add_literal(rules, spelling, view.len, rule, UINT32_MAX, exact, score) !=
-                         WEIR_OK;
+            failed =
+                spell(view.text, view.len, n, spelling) &&
+                add_literal(rules, spelling, view.len, rule, UINT32_MAX, exact, score) != WEIR_OK;
         }
         if (failed) {
             status = weir_error(err, WEIR_ERR_NOMEM, "no memory for a list of values");

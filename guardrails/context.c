@@ -27,6 +27,7 @@ const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS] = {
         "just call|should call|call us|call me|text me|ring me|reach me|contact me|please text|"
         "can text|please ring|to ring|to text|please contact|my registered|your registered|"
         "registered number|can ring|please dial|to dial",
+    [WEIR_CONTEXT_PHONE_VERB] = "call|calling|ring|text|dial|contact|extension|ext|whatsapp",
     [WEIR_CONTEXT_AMOUNT] =
         "cost|costs|price|prices|priced|paid|pays|sold|sells|bytes|byte|kb|mb|bits|times|units|"
         "dollars|euros|pounds|cents|downloads|views|users|people|rows|lines|tokens|downloaded|"
@@ -249,6 +250,13 @@ static uint64_t word_before(const weir_guard_scan_t *scan, size_t *end, size_t l
 
 #define MAX_FILLERS 4
 
+/* ". Is": the dot in front of at ends a sentence; in "Tel. No. 5" it does not. */
+static bool sentence_end(const weir_guard_scan_t *scan, size_t at)
+{
+    return scan->text[at - 1] == '.' && at + 1 < scan->len &&
+           weir_is(scan->text[at + 1], WEIR_C_UPPER) && scan->text[at + 1] != 'N';
+}
+
 int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set)
 {
     size_t limit = start > WEIR_CONTEXT_REACH ? start - WEIR_CONTEXT_REACH : 0;
@@ -256,6 +264,9 @@ int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set)
     bool apart = false;
     for (int n = 0; n <= MAX_FILLERS; n++) {
         while (at > limit && weir_one_of(scan->text[at - 1], " \t:.#\"'(*=>-_\n")) {
+            if (n > 0 && sentence_end(scan, at)) {
+                return 0;
+            }
             apart |= scan->text[at - 1] == ':';
             at--;
         }
@@ -277,12 +288,39 @@ int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set)
         if (third != 0 && in_set(sets_of(scan->rules, join(join(third, second), word)), set)) {
             return apart ? 2 : 1;
         }
-        if (!in_set(sets, WEIR_CONTEXT_FILLER)) {
+        if (!in_set(sets, WEIR_CONTEXT_FILLER) && !weir_is(scan->text[at], WEIR_C_DIGIT)) {
             return 0;
         }
         apart = true;
     }
     return 0;
+}
+
+bool weir_guard_named_behind(const weir_guard_scan_t *scan, size_t end, unsigned set)
+{
+    size_t limit = end + WEIR_CONTEXT_REACH < scan->len ? end + WEIR_CONTEXT_REACH : scan->len;
+    size_t at = end;
+    for (int n = 0; n <= MAX_FILLERS && !scan->rules->streaming; n++) {
+        while (at < limit && weir_one_of(scan->text[at], " ,:()\"'-")) {
+            at++;
+        }
+        uint64_t word = HASH_START;
+        size_t start = at;
+        for (size_t used = 1; at < limit && word_byte(scan->text[at]); at += used) {
+            word = hash_character(word, scan->text + at, limit - at, &used);
+        }
+        if (at == start) {
+            return false;
+        }
+        const weir_guard_words_t *sets = sets_of(scan->rules, word);
+        if (in_set(sets, set)) {
+            return true;
+        }
+        if (!in_set(sets, WEIR_CONTEXT_FILLER)) {
+            return false;
+        }
+    }
+    return false;
 }
 
 bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned set)

@@ -106,7 +106,8 @@ static size_t groups_start(const weir_guard_scan_t *scan, size_t at)
     return live;
 }
 
-/* An IBAN in groups of four, of any case, of which the last token, whose start is at, may be part. */
+/* An IBAN in groups of four, of any case, of which the last token, whose start is at, may be part.
+ */
 static size_t iban_start(const weir_guard_scan_t *scan, size_t at, size_t live)
 {
     size_t limit = at > MAX_IBAN_SPAN ? at - MAX_IBAN_SPAN : 0;

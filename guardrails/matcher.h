@@ -114,8 +114,9 @@ enum {
     WEIR_CONTEXT_PHONE,
     WEIR_CONTEXT_PHONE_WEAK, /* call, office, my number: only together with a number's form */
     WEIR_CONTEXT_PHONE_CALL, /* you can call, my registered */
-    WEIR_CONTEXT_AMOUNT,     /* what large numbers count */
-    WEIR_CONTEXT_FILLER,     /* may stand between a word and the number that it names */
+    WEIR_CONTEXT_PHONE_VERB,
+    WEIR_CONTEXT_AMOUNT, /* what large numbers count */
+    WEIR_CONTEXT_FILLER, /* may stand between a word and the number that it names */
     WEIR_CONTEXT_CARD,
     WEIR_CONTEXT_IP,
     WEIR_CONTEXT_VERSION,
@@ -389,6 +390,9 @@ static inline bool weir_guard_near_known(const weir_guard_scan_t *scan, size_t s
  * or small words (is, me at) between; 0: no. Looks only to the left.
  */
 int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set);
+
+/* The same behind end: "is my mobile", "(office)". Never in sets for streams. */
+bool weir_guard_named_behind(const weir_guard_scan_t *scan, size_t end, unsigned set);
 
 /* The lower case of a two-byte UTF-8 character: Latin-1, Latin Extended-A, Greek, Cyrillic. */
 void weir_guard_lower_two(const char text[2], char lower[2]);

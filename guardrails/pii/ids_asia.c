@@ -323,7 +323,7 @@ static const weir_guard_id_t ids[] = {
     {"tw_id", "TW_NATIONAL_ID", "A999999999", "10",
      "taiwan|taiwanese|身分證|身分證字號|national id", 0.6f, 0.94f, tw_id},
     {"tr_tckn", "TR_NATIONAL_ID", "99999999999", "11",
-     "tckn|tc kimlik|t c kimlik|kimlik|turkish|turkey", 0.55f, 0.95f, tr_tckn},
+     "tckn|tc kimlik|t c kimlik|kimlik|turkish|turkey", 0.45f, 0.95f, tr_tckn},
     {"il_id", "IL_ID", "999999999", "9|8-1", "teudat|zehut|israel|israeli|תעודת|זהות", 0.2f, 0.9f,
      il_id},
     {"za_id", "ZA_ID", "9999999999999", "13|6 4 3|6 4 2 1",

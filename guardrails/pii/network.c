@@ -72,10 +72,10 @@ void weir_guard_find_ipv4(weir_guard_scan_t *scan, size_t start)
     if (end == start) {
         return;
     }
-    if (start > 0 && (weir_one_of(scan->text[start - 1], "._") ||
-                      (scan->text[start - 1] == '-' && start > 1 &&
-                       weir_is(scan->text[start - 2], WEIR_C_DIGIT) &&
-                       !quad_before(scan, start - 1)))) {
+    if (start > 0 &&
+        (weir_one_of(scan->text[start - 1], "._") ||
+         (scan->text[start - 1] == '-' && start > 1 &&
+          weir_is(scan->text[start - 2], WEIR_C_DIGIT) && !quad_before(scan, start - 1)))) {
         return;
     }
     if (end < scan->len && (weir_is(scan->text[end], WEIR_C_ALNUM) || scan->text[end] == '_' ||
@@ -207,8 +207,7 @@ void weir_guard_find_colon_address(weir_guard_scan_t *scan, size_t at)
         weir_guard_emit(scan, WEIR_RULE_MAC, start, end, 0.9f);
     } else if (is_ipv6(scan, start, end)) {
         float score = end - start > 6 ? 0.9f : 0.6f;
-        if (like_list(scan, start, end) &&
-            !weir_guard_near(scan, start, end, WEIR_CONTEXT_IP)) {
+        if (like_list(scan, start, end) && !weir_guard_near(scan, start, end, WEIR_CONTEXT_IP)) {
             score = 0.3f;
         }
         weir_guard_emit(scan, WEIR_RULE_IPV6, start, end, score);

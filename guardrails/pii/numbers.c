@@ -150,6 +150,17 @@ static bool part_of_longer(const weir_guard_scan_t *scan, const groups_t *groups
            (start == n + 1 || !weir_is(scan->text[start - n - 2], WEIR_C_ALNUM));
 }
 
+/* A word beside numbers ("after 262144 steps") is none of their groups. */
+static bool lower_word(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!weir_is(text[i], WEIR_C_LOWER)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, groups_t *groups)
 {
     char chosen = '\0';
@@ -163,6 +174,12 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
     }
     for (unsigned g = 1; g < layout->groups; g++) {
         if (!separator_fits(layout->separator[g], groups->separator[g], &chosen)) {
+            return;
+        }
+    }
+    for (unsigned g = 0; g < layout->groups && groups->letters != 0; g++) {
+        if (layout->len[g] >= (g == 0 ? 3 : 2) &&
+            lower_word(scan->text + groups->start[g], layout->len[g])) {
             return;
         }
     }
@@ -234,19 +251,24 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
 void weir_guard_find_numbers(weir_guard_scan_t *scan, size_t start, size_t end)
 {
     try_start(scan, start, end);
-    /* Letters in front that belong to the number: "AB 12 34 56 C", "CHE-123.456.788". */
-    if (start < 2 || !weir_is(scan->text[start - 2], WEIR_C_ALPHA) ||
-        !weir_one_of(scan->text[start - 1], " -.")) {
-        return;
-    }
-    size_t first = start - 1;
-    while (first > 0 && start - first < 7 && weir_is(scan->text[first - 1], WEIR_C_ALNUM)) {
-        if (!weir_is(scan->text[first - 1], WEIR_C_ALPHA)) {
+    /* Letters in front that belong to the number: "AB 12 34 56 C", "CHE-123.456.788"; two groups of
+     * them only with dots: "ZA.ECV.917/5I8H-65". */
+    for (int groups = 0; groups < 2; groups++) {
+        if (start < 2 || !weir_is(scan->text[start - 2], WEIR_C_ALPHA) ||
+            !weir_one_of(scan->text[start - 1], groups == 0 ? " -." : ".")) {
             return;
         }
-        first--;
-    }
-    if (start - first < 7) {
+        size_t first = start - 1;
+        while (first > 0 && start - first < 7 && weir_is(scan->text[first - 1], WEIR_C_ALNUM)) {
+            if (!weir_is(scan->text[first - 1], WEIR_C_ALPHA)) {
+                return;
+            }
+            first--;
+        }
+        if (start - first >= 7) {
+            return;
+        }
         try_start(scan, first, start - 1);
+        start = first;
     }
 }

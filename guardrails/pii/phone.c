@@ -262,6 +262,17 @@ static int north_american(const phone_t *p)
     return d[0] >= '2' && d[3] >= '2' ? 2 : d[0] >= '2';
 }
 
+/* "694 205 666": as many amounts are written. */
+static bool thousands(const phone_t *p)
+{
+    for (unsigned i = 1; i < p->parts; i++) {
+        if (p->groups[i] != 3 || p->separators[i] != ' ') {
+            return false;
+        }
+    }
+    return p->parts > 1 && p->groups[0] <= 3 && !p->plus && !p->brackets;
+}
+
 /* "CO 80202-1234": a ZIP+4 behind its state. */
 static bool zip_code(const weir_guard_scan_t *scan, const phone_t *p)
 {
@@ -303,16 +314,19 @@ static float national(weir_guard_scan_t *scan, const phone_t *p)
                  weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE_CALL) > 0;
     if (!named) {
         int weak = weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE_WEAK);
-        named = weak == 2 ||
-                (weak == 1 && (shaped || p->count >= 9 || imperative(scan, p->start)) && !amount);
+        bool verb = p->count >= 9 && weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE_VERB) == 1;
+        named =
+            weak == 2 || (weak == 1 && (shaped || verb || imperative(scan, p->start)) && !amount);
     }
-    if (grouped && (shaped ? named || phone || p->count >= 9 : p->count >= 9 && !amount)) {
+    bool long_enough = p->count >= 9 && (shaped || (!amount && !thousands(p)));
+    if (grouped && (long_enough || (shaped && (named || phone)))) {
         return 0.6f;
     }
     if (shaped && p->count >= 9 && !amount) {
         return 0.5f;
     }
-    if (!named && (!phone || amount)) {
+    named = named || weir_guard_named_behind(scan, p->end, WEIR_CONTEXT_PHONE);
+    if (!named && (!grouped || thousands(p) || !phone || amount)) {
         return 0.25f;
     }
     return grouped ? 0.6f : p->count >= 9 && p->count <= 12 ? 0.55f : 0.5f;
@@ -332,7 +346,8 @@ static float score_of(weir_guard_scan_t *scan, const phone_t *p)
         float bare = american == 2 ? 0.7f : 0.4f;
         return near || p->extension ? 0.9f : other ? bare - 0.3f : bare;
     }
-    size_t prefix = memcmp(p->digits, "011", 3) == 0 ? 3 : 2; /* from North America, from elsewhere */
+    size_t prefix =
+        memcmp(p->digits, "011", 3) == 0 ? 3 : 2; /* from North America, from elsewhere */
     if ((prefix == 3 || memcmp(p->digits, "00", 2) == 0) && n >= 9 + prefix &&
         country_code(p->digits + prefix)) {
         return near ? 0.85f : p->parts > 1 && !other ? 0.55f : 0.3f;
@@ -411,6 +426,11 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
             }
             column = true;
         }
+    }
+    /* The end of "9 049 213 373". */
+    if (at > 1 && scan->text[at - 1] == ' ' && weir_is(scan->text[at - 2], WEIR_C_DIGIT) &&
+        p.groups[0] == 3 && thousands(&p)) {
+        return;
     }
     /* Beside commas and strokes only what cannot be an amount. */
     bool clear = p.plus || (north_american(&p) == 2 && p.separators[p.parts - 1] != ' ');

@@ -338,6 +338,28 @@ def iin(t):
     return date(t[:6]) and t[6] in "0123456" and rest == int(t[11])
 
 
+def rnokpp(t):
+    return dot(t[:9], [-1, 5, 7, 9, 4, 6, 10, 5, 7]) % 11 % 10 == int(t[9])
+
+
+def cnpj_letters(t):
+    """Letters count as their ASCII code less 48."""
+    values = [ord(c) - 48 for c in t]
+    for n in (12, 13):
+        total = sum(v * (2 + i % 8) for i, v in enumerate(reversed(values[:n])))
+        if values[n] != (0 if total % 11 < 2 else 11 - total % 11):
+            return False
+    return True
+
+
+def cnic(t):
+    return t[0] in "12345678"
+
+
+def cpr(t):
+    return dmy(t[:6]) and len(set(t[6:])) > 1
+
+
 def lu(t):
     return date(t[2:8]) and "1850" <= t[:4] <= "2099" and luhn(t[:12]) and verhoeff(t[:11] + t[12])
 
@@ -355,8 +377,8 @@ NUMBERS = [
     ("BR_CNPJ", "CNPJ", "99999999999999", cnpj, ["##.###.###/####-##", "##############"]),
     ("MX_CURP", "CURP", "AAAAYYMMDDHAAAAA99", curp, ["##################"]),
     ("AR_CUIT", "CUIT", "20999999999", cuit, ["##-########-#", "###########"]),
-    ("CL_RUT", "RUT", "999999999", rut, ["##.###.###-#", "########-#"]),
-    ("CO_NIT", "NIT", "9999999999", nit, ["###.###.###-#"]),
+    ("CL_RUT", "RUT", "999999999", rut, ["##.###.###-#", "########-#", "#########"]),
+    ("CO_NIT", "NIT", "9999999999", nit, ["###.###.###-#", "##########"]),
     ("PE_RUC", "RUC", "20999999999", ruc, ["###########"]),
     ("UK_NHS", "NHS number", "9999999999", nhs, ["### ### ####", "##########"]),
     ("UK_NINO", "national insurance number", "AA999999A", nino, ["## ## ## ## #", "#########"]),
@@ -426,6 +448,11 @@ NUMBERS = [
     ("SA_NATIONAL_ID", "iqama", "2999999999", luhn, ["##########"]),
     ("AE_EMIRATES_ID", "Emirates ID", "784199999999999",
      lambda t: t[:3] == "784" and "1900" <= t[3:7] <= "2099" and luhn(t), ["###-####-#######-#"]),
+    ("UA_RNOKPP", "\u0440\u043d\u043e\u043a\u043f\u043f", "2999999999", rnokpp, ["##########"]),
+    ("DK_CPR", "CPR-nummer", "DDMMYY9999", cpr, ["######-####", "##########"]),
+    ("PK_CNIC", "CNIC", "3520299999999", cnic, ["#####-#######-#", "#############"]),
+    ("IN_VOTER", "EPIC", "AAA9999999", lambda t: luhn(t[3:]), ["##########"]),
+    ("BR_CNPJ", "CNPJ", "XXXXXX99XXXX99", cnpj_letters, ["##.###.###/####-##", "##############"]),
     ("KZ_IIN", "IIN", "YYMMDD399999", iin, ["############"]),
 ]
 

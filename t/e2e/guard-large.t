@@ -186,7 +186,7 @@ gw.stop()
 
 # -- one thread, and nobody may wait for it: the event loop does the rest, in slices
 
-gw = start("redact", main="thread_pool default threads=1 max_queue=0;")
+gw = start("redact", "weir_guard_timeout 60s;", main="thread_pool default threads=1 max_queue=0;")
 with ThreadPoolExecutor(8) as pool:
     running = [pool.submit(send, gw, "/v1/chat/completions", chat(big)) for i in range(6)]
     running += [pool.submit(send, gw, "/v1/some/path", {"a": big})]

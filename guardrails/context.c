@@ -178,8 +178,7 @@ static size_t skip_sixteens(const char *text, size_t at, size_t end)
 }
 
 /* Adds the sets of all words and phrases in [start, end) to found. */
-static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
-                    weir_guard_words_t *found)
+static void collect(weir_guard_scan_t *scan, size_t start, size_t end, weir_guard_words_t *found)
 {
     uint64_t hash[3] = {0, 0, 0}; /* phrases that end here: of one, two and three words */
     unsigned words = 0;
@@ -196,12 +195,16 @@ static void collect(const weir_guard_scan_t *scan, size_t start, size_t end,
         }
         uint64_t word = HASH_START;
         for (size_t used = 1; i < end && word_byte(scan->text[i]); i += used) {
-            word = hash_character(word, scan->text + i, end - i, &used);
+            used = 1;
+            word = (unsigned char)scan->text[i] < 0x80
+                       ? hash_byte(word, scan->text[i])
+                       : hash_character(word, scan->text + i, end - i, &used);
         }
         hash[2] = join(hash[1], word);
         hash[1] = join(hash[0], word);
         hash[0] = word;
         words++;
+        scan->work += WEIR_WORK_WORD;
         for (unsigned n = 0; n < 3 && n < words; n++) {
             size_t bit = bit_of(hash[n]);
             if ((scan->rules->context_bits[bit / 64] >> bit % 64 & 1) == 0) {
@@ -337,7 +340,7 @@ bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned
         while (left > 0 && left < start && word_byte(scan->text[left - 1])) {
             left++;
         }
-        scan->work += WEIR_WORK_WORDS;
+        scan->work += WEIR_WORK_SIDE;
         collect(scan, left, start, &scan->left);
         scan->left_at = start;
     }
@@ -349,7 +352,7 @@ bool weir_guard_near(weir_guard_scan_t *scan, size_t start, size_t end, unsigned
         while (right > end && right < scan->len && word_byte(scan->text[right])) {
             right--;
         }
-        scan->work += WEIR_WORK_WORDS;
+        scan->work += WEIR_WORK_SIDE;
         collect(scan, end, right, &scan->right);
         scan->right_at = end;
     }

@@ -309,12 +309,13 @@ enum {
     WEIR_WORK_PHONE = 5,
     WEIR_WORK_LAYOUT = 1,
     WEIR_WORK_CARD = 5,
-    WEIR_WORK_WORDS = 2, /* the words on one side of a number */
+    WEIR_WORK_SIDE = 2, /* the words before a number, or behind it, */
+    WEIR_WORK_WORD = 1, /* each of them */
     WEIR_WORK_DIGEST = 30,
     WEIR_WORK_LITERAL = 5,
     WEIR_WORK_MATCH = 16, /* one try of an expression from a place on */
     WEIR_WORK_FOUND = 8,  /* a candidate, and its place among the others */
-    WEIR_WORK_BYTE = 1,   /* of a layer, decoded */
+    WEIR_WORK_BYTE = 2,   /* of a layer, decoded */
     WEIR_WORK_EACH = 5,   /* allowed for a byte of the text */
     WEIR_WORK_LEAST = 1024
 };

@@ -45,9 +45,10 @@ bool weir_ending_write(weir_ending_t *ending, weir_end_t why, const weir_stop_t 
                        const weir_usage_t *usage, bool usage_asked, weir_buf_t *out);
 
 /* Appends the whole JSON answer that stands for a stop: an answer without text and with the finish
- * reason, or the error envelope. */
+ * reason, or the error envelope. anthropic: that of protocols without a shape of their own is
+ * Anthropic's. */
 void weir_ending_document(weir_protocol_t protocol, const weir_stop_t *stop, weir_str_t model,
-                          const char *request_id, int64_t now, weir_buf_t *out);
+                          const char *request_id, int64_t now, bool anthropic, weir_buf_t *out);
 
 /* Appends an error envelope in the protocol's shape. */
 void weir_ending_error(weir_protocol_t protocol, const weir_stop_t *stop, const char *request_id,

@@ -170,15 +170,17 @@ void weir_ending_error(weir_protocol_t protocol, const weir_stop_t *stop, const 
 }
 
 void weir_ending_document(weir_protocol_t protocol, const weir_stop_t *stop, weir_str_t model,
-                          const char *request_id, int64_t now, weir_buf_t *out)
+                          const char *request_id, int64_t now, bool anthropic, weir_buf_t *out)
 {
     weir_ending_t e = {
         .protocol = protocol, .model = model, .request_id = request_id, .now = now, .created = now};
+    bool named = protocol != WEIR_PROTOCOL_OTHER && protocol != WEIR_PROTOCOL_DOCUMENT;
+    weir_protocol_t errors = anthropic && !named ? WEIR_PROTOCOL_MESSAGES : protocol;
     bool length = stop->reason == WEIR_STOP_LENGTH;
     const char *reason = length ? "length" : "content_filter";
 
     if (stop->reason == WEIR_STOP_ERROR) {
-        weir_ending_error(protocol, stop, request_id, out);
+        weir_ending_error(errors, stop, request_id, out);
         return;
     }
     switch (protocol) {
@@ -212,7 +214,7 @@ void weir_ending_document(weir_protocol_t protocol, const weir_stop_t *stop, wei
                              .message = stop->message != NULL
                                             ? stop->message
                                             : "The gateway's policy stopped this answer."};
-        weir_ending_error(protocol, &error, request_id, out);
+        weir_ending_error(errors, &error, request_id, out);
         return;
     }
     }

@@ -264,7 +264,7 @@ static weir_status_t write_ending(weir_pipeline_t *p)
         if (!p->broken) {
             weir_ending_document(p->config.protocol, stop == NULL ? &cut : stop,
                                  p->config.usage == NULL ? WEIR_STR("") : p->config.usage->model,
-                                 p->config.request_id, p->config.now, frame);
+                                 p->config.request_id, p->config.now, p->config.anthropic, frame);
         }
     }
     rc = flush_slice(p);

@@ -48,6 +48,7 @@ typedef struct {
     bool tap;               /* only watching filters, and the caller sends the body itself: out() is
                                called for endings alone, behind the bytes fed. An event that was cut
                                cannot be taken back then: see weir_pipeline_broken() */
+    bool anthropic;         /* errors of DOCUMENT and OTHER have Anthropic's shape */
     size_t max_event;       /* bytes of one event, raw [1 MiB] */
     size_t max_document;    /* bytes of a JSON body that is collected [16 MiB] */
     uint32_t max_nodes;     /* JSON values in one item that weir_item_json() scans [256 Ki] */

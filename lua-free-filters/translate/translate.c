@@ -259,3 +259,42 @@ weir_status_t weir_translate_count_answer(weir_protocol_t client, const weir_jso
     weir_translate_count_write(client, tokens, out);
     return out->failed ? weir_error(err, WEIR_ERR_NOMEM, "out of memory") : WEIR_OK;
 }
+
+static weir_status_t feed_count(void *self, weir_item_t *item, weir_sink_t *sink)
+{
+    const weir_protocol_t *client = self;
+    weir_buf_t out;
+    weir_error_t err;
+
+    if (item->kind != WEIR_ITEM_DOCUMENT) {
+        return weir_sink_pass(sink, item);
+    }
+    const weir_json_doc_t *doc = weir_item_json(sink, item);
+    weir_buf_init(&out, weir_sink_arena(sink));
+    weir_status_t s =
+        doc == NULL ? WEIR_ERR_INVALID : weir_translate_count_answer(*client, doc, &out, &err);
+    if (s == WEIR_ERR_INVALID) {
+        weir_stop_with(sink, "the upstream's answer holds no count of tokens");
+        return WEIR_OK;
+    }
+    if (s != WEIR_OK) {
+        return s;
+    }
+    weir_item_replace(item, weir_str(out.data, out.len));
+    return weir_sink_pass(sink, item);
+}
+
+weir_status_t weir_translate_count_filter(weir_protocol_t client, weir_arena_t *arena,
+                                          weir_filter_t *out)
+{
+    static const weir_filter_table_t table = {
+        .name = "count", .flags = WEIR_FILTER_MUST_SEE, .feed = feed_count};
+    weir_protocol_t *state = weir_arena_alloc(arena, sizeof(*state));
+
+    if (state == NULL) {
+        return WEIR_ERR_NOMEM;
+    }
+    *state = client;
+    *out = (weir_filter_t){&table, state};
+    return WEIR_OK;
+}

@@ -42,6 +42,7 @@ typedef struct {
                                 loop */
     int64_t now;             /* seconds: the "created" of answers that carry none */
     const char *request_id;  /* for ids of answers that carry none; NULL: "0" */
+    bool ask_count;          /* for the caller: calls that count tokens are put to the upstream */
     size_t max_held;         /* bytes of text that a stream may hold: for responses the whole
                                 answer, otherwise interleaved tool calls [4 MiB] */
 } weir_translate_options_t;
@@ -121,6 +122,11 @@ weir_status_t weir_translate_count_request(weir_protocol_t client, weir_protocol
 /* Errors: INVALID when doc holds no count. */
 weir_status_t weir_translate_count_answer(weir_protocol_t client, const weir_json_doc_t *doc,
                                           weir_buf_t *out, weir_error_t *err);
+
+/* The same as a filter: a document that holds no count stops with 502. Its state lies in arena.
+ * Errors: NOMEM. */
+weir_status_t weir_translate_count_filter(weir_protocol_t client, weir_arena_t *arena,
+                                          weir_filter_t *out);
 
 /* The client's answer with a count that the gateway has estimated itself. */
 void weir_translate_count_write(weir_protocol_t client, int64_t tokens, weir_buf_t *out);

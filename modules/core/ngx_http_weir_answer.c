@@ -167,6 +167,8 @@ ngx_http_weir_open_answer(ngx_http_request_t *r,
                                      (char *) ctx->public.request_id.data,
                                      ctx->public.request_id.len);
     config.now = ngx_time();
+    config.anthropic = (ctx->public.endpoint.dialect
+                        == WEIR_DIALECT_ANTHROPIC);
     config.usage = weir_usage_of(ctx->usage);
     config.usage_asked = ctx->view.include_usage;
     config.write = ngx_http_weir_write;

@@ -27,7 +27,8 @@ typedef struct {
     weir_protocol_t                 target;
     weir_translate_options_t        options;
     weir_buf_t                      out;
-    weir_translation_t             *translation;
+    weir_translation_t             *translation;    /* none of a count */
+    const char                     *path;
     weir_error_t                    err;
     weir_status_t                   rc;
 } ngx_http_weir_translate_job_t;
@@ -37,6 +38,11 @@ static ngx_int_t ngx_http_weir_translate_option(
     weir_translate_options_t *options, ngx_str_t *value);
 static ngx_uint_t ngx_http_weir_translate_wants(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
+static weir_protocol_t ngx_http_weir_translate_counted(
+    ngx_http_weir_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_translate_expect_count(
+    ngx_http_weir_ctx_t *ctx);
+static weir_translation_t *ngx_http_weir_translation(ngx_http_weir_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_translate_azure(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_translate_path(ngx_http_request_t *r,
@@ -153,7 +159,8 @@ ngx_http_weir_translate_option(weir_translate_options_t *options,
           offsetof(weir_translate_options_t, legacy_max_tokens) },
         { "no_sampling", offsetof(weir_translate_options_t, no_sampling) },
         { "no_thinking_blocks",
-          offsetof(weir_translate_options_t, no_thinking_blocks) }
+          offsetof(weir_translate_options_t, no_thinking_blocks) },
+        { "ask_count", offsetof(weir_translate_options_t, ask_count) }
     };
 
     for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
@@ -335,6 +342,7 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
     ngx_http_weir_core_loc_conf_t  *wlcf;
     ngx_http_weir_translate_job_t  *job;
 
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
     target = ngx_http_weir_translate_target(r, ctx);
 
     if (ctx->view == NULL) {
@@ -347,10 +355,12 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
     }
 
     if (ctx->endpoint.protocol == WEIR_PROTOCOL_DOCUMENT) {
-        return ngx_http_weir_translate_count(r, ctx);
-    }
 
-    if (!weir_translate_supported(ctx->endpoint.protocol, target)) {
+        if (!wlcf->translate->ask_count) {
+            return ngx_http_weir_translate_count(r, ctx);
+        }
+
+    } else if (!weir_translate_supported(ctx->endpoint.protocol, target)) {
         ctx->refusal = &ngx_http_weir_other_api;
         return NGX_ABORT;
     }
@@ -361,8 +371,6 @@ ngx_http_weir_translate_request(ngx_http_request_t *r,
     if (job == NULL) {
         return NGX_ERROR;
     }
-
-    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_core_module);
 
     job->ctx = ctx;
     job->target = target;
@@ -400,6 +408,16 @@ ngx_http_weir_translate_work(void *data)
 {
     ngx_http_weir_translate_job_t *job = data;
 
+    if (job->ctx->endpoint.protocol == WEIR_PROTOCOL_DOCUMENT) {
+        job->rc = weir_translate_count_request(
+                      ngx_http_weir_translate_counted(job->ctx), job->target,
+                      job->ctx->view->doc, &job->options,
+                      ngx_http_weir_arena(job->ctx), &job->out, &job->path,
+                      &job->err);
+        return;
+    }
+
+    job->path = weir_translate_path(job->target);
     job->rc = weir_translate_request(job->ctx->endpoint.protocol, job->target,
                                      job->ctx->view->doc, &job->options,
                                      ngx_http_weir_arena(job->ctx), &job->out,
@@ -444,12 +462,15 @@ ngx_http_weir_translate_take(ngx_http_weir_translate_job_t *job)
 
     if (job->out.failed
         || ngx_http_weir_replace_body(ctx, &body) != NGX_OK
-        || ngx_http_weir_translate_uri(r, weir_translate_path(job->target))
-           != NGX_OK
+        || ngx_http_weir_translate_uri(r, job->path) != NGX_OK
         || (job->target == WEIR_PROTOCOL_MESSAGES
             && ngx_http_weir_translate_version(r) != NGX_OK))
     {
         return NGX_ERROR;
+    }
+
+    if (job->translation == NULL) {
+        return ngx_http_weir_translate_expect_count(ctx);
     }
 
     ctx->upstream = job->target;
@@ -488,6 +509,55 @@ ngx_http_weir_translate_refuse(ngx_http_weir_ctx_t *ctx, weir_error_t *err)
 }
 
 
+/* whose call that counts tokens */
+
+static weir_protocol_t
+ngx_http_weir_translate_counted(ngx_http_weir_ctx_t *ctx)
+{
+    return (ctx->endpoint.endpoint == WEIR_ENDPOINT_COUNT_TOKENS)
+               ? WEIR_PROTOCOL_MESSAGES : WEIR_PROTOCOL_RESPONSES;
+}
+
+
+/* the answer is the upstream's; errors pass as they are, or in shape */
+
+static ngx_int_t
+ngx_http_weir_translate_expect_count(ngx_http_weir_ctx_t *ctx)
+{
+    weir_arena_t   *arena;
+    weir_filter_t  *filter;
+
+    arena = ngx_http_weir_arena(ctx);
+
+    filter = weir_arena_alloc(arena, sizeof(weir_filter_t));
+
+    if (filter == NULL
+        || weir_translate_count_filter(ngx_http_weir_translate_counted(ctx),
+                                       arena, filter)
+           != WEIR_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    *ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin) = filter;
+
+    return NGX_OK;
+}
+
+
+/* NULL for a count, whose slot has the answer's filter */
+
+static weir_translation_t *
+ngx_http_weir_translation(ngx_http_weir_ctx_t *ctx)
+{
+    if (ctx->endpoint.protocol == WEIR_PROTOCOL_DOCUMENT) {
+        return NULL;
+    }
+
+    return *ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
+}
+
+
 /*
  * Servers of the other API have no call that counts, as a rule: the gateway
  * answers with its own estimate, about four bytes a token.
@@ -502,8 +572,7 @@ ngx_http_weir_translate_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx)
 
     static ngx_str_t  json = ngx_string("application/json");
 
-    client = (ctx->endpoint.endpoint == WEIR_ENDPOINT_COUNT_TOKENS)
-                 ? WEIR_PROTOCOL_MESSAGES : WEIR_PROTOCOL_RESPONSES;
+    client = ngx_http_weir_translate_counted(ctx);
 
     weir_buf_init(&out, ngx_http_weir_arena(ctx));
 
@@ -606,17 +675,30 @@ static ngx_int_t
 ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, weir_filter_t *filter, void *data)
 {
-    void  **translation;
+    void                **state;
+    weir_translation_t   *translation;
 
-    translation = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
+    state = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
 
-    if (*translation == NULL) {
+    if (*state == NULL) {
         return NGX_DECLINED;
+    }
+
+    translation = ngx_http_weir_translation(ctx);
+
+    if (translation == NULL) {
+
+        if (r->headers_out.status >= NGX_HTTP_BAD_REQUEST) {
+            return NGX_DECLINED;
+        }
+
+        *filter = *(weir_filter_t *) *state;
+        return NGX_OK;
     }
 
     ngx_http_weir_translate_status(r, ctx);
 
-    *filter = weir_translate_filter(*translation);
+    *filter = weir_translate_filter(translation);
 
     return NGX_OK;
 }
@@ -627,16 +709,16 @@ ngx_http_weir_translate_open_filter(ngx_http_request_t *r,
 void
 ngx_http_weir_translate_status(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx)
 {
-    void      **translation;
-    ngx_uint_t  status;
+    ngx_uint_t           status;
+    weir_translation_t  *translation;
 
-    translation = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
+    translation = ngx_http_weir_translation(ctx);
 
-    if (*translation == NULL) {
+    if (translation == NULL) {
         return;
     }
 
-    status = weir_translation_answered(*translation,
+    status = weir_translation_answered(translation,
                                        (unsigned) r->headers_out.status);
 
     if (status != r->headers_out.status) {
@@ -652,17 +734,17 @@ static void
 ngx_http_weir_translate_settled(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data)
 {
-    void                        **translation;
     uint32_t                      i, n;
+    weir_translation_t           *translation;
     const weir_translate_loss_t  *losses;
 
-    translation = ngx_http_weir_slot(ctx, &ngx_http_weir_translate_plugin);
+    translation = ngx_http_weir_translation(ctx);
 
-    if (*translation == NULL) {
+    if (translation == NULL) {
         return;
     }
 
-    losses = weir_translation_losses(*translation, &n);
+    losses = weir_translation_losses(translation, &n);
 
     ctx->losses = losses;
     ctx->nlosses = n;

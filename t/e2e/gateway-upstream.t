@@ -65,6 +65,11 @@ def answer(received, reply):
             "access-control-expose-headers": "x", "Refresh": "0; url=http://elsewhere/",
             "Alt-Svc": "h3=x", "Strict-Transport-Security": "max-age=1", "Clear-Site-Data": "*",
             "X-Mine": "stays", "Location": "/v1/chat/completions/1"})
+    elif received.path == "/tokenize":
+        if mode == "no count":
+            reply.json(200, {"tokens": 5})
+        else:
+            reply.json(200, {"count": 12, "max_model_len": 99, "tokens": [1]})
     elif asked.get("stream"):
         reply.begin(200)
         reply.event(chunk("Hel", role="assistant"))
@@ -84,6 +89,14 @@ gw = Gateway(up, allow=[], documents={"provider.key": "sk-provider"}, more_serve
         weir_api_prefix /c;
         rewrite ^/c(/.*) $1 break;
         weir_upstream_api chat;
+        proxy_pass http://engine;
+        include @root@/config/weir-proxy.conf;
+    }
+    location /t/ {
+        weir_api_prefix /t;
+        rewrite ^/t(/.*) $1 break;
+        weir_upstream_api chat;
+        weir_translate_options ask_count;
         proxy_pass http://engine;
         include @root@/config/weir-proxy.conf;
     }
@@ -299,6 +312,32 @@ gw.request("POST", "/openai/deployments/x/chat/completions?api-version=1", json=
            headers={"api-key": KEYS["good"]})
 is_(up.requests[-1].path, "/openai/deployments/x/chat/completions?api-version=1",
     "unless it is told nothing of the server's API")
+
+# -- counts of tokens, asked of a server that can
+
+for name, path, body, want in (
+        ("messages", "/t/v1/messages/count_tokens",
+         {"model": "tiny", "messages": CHAT["messages"], "system": "s"}, {"input_tokens": 12}),
+        ("responses", "/t/v1/responses/input_tokens", {"model": "tiny", "input": SECRET},
+         {"object": "response.input_tokens", "input_tokens": 12})):
+    mode = ""
+    r = post(path, body)
+    is_((r.status, r.json(), up.requests[-1].path), (200, want, "/tokenize"),
+        "%s: the server's own count" % name)
+    ok(SECRET in str(up.requests[-1].json()["messages"]), "%s: of the messages" % name)
+    mode = "no count"
+    check("%s: an answer without a count" % name, post(path, body), 502, "upstream_error",
+          name == "messages")
+    mode = "status 404"
+    check("%s: the server has no such call" % name, post(path, body), 404, "its_own_code",
+          name == "messages", None)
+    before = len(up.requests)
+    r = post(path.replace("/t/", "/c/"), body)
+    ok(r.status == 200 and 3 < r.json()["input_tokens"] < 12 and len(up.requests) == before,
+       "%s: else the gateway's estimate" % name)
+check("a count that cannot be put to the server", post("/t/v1/messages/count_tokens", {
+    "model": "tiny", "messages": 5}), 400, "invalid_request", True, None)
+mode = ""
 
 # -- what is counted
 

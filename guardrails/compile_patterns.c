@@ -68,6 +68,7 @@ static weir_status_t compile_secret(weir_guard_rules_t *rules, const weir_guard_
     }
     c->source = p;
     c->rule = rule;
+    c->run = weir_guard_value_run(p->expression);
     c->before = p->before == 0 ? DEFAULT_BEFORE : p->before;
     c->after = p->after == 0 ? DEFAULT_AFTER : p->after;
     c->score = p->score > 0 ? p->score : 0.9f;

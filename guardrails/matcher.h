@@ -180,8 +180,21 @@ typedef enum {
     WEIR_KIND_LIST
 } weir_guard_kind_t;
 
+/* len characters of a set in a row, without which an expression cannot match; 0: none is needed. */
+typedef struct {
+    uint64_t set[4];
+    size_t len;
+} weir_guard_value_run_t;
+
+/* The longest run that the value of a named secret's expression must have. */
+weir_guard_value_run_t weir_guard_value_run(const char *expression);
+
+/* Is there such a run in text? */
+bool weir_guard_has_run(const weir_guard_value_run_t *run, const char *text, size_t len);
+
 typedef struct {
     pcre2_code *code;
+    weir_guard_value_run_t run;
     const weir_guard_pattern_t *source; /* NULL: a custom expression */
     uint32_t rule;
     uint16_t before;
@@ -309,15 +322,15 @@ enum {
     WEIR_WORK_PHONE = 5,
     WEIR_WORK_LAYOUT = 1,
     WEIR_WORK_CARD = 5,
-    WEIR_WORK_SIDE = 2, /* the words before a number, or behind it, */
+    WEIR_WORK_SIDE = 1, /* the words before a number, or behind it, */
     WEIR_WORK_WORD = 1, /* each of them */
     WEIR_WORK_DIGEST = 30,
     WEIR_WORK_LITERAL = 5,
     WEIR_WORK_MATCH = 16, /* one try of an expression from a place on */
     WEIR_WORK_FOUND = 8,  /* a candidate, and its place among the others */
     WEIR_WORK_BYTE = 2,   /* of a layer, decoded */
-    WEIR_WORK_EACH = 5,   /* allowed for a byte of the text */
-    WEIR_WORK_LEAST = 1024
+    WEIR_WORK_EACH = 8,   /* allowed for a byte of the text */
+    WEIR_WORK_LEAST = 4096
 };
 
 /* One pass over one view. */

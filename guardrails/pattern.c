@@ -198,8 +198,11 @@ static void match_window(weir_guard_scan_t *scan, const weir_guard_compiled_t *c
 static void flush(weir_guard_scan_t *scan, uint32_t pattern)
 {
     weir_guard_window_t *w = &scan->scratch->windows[pattern];
+    const weir_guard_compiled_t *c = &scan->rules->patterns[pattern];
     if (w->end > 0) {
-        match_window(scan, &scan->rules->patterns[pattern], w->start, w->end);
+        if (weir_guard_has_run(&c->run, scan->text + w->start, w->end - w->start)) {
+            match_window(scan, c, w->start, w->end);
+        }
         w->end = 0;
     }
 }

@@ -119,6 +119,11 @@ typedef struct {
     bool more;      /* the text goes on: hold is wanted */
     size_t keep;    /* with more: hold is at least so many bytes before the end */
     bool no_decode; /* do not look into base64, percent, hex and entities */
+    /*
+     * No limit on the work on decoded layers: it is so much for each byte of the text, so that
+     * parts of a text reach it where the whole does not. A stream that must find all sets this.
+     */
+    bool thorough;
 } weir_guard_scan_options_t;
 
 typedef struct {

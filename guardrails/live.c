@@ -13,9 +13,10 @@
  */
 #include "guardrails/matcher.h"
 
-#define MAX_TOKEN  4400 /* more than the longest match of a token rule */
-#define MAX_GROUPS 64
-#define MAX_WINDOW 512
+#define MAX_TOKEN          4400 /* more than the longest match of a token rule */
+#define MAX_LETTERS_BEHIND 2    /* alone at the end of an identity number, in any case */
+#define MAX_GROUPS         64
+#define MAX_WINDOW         512
 
 #define MAX_IBAN_SPAN 44 /* 34 characters and the blanks between */
 
@@ -60,20 +61,39 @@ static bool capitals(const char *text, size_t len)
     return len <= 4;
 }
 
-/* Could the last token carry on number groups that stand before it? Identity numbers have at most
- * two letters alone at their end. */
+/* Could the last token carry on number groups that stand before it? */
 static bool carries_on(const char *text, size_t len)
 {
     size_t letters = 0;
     while (letters < len && weir_is(text[letters], WEIR_C_ALPHA)) {
         letters++;
     }
-    return letters <= 2 || capitals(text, letters) ||
+    return letters <= MAX_LETTERS_BEHIND || capitals(text, letters) ||
            has_digit(text, len < MAX_GROUPS ? len : MAX_GROUPS);
 }
 
+/* Could the letters in [start, end) be the first group of a number whose digits are still to come?
+ * Numbers of one letter and few digits need words to their left that are there, or not. */
+static bool is_front(weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    const weir_guard_rules_t *rules = scan->rules;
+    for (size_t i = 0; i < rules->front_count; i++) {
+        const weir_guard_layout_t *layout = &rules->layouts[rules->fronts[i]];
+        const weir_guard_rule_t *rule = &rules->rule[layout->rule];
+        if (layout->len[0] != end - start) {
+            continue;
+        }
+        if (!rules->streaming || rule->number->bare >= rule->min_score ||
+            (rule->number->known >= rule->min_score &&
+             weir_guard_near(scan, start, end, rule->context))) {
+            return true;
+        }
+    }
+    return rules->front_count == WEIR_MAX_FRONTS && end - start <= 6;
+}
+
 /* Number groups that hang together with the last token, whose start is at. */
-static size_t groups_start(const weir_guard_scan_t *scan, size_t at)
+static size_t groups_start(weir_guard_scan_t *scan, size_t at)
 {
     size_t limit = scan->len > MAX_GROUPS ? scan->len - MAX_GROUPS : 0;
     size_t live = at;
@@ -88,20 +108,19 @@ static size_t groups_start(const weir_guard_scan_t *scan, size_t at)
         size_t skip = len > MAX_GROUPS ? len - MAX_GROUPS : 0;
         if (has_digit(scan->text + start + skip, len - skip)) {
             live = start + skip;
-        } else if (len == 0 || !capitals(scan->text + start, len)) {
+        } else if (len == 0 || (len > MAX_LETTERS_BEHIND && !capitals(scan->text + start, len))) {
             break;
         }
         at = start;
     }
-    /* A short letter group in front of the first digits belongs to some numbers. */
-    if (live > limit + 1 && scan->text[live - 1] == ' ') {
+    /* A letter group in front of the first digits belongs to some numbers. */
+    if (live > limit + 1 && scan->text[live - 1] == ' ' &&
+        (live == scan->len || weir_is(scan->text[live], WEIR_C_DIGIT))) {
         size_t tail = live - 1;
         while (tail > limit && weir_is(scan->text[tail - 1], WEIR_C_ALPHA)) {
             tail--;
         }
-        if (live - 1 - tail <= 4) {
-            live = tail;
-        }
+        live = is_front(scan, tail, live - 1) ? tail : live;
     }
     return live;
 }
@@ -177,7 +196,7 @@ static size_t values_start(const weir_guard_scan_t *scan, size_t live)
     return live;
 }
 
-size_t weir_guard_live(const weir_guard_scan_t *scan)
+size_t weir_guard_live(weir_guard_scan_t *scan)
 {
     size_t live = token_start(scan, scan->len);
     if (scan->rules->digits) {

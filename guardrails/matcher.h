@@ -161,6 +161,7 @@ typedef struct {
 #define WEIR_NO_LAYOUT  UINT16_MAX
 #define WEIR_MAX_GROUP  40
 #define WEIR_MAX_LAYOUT 20 /* buckets by the second group's length */
+#define WEIR_MAX_FRONTS 64
 
 typedef struct {
     const char *type;
@@ -253,6 +254,8 @@ struct weir_guard_rules {
     weir_guard_layout_t *layouts;
     size_t layout_count;
     uint16_t buckets[WEIR_MAX_GROUP + 1][WEIR_MAX_LAYOUT + 1]; /* [first][second], 0: only one */
+    uint16_t fronts[WEIR_MAX_FRONTS]; /* layouts whose first group may be letters and a blank */
+    size_t front_count;
     weir_guard_context_slot_t *context;
     size_t context_used;
     uint64_t context_bits[WEIR_CONTEXT_BITS / 64]; /* by hash: may be in the table */
@@ -450,7 +453,7 @@ void weir_guard_try_patterns(weir_guard_scan_t *scan);
 void weir_guard_pass(weir_guard_scan_t *scan);
 
 /* What more text could still change: first live byte of the view. */
-size_t weir_guard_live(const weir_guard_scan_t *scan);
+size_t weir_guard_live(weir_guard_scan_t *scan);
 
 /* Candidates to findings; hold moves down so that no chain of overlaps crosses it. */
 weir_status_t weir_guard_resolve(const weir_guard_rules_t *rules, weir_guard_scratch_t *scratch,
@@ -465,6 +468,9 @@ static inline uint64_t weir_guard_lower_eight(uint64_t eight)
     uint64_t behind_z = low + ones * (0x7f - 'Z');
     return eight | (from_a & ~behind_z & ~eight & ones * 0x80) >> 2;
 }
+
+/* Of a word of at least one byte, ASCII case aside. */
+uint64_t weir_guard_hash_word(const char *text, size_t len);
 
 /* Hash of three bytes, without their bits 0x20. */
 static inline uint32_t weir_guard_trigram(uint32_t three)

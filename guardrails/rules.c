@@ -230,6 +230,13 @@ static void know_groups(weir_guard_layout_t *layout, const char *shape)
     }
 }
 
+/* Is its first group one of letters, or can it be, with a blank behind it? */
+static bool may_be_front(const weir_guard_layout_t *layout, const char *shape)
+{
+    return layout->groups > 1 && (layout->separator[1] == ' ' || layout->separator[1] == '~') &&
+           memchr(shape, '9', strnlen(shape, layout->len[0])) == NULL;
+}
+
 static weir_status_t add_layouts(weir_guard_rules_t *rules, weir_error_t *err)
 {
     memset(rules->buckets, 0xff, sizeof(rules->buckets));
@@ -257,6 +264,9 @@ static weir_status_t add_layouts(weir_guard_rules_t *rules, weir_error_t *err)
             uint16_t *head =
                 &rules->buckets[layout->len[0]][layout->groups > 1 ? layout->len[1] : 0];
             layout->next = *head;
+            if (may_be_front(layout, id->shape) && rules->front_count < WEIR_MAX_FRONTS) {
+                rules->fronts[rules->front_count++] = (uint16_t)rules->layout_count;
+            }
             *head = (uint16_t)rules->layout_count++;
         }
     }

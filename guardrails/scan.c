@@ -332,7 +332,7 @@ static weir_status_t scan_view(const weir_guard_rules_t *rules, weir_guard_scrat
 
 /* The hold moves down to where views[v] could still find something else, or its codes could. */
 static void hold_back(weir_guard_result_t *result, const weir_guard_view_t *view,
-                      const weir_guard_scan_t *scan, size_t open, size_t undecoded, size_t len)
+                      weir_guard_scan_t *scan, size_t open, size_t undecoded, size_t len)
 {
     size_t live = weir_guard_live(scan);
     /* What stands before the open code is all there. */
@@ -383,7 +383,8 @@ weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratc
         status = weir_guard_decoded_views(&scratch->fold, text, whole, 0, &how, views, ends, &count,
                                           err);
     }
-    uint64_t limit = WEIR_WORK_LEAST + (uint64_t)whole * WEIR_WORK_EACH;
+    uint64_t limit =
+        options->thorough ? UINT64_MAX : WEIR_WORK_LEAST + (uint64_t)whole * WEIR_WORK_EACH;
     for (size_t v = 0; v < count && status == WEIR_OK; v++) {
         size_t open = v == 0 ? 0 : ends[v - 1].open;
         bool more = options->more && open != SIZE_MAX;

@@ -464,7 +464,7 @@ static weir_status_t scan(weir_redact_text_t *t, bool more, size_t whole,
     const char *view = scan_view(t);
     if (view == NULL && t->len > 0)
         return WEIR_ERR_NOMEM;
-    weir_guard_scan_options_t options = {.from = t->from, .more = more};
+    weir_guard_scan_options_t options = {.from = t->from, .more = more, .thorough = true};
     if (t->rules->mode == WEIR_REDACT_WINDOW)
         options.keep = window_of(t);
     /* What is only left context is not gone through again, but for so much of it. */

@@ -84,6 +84,9 @@ static weir_status_t evaluate(const weir_eval_options_t *o, weir_arena_t *arena,
     if (status == WEIR_OK) {
         status = weir_eval_pii(&e);
     }
+    if (status == WEIR_OK) {
+        status = weir_eval_stream(&e);
+    }
     weir_guard_fold_free(&e.fold);
     if (status != WEIR_OK) {
         return status;

@@ -145,7 +145,8 @@ static void check_text(weir_arena_t *arena, weir_redact_mode_t mode, weir_str_t 
     size_t done = 0;
     weir_buf_init(&want, arena);
     weir_str_t out = feed(arena, mode, false, text, seed);
-    require(weir_guard_scan(rules_of(mode), second_scratch, text.data, text.len, NULL, &found,
+    weir_guard_scan_options_t options = {.thorough = true};
+    require(weir_guard_scan(rules_of(mode), second_scratch, text.data, text.len, &options, &found,
                             &err) == WEIR_OK);
     for (size_t i = 0; i < found.count; i++) {
         const weir_guard_finding_t *f = &found.findings[i];

@@ -261,7 +261,8 @@ static void whole(weir_arena_t *arena, weir_str_t text, weir_buf_t *out, weir_bu
     size_t at = 0;
     weir_buf_init(out, arena);
     weir_buf_init(log, arena);
-    weir_guard_scan(rules, scratch, text.data, text.len, NULL, &found, NULL);
+    weir_guard_scan_options_t options = {.thorough = true};
+    weir_guard_scan(rules, scratch, text.data, text.len, &options, &found, NULL);
     for (size_t i = 0; i < found.count; i++) {
         const weir_guard_finding_t *f = &found.findings[i];
         weir_buf_append(out, text.data + at, f->start - at);

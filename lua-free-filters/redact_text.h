@@ -1,7 +1,8 @@
 /*
  * Redaction of one text that comes in pieces: a message's content, a reasoning, the arguments of a
  * tool call. A byte leaves as soon as no rule can still make it part of an entity, and never
- * before; what leaves does not depend on how the text was cut.
+ * before; what leaves does not depend on how the text was cut. The work grows with the text: what
+ * is held for long is looked at again when an eighth has been added.
  */
 #ifndef WEIR_FILTERS_REDACT_TEXT_H
 #define WEIR_FILTERS_REDACT_TEXT_H

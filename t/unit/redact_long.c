@@ -326,7 +326,7 @@ static void test_arguments(weir_arena_t *arena, rng_t *rng)
     is_int(wrong, 0, "base64 in lines is found in arguments");
 
     /* Escapes of all kinds around an address. */
-    static const char *const bits[] = {"\\\\",  "\\\"",    "\\n", "\\/", " ",
+    static const char *const bits[] = {"\\\\",  "\\\"",     "\\n", "\\/", " ",
                                        "word ", "\\u00e9 ", "\\t", "12 "};
     wrong = 0;
     for (unsigned round = 0; round < 300; round++) {

@@ -15,13 +15,16 @@ typedef struct text_s {
     weir_str_t item_id; /* responses: JSON of item_id, for events that are inserted, */
     const char *event;  /* and the name of the events that carry it */
     weir_redact_text_t text;
+    weir_buf_t made; /* of a document's text: what its slices became */
 } text_t;
 
 /* An item that waits for a verdict: what stands before field `at` is done. */
 typedef struct queued_s {
     struct queued_s *next;
     weir_item_kind_t kind;
-    bool fed; /* field `at` has been fed its text */
+    bool fed;   /* field `at` has been fed its text, */
+    bool slept; /* or so much of it, when its slice had no turn */
+    size_t to;
     uint32_t at;
     char *data; /* malloc: name, then data, then raw */
     size_t name_len;
@@ -45,6 +48,7 @@ struct weir_redact {
     weir_protocol_t shape; /* of the events: the protocol, or what they look like */
     int64_t sequence;      /* responses: next sequence_number */
     bool changes;          /* not only observes */
+    bool granted;          /* the next slice has its turn */
     bool closed;
 };
 
@@ -84,6 +88,7 @@ static text_t *new_text(weir_redact_t *r, weir_text_kind_t kind, uint32_t choice
     t->kind = kind;
     t->choice = choice;
     t->part = part;
+    weir_buf_init(&t->made, r->arena);
     weir_redact_text_init(&t->text,
                           (r->options.skip_kinds >> kind & 1) != 0 ? &r->blind : &r->options.text,
                           kind == WEIR_TEXT_ARGUMENTS, (r->options.restore_kinds >> kind & 1) != 0);
@@ -338,12 +343,46 @@ static weir_status_t flush(weir_redact_t *r, text_t *t, weir_sink_t *sink)
 typedef struct {
     uint32_t at;
     bool fed;
+    bool slept;
+    size_t to;
 } pause_t;
 
+/* The end of the next slice of a document's text: between two characters. */
+static size_t slice_end(weir_str_t text, size_t from)
+{
+    size_t end = text.len - from > WEIR_REDACT_SLICE ? from + WEIR_REDACT_SLICE : text.len;
+    while (end < text.len && ((unsigned char)text.data[end] & 0xc0) == 0x80)
+        end++;
+    return end;
+}
+
+/* Feeds a document's text slice by slice. BUSY: *pause says how far it was fed. */
+static weir_status_t feed_slices(weir_redact_t *r, text_t *t, weir_str_t text, pause_t *pause)
+{
+    weir_status_t rc = WEIR_OK;
+    size_t at = pause->to;
+    if (pause->fed) /* a verdict was awaited */
+        rc = weir_redact_text_feed(&t->text, "", 0, at == text.len, &t->made);
+    while (rc == WEIR_OK && at < text.len) {
+        size_t end = slice_end(text, at);
+        pause->slept = !r->granted && !r->options.turn(r->options.text.ctx, end - at);
+        r->granted = false;
+        pause->fed = false;
+        if (pause->slept)
+            break;
+        rc = weir_redact_text_feed(&t->text, text.data + at, end - at, end == text.len, &t->made);
+        at = end;
+        pause->fed = rc == WEIR_ERR_BUSY;
+    }
+    pause->to = at;
+    return rc == WEIR_OK && at < text.len ? WEIR_ERR_BUSY : rc;
+}
+
 static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_json_doc_t *doc,
-                               const weir_text_list_t *list, uint32_t i, bool fed,
+                               const weir_text_list_t *list, uint32_t i, pause_t *pause,
                                weir_edit_t *edit, bool *silent, weir_sink_t *sink)
 {
+    bool fed = pause->fed;
     const weir_text_field_t *f = &list->fields[i];
     weir_str_t text;
     weir_buf_t out;
@@ -365,7 +404,13 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
     }
     bool last = !f->delta || ends(list, f->kind, f->choice, f->part);
     weir_buf_init(&out, weir_sink_arena(sink));
-    rc = weir_redact_text_feed(&t->text, fed ? "" : text.data, fed ? 0 : text.len, last, &out);
+    if (!f->delta && r->options.turn != NULL && text.len > WEIR_REDACT_SLICE / 2) {
+        rc = feed_slices(r, t, text, pause);
+        out = t->made;
+    } else {
+        rc = weir_redact_text_feed(&t->text, fed ? "" : text.data, fed ? 0 : text.len, last, &out);
+        pause->fed = rc == WEIR_ERR_BUSY;
+    }
     if (rc == WEIR_ERR_BUSY || rc == WEIR_ERR_NOMEM || out.failed)
         return rc == WEIR_ERR_BUSY ? rc : WEIR_ERR_NOMEM;
     if (last) {
@@ -462,9 +507,10 @@ static weir_status_t process(weir_redact_t *r, weir_item_t *item, pause_t *pause
             weir_json_type(doc, list.logprobs[i]) == WEIR_JSON_ARRAY ? WEIR_STR("[]") : none, NULL);
     uint32_t i = pause->at;
     for (; rc == WEIR_OK && i < list.count; i++) {
-        rc = one_field(r, item, doc, &list, i, pause->fed && i == pause->at, &edit, &silent, sink);
+        rc = one_field(r, item, doc, &list, i, pause, &edit, &silent, sink);
         if (rc != WEIR_OK)
             break;
+        *pause = (pause_t){0};
     }
     bool blocked = rc == WEIR_ERR_STATE;
     if (blocked) {
@@ -478,12 +524,13 @@ static weir_status_t process(weir_redact_t *r, weir_item_t *item, pause_t *pause
         rc = flush_ended(r, &list, sink);
         blocked = rc == WEIR_ERR_STATE;
         rc = blocked ? WEIR_OK : rc;
-        if (rc == WEIR_ERR_BUSY)
+        if (rc == WEIR_ERR_BUSY) {
             i = list.count;
+            pause->fed = true;
+        }
     }
     if (rc == WEIR_ERR_BUSY) {
         pause->at = i;
-        pause->fed = true;
         rc = apply(item, &edit, sink);
         return rc == WEIR_OK ? WEIR_ERR_BUSY : rc;
     }
@@ -508,7 +555,7 @@ static weir_status_t enqueue(weir_redact_t *r, const weir_item_t *item, const pa
                              weir_sink_t *sink)
 {
     size_t len = item->name.len + item->data.len + item->raw.len;
-    if (r->queued + len > r->options.max_queued) {
+    if (r->queued + len > r->options.max_queued && !pause->slept) {
         block(r, sink);
         return WEIR_OK;
     }
@@ -522,6 +569,8 @@ static weir_status_t enqueue(weir_redact_t *r, const weir_item_t *item, const pa
     q->kind = item->kind;
     q->at = pause->at;
     q->fed = pause->fed;
+    q->slept = pause->slept;
+    q->to = pause->to;
     q->data = data;
     q->name_len = item->name.len;
     q->data_len = item->data.len;
@@ -562,7 +611,7 @@ static weir_status_t take(weir_redact_t *r, weir_item_t *item, pause_t *pause, w
 static weir_status_t feed(void *self, weir_item_t *item, weir_sink_t *sink)
 {
     weir_redact_t *r = self;
-    pause_t pause = {0, false};
+    pause_t pause = {0};
     if (r->stats.stopped)
         return WEIR_OK;
     if (r->queue != NULL && item->kind != WEIR_ITEM_COMMENT)
@@ -576,8 +625,12 @@ static weir_status_t drain(weir_redact_t *r, weir_sink_t *sink)
 {
     while (r->queue != NULL && !r->stats.stopped) {
         queued_t *q = r->queue;
+        if (q->slept && !r->granted)
+            r->granted = r->options.turn(r->options.text.ctx, WEIR_REDACT_SLICE);
+        if (q->slept && !r->granted)
+            return WEIR_ERR_BUSY;
         weir_item_t item = {.kind = q->kind};
-        pause_t pause = {q->at, q->fed};
+        pause_t pause = {q->at, q->fed, q->slept, q->to};
         item.name = weir_str(q->data, q->name_len);
         item.data = weir_str(q->data + q->name_len, q->data_len);
         item.raw = weir_str(q->data + q->name_len + q->data_len, q->raw_len);

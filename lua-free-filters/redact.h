@@ -11,6 +11,8 @@
 #include "lua-free-filters/redact_text.h"
 #include "lua-free-filters/text_fields.h"
 
+#define WEIR_REDACT_SLICE ((size_t)16 << 10)
+
 typedef struct {
     weir_redact_rules_t text; /* mode, rules, callbacks */
     weir_protocol_t protocol; /* of the answer as it comes to this filter */
@@ -18,6 +20,12 @@ typedef struct {
     uint32_t skip_kinds;      /* bit i: texts of that kind are not looked at */
     weir_stop_t on_block;     /* how a blocked answer ends */
     size_t max_queued;        /* bytes of items that wait for a verdict [1 MiB] */
+    /*
+     * Texts of documents are read in slices of WEIR_REDACT_SLICE bytes: may the next one be read
+     * now? False: the filter waits, and is to be woken (weir_pipeline_wake()) to ask again. Called
+     * with the text's ctx. NULL: documents are read at once.
+     */
+    bool (*turn)(void *ctx, size_t size);
 } weir_redact_options_t;
 
 typedef struct {

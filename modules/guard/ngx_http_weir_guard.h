@@ -209,6 +209,7 @@ struct ngx_http_weir_guard_ctx_s {
     /* the answer: ngx_http_weir_guard_answer.c */
 
     weir_redact_t                      *redact;
+    ngx_event_t                         slice;
 
     /* the second opinion: ngx_http_weir_guard_tier2.c */
 

@@ -14,6 +14,8 @@
 static ngx_uint_t ngx_http_weir_guard_looks(ngx_http_weir_guard_ctx_t *gctx);
 static ngx_uint_t ngx_http_weir_guard_type_is(ngx_http_request_t *r,
     const char *type, size_t len);
+static bool ngx_http_weir_guard_slice(void *data, size_t size);
+static void ngx_http_weir_guard_slice_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_weir_guard_on_block(
     ngx_http_weir_guard_ctx_t *gctx, weir_stop_t *stop);
 static uint32_t ngx_http_weir_guard_kinds(uint32_t parts);
@@ -209,6 +211,18 @@ ngx_http_weir_guard_open(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
             options.text.mode = WEIR_REDACT_OBSERVE;
         }
 
+        /* where texts are held until their end they are scanned there */
+
+        if (options.text.mode == WEIR_REDACT_HOLDBACK
+            || options.text.mode == WEIR_REDACT_WINDOW)
+        {
+            gctx->slice.handler = ngx_http_weir_guard_slice_handler;
+            gctx->slice.data = gctx;
+            gctx->slice.log = r->connection->log;
+
+            options.turn = ngx_http_weir_guard_slice;
+        }
+
         if (policy->classifies[WEIR_GUARD_OUTPUT]) {
             options.text.check = ngx_http_weir_guard_check;
         }
@@ -230,6 +244,32 @@ ngx_http_weir_guard_open(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
     *filter = weir_redact_filter(gctx->redact);
 
     return NGX_OK;
+}
+
+
+/* a slice of a whole answer */
+
+static bool
+ngx_http_weir_guard_slice(void *data, size_t size)
+{
+    ngx_http_weir_guard_ctx_t *gctx = data;
+
+    if (!ngx_http_weir_guard_turn(gctx->wgmcf, &gctx->slice, size)) {
+        return 0;
+    }
+
+    ngx_http_weir_guard_did(gctx->wgmcf, size);
+
+    return 1;
+}
+
+
+static void
+ngx_http_weir_guard_slice_handler(ngx_event_t *ev)
+{
+    ngx_http_weir_guard_ctx_t *gctx = ev->data;
+
+    gctx->wgmcf->weir->wake(gctx->ctx);
 }
 
 
@@ -457,6 +497,10 @@ ngx_http_weir_guard_settled(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
 
     if (gctx->event.posted) {
         ngx_delete_posted_event(&gctx->event);
+    }
+
+    if (gctx->slice.posted) {
+        ngx_delete_posted_event(&gctx->slice);
     }
 
     if (gctx->call) {

@@ -24,13 +24,15 @@ PLAIN = "Please tell me how tall the tower in Paris is."
 
 
 def answer(received, reply):
-    reply.json(200, completion("ok"))
+    size = received.body.partition(b'"answer ')[2].partition(b'"')[0]
+    reply.json(200, completion(SAY * int(size) + "\u00e9nd" if size else "ok"))
 
 
 up = Upstream(answer)
 redact = {"entities": {"*": "redact"}}
 POLICIES = {
     "redact": redact,
+    "window": {**redact, "streaming": {"mode": "window", "window": 128}},
     "names": {"entities": {"EMAIL_ADDRESS": "placeholder"}},
     "block": {"entities": {"CREDIT_CARD": "block"}},
     "flag": {"entities": {"*": "flag"}},
@@ -199,6 +201,28 @@ longest = gw.metrics()["weir_guard_longest_turn_bytes"]
 ok(4096 < longest <= 12.5 * 1024, "in slices: of a few kilobytes (%d)" % longest)
 like(gw.read_log(), 'thread pool "default" queue overflow', "in slices: for want of threads")
 gw.stop()
+
+# -- whole answers, in slices
+
+for policy in ("redact", "window"):
+    gw = start(policy)
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(send, gw, "/v1/chat/completions", chat("answer %d" % n))
+                   for n in (1, 300, 400, 900, 9000, 10000)]
+        got = [f.result().json()["choices"][0]["message"]["content"] for f in running]
+    ok(got == [MASKED * n + "\u00e9nd" for n in (1, 300, 400, 900, 9000, 10000)],
+       "%s: whole answers are masked slice by slice" % policy) or diag([g[-100:] for g in got])
+    longest = gw.metrics()["weir_guard_longest_turn_bytes"]
+    ok(8192 < longest <= 16.5 * 1024, "%s: a slice in a turn (%d)" % (policy, longest))
+    for i in range(4):
+        body = json.dumps(chat("answer 9000")).encode()
+        s = socket.create_connection(("127.0.0.1", gw.port))
+        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                  + bearer("good")["Authorization"].encode() + b"\r\nContent-Type: application/json\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        s.close()
+    is_(send(gw, "/v1/chat/completions", chat(PLAIN)).status, 200, "%s: clients that leave" % policy)
+    gw.stop()
 
 # -- names and blocks
 

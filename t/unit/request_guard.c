@@ -111,7 +111,9 @@ typedef struct {
     weir_request_action_t action;
     unsigned findings;
     unsigned scored;
-    uint32_t first; /* start of the first */
+    uint64_t longest_step; /* bytes scanned in it */
+    unsigned busiest_step; /* findings decided in it */
+    uint32_t first;        /* start of the first */
     weir_str_t replacement;
 } verdict_t;
 
@@ -169,7 +171,13 @@ static char *guarded(weir_arena_t *arena, const char *json, size_t len, verdict_
     weir_request_guard_open(arena, &doc, texts, count, &options, &g);
     *steps = 0;
     do {
+        uint64_t before = weir_request_guard_scanned(g);
+        unsigned decided = v->findings;
         rc = weir_request_guard_step(g, scratch, &fold, budget, &err);
+        before = weir_request_guard_scanned(g) - before;
+        decided = v->findings - decided;
+        v->longest_step = before > v->longest_step ? before : v->longest_step;
+        v->busiest_step = decided > v->busiest_step ? decided : v->busiest_step;
         ++*steps;
     } while (rc == WEIR_ERR_BUSY);
     *scanned = weir_request_guard_scanned(g);
@@ -342,6 +350,46 @@ static void test_no_hold(void)
     free(json);
 }
 
+/* The work of a step does not depend on the body: not on its length, nor on how much is found, nor
+ * on how many texts it has. */
+static void test_steps(void)
+{
+    static const struct {
+        const char *name, *begin, *text, *between, *end;
+    } bodies[] = {
+        {"one text of prose", "{\"prompt\":\"", "The quick brown fox jumps over the lazy dog. ", "",
+         "\"}"},
+        {"one dense text", "{\"prompt\":\"", "Mail jane@example.org or +1 212 555 2368 now. ", "",
+         "\"}"},
+        {"many texts", "{\"prompt\":[\"", "Mail jane@example.org now.", "\",\"", "\"]}"},
+        {"small values", "{\"prompt\":[\"", "ab", "\",\"", "\"]}"},
+        {"escapes", "{\"prompt\":\"", "\\u0041\\nb ", "", "\"}"},
+        {"digits", "{\"prompt\":\"", "4111 1111 ", "", "\"}"},
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        weir_arena_t arena;
+        weir_buf_t body;
+        verdict_t v = {.action = WEIR_REQUEST_KEEP};
+        unsigned steps;
+        uint64_t scanned;
+        weir_arena_init(&arena, 0, 0);
+        weir_buf_init(&body, &arena);
+        weir_buf_append_z(&body, bodies[i].begin);
+        while (body.len < 400000) {
+            weir_buf_append_z(&body, bodies[i].text);
+            weir_buf_append_z(&body, bodies[i].between);
+        }
+        weir_buf_append_z(&body, bodies[i].end);
+        char *out = guarded(&arena, body.data, body.len, &v, false, 8192, &steps, &scanned);
+        /* A slice, its left context, and the characters that an end may move by. */
+        ok(out != NULL && v.longest_step <= 8192 + WEIR_GUARD_LEFT_CODED + 64,
+           "%s: a step scans a slice (%llu)", bodies[i].name, (unsigned long long)v.longest_step);
+        ok(v.busiest_step <= 8192 / 16, "%s: and decides little (%u)", bodies[i].name,
+           v.busiest_step);
+        weir_arena_free(&arena);
+    }
+}
+
 int main(void)
 {
     weir_guard_options_t options = {.pii = true, .secrets = true};
@@ -354,6 +402,7 @@ int main(void)
     test_edits();
     test_slices();
     test_no_hold();
+    test_steps();
     weir_guard_scratch_free(scratch);
     weir_guard_fold_free(&fold);
     weir_guard_rules_free(rules);

@@ -92,3 +92,35 @@ void weir_guard_lower_two(const char text[2], char lower[2])
     lower[0] = (char)(0xc0 | code >> 6);
     lower[1] = (char)(0x80 | (code & 0x3f));
 }
+
+/* len bytes, 1 to 8, and what stands in them twice where they are not 8 or 4. */
+static uint64_t up_to_eight(const char *text, size_t len)
+{
+    uint64_t eight = 0;
+    if (len >= 8) {
+        memcpy(&eight, text, 8);
+    } else if (len >= 4) {
+        uint32_t first = 0;
+        uint32_t last = 0;
+        memcpy(&first, text, 4);
+        memcpy(&last, text + len - 4, 4);
+        eight = first | (uint64_t)last << 32;
+    } else {
+        eight = (uint64_t)(unsigned char)text[0] | (uint64_t)(unsigned char)text[len / 2] << 8 |
+                (uint64_t)(unsigned char)text[len - 1] << 16;
+    }
+    return eight;
+}
+
+uint64_t weir_guard_hash_word(const char *text, size_t len)
+{
+    uint64_t hash = len * 0xcbf29ce484222325ull;
+    for (size_t i = 0; i + 8 < len; i += 8) {
+        hash = (hash ^ weir_guard_lower_eight(up_to_eight(text + i, 8))) * 0x9e3779b97f4a7c15ull;
+        hash ^= hash >> 32;
+    }
+    size_t rest = len < 8 ? len : 8;
+    hash = (hash ^ weir_guard_lower_eight(up_to_eight(text + len - rest, rest))) *
+           0x9e3779b97f4a7c15ull;
+    return hash ^ hash >> 29;
+}

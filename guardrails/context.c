@@ -3,6 +3,7 @@
  * sets that hold it. A window of text is split and hashed once for all rules that ask about it.
  */
 #include "guardrails/matcher.h"
+#include "guardrails/views.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -63,35 +64,47 @@ const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS] = {
                              "street|mail|ship|shipping|deliver|delivery|home|house|move|moved",
 };
 
+#define MAX_WORD 64
+
 static bool word_byte(char c)
 {
     return weir_is(c, WEIR_C_ALNUM) || (unsigned char)c >= 0x80;
 }
 
-static uint64_t hash_byte(uint64_t hash, char c)
+static size_t word_end(const char *text, size_t at, size_t end)
 {
-    unsigned char b = (unsigned char)c;
-    if (b >= 'A' && b <= 'Z') {
-        b |= 0x20;
+    while (at < end && word_byte(text[at])) {
+        at++;
     }
-    return (hash ^ b) * 0x100000001b3ull;
+    return at;
 }
 
-/* The character at text (len bytes are there), without its case; *used: its bytes. */
-static uint64_t hash_character(uint64_t hash, const char *text, size_t len, size_t *used)
+/* Lower-cases letters of ASCII and those of two bytes; returns how many bytes there are. */
+static size_t fold_word(const char *text, size_t len, char out[MAX_WORD])
 {
-    *used = 1;
-    unsigned char lead = (unsigned char)text[0];
-    if (lead < 0xc2 || lead > 0xdf || len < 2 || ((unsigned char)text[1] & 0xc0) != 0x80) {
-        return hash_byte(hash, text[0]);
+    len = len < MAX_WORD ? len : MAX_WORD;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char lead = (unsigned char)text[i];
+        out[i] = text[i];
+        if (lead >= 0xc2 && lead <= 0xdf && i + 1 < len &&
+            ((unsigned char)text[i + 1] & 0xc0) == 0x80) {
+            weir_guard_lower_two(text + i, out + i);
+            i++;
+        }
     }
-    char folded[2];
-    *used = 2;
-    weir_guard_lower_two(text, folded);
-    return hash_byte(hash_byte(hash, folded[0]), folded[1]);
+    return len;
 }
 
-#define HASH_START 0xcbf29ce484222325ull
+/* Of a word's characters without their case; what lies behind MAX_WORD bytes does not count. */
+static uint64_t hash_word(const char *text, size_t len)
+{
+    char folded[MAX_WORD];
+    if (!weir_guard_is_ascii(text, len)) {
+        len = fold_word(text, len, folded);
+        text = folded;
+    }
+    return weir_guard_hash_word(text, len);
+}
 
 static weir_guard_context_slot_t *slot_of(weir_guard_context_slot_t *slots, uint64_t hash)
 {
@@ -130,21 +143,14 @@ static bool add_phrase(weir_guard_rules_t *rules, unsigned set, uint64_t hash)
 bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char *words)
 {
     uint64_t phrase = 0;
-    uint64_t word = HASH_START;
-    bool any = false;    /* the phrase has a word */
-    bool inside = false; /* of a word */
-    size_t used = 1;
-    for (const char *c = words;; c += used) {
-        used = 1;
-        if (*c != '\0' && *c != '|' && word_byte(*c)) {
-            word = hash_character(inside ? word : HASH_START, c, strlen(c), &used);
-            inside = true;
-            continue;
-        }
-        if (inside) {
-            phrase = any ? join(phrase, word) : word;
+    bool any = false; /* the phrase has a word */
+    const char *end = words + strlen(words);
+    for (const char *c = words;; c++) {
+        size_t len = word_end(c, 0, (size_t)(end - c));
+        if (len > 0) {
+            phrase = any ? join(phrase, hash_word(c, len)) : hash_word(c, len);
             any = true;
-            inside = false;
+            c += len;
         }
         if (*c == '\0' || *c == '|') {
             if (any && !add_phrase(rules, set, phrase)) {
@@ -193,13 +199,9 @@ static void collect(weir_guard_scan_t *scan, size_t start, size_t end, weir_guar
         if (i == end) {
             break;
         }
-        uint64_t word = HASH_START;
-        for (size_t used = 1; i < end && word_byte(scan->text[i]); i += used) {
-            used = 1;
-            word = (unsigned char)scan->text[i] < 0x80
-                       ? hash_byte(word, scan->text[i])
-                       : hash_character(word, scan->text + i, end - i, &used);
-        }
+        size_t first = i;
+        i = word_end(scan->text, i, end);
+        uint64_t word = hash_word(scan->text + first, i - first);
         hash[2] = join(hash[1], word);
         hash[1] = join(hash[0], word);
         hash[0] = word;
@@ -243,10 +245,7 @@ static uint64_t word_before(const weir_guard_scan_t *scan, size_t *end, size_t l
     if (start == *end || (start == limit && start > 0 && word_byte(scan->text[start - 1]))) {
         return 0;
     }
-    uint64_t word = HASH_START;
-    for (size_t i = start, used = 1; i < *end; i += used) {
-        word = hash_character(word, scan->text + i, *end - i, &used);
-    }
+    uint64_t word = hash_word(scan->text + start, *end - start);
     *end = start;
     return word;
 }
@@ -307,14 +306,12 @@ bool weir_guard_named_behind(const weir_guard_scan_t *scan, size_t end, unsigned
         while (at < limit && weir_one_of(scan->text[at], " ,:()\"'-")) {
             at++;
         }
-        uint64_t word = HASH_START;
         size_t start = at;
-        for (size_t used = 1; at < limit && word_byte(scan->text[at]); at += used) {
-            word = hash_character(word, scan->text + at, limit - at, &used);
-        }
+        at = word_end(scan->text, at, limit);
         if (at == start) {
             return false;
         }
+        uint64_t word = hash_word(scan->text + start, at - start);
         const weir_guard_words_t *sets = sets_of(scan->rules, word);
         if (in_set(sets, set)) {
             return true;

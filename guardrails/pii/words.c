@@ -72,45 +72,12 @@ size_t weir_guard_word_end(const weir_guard_scan_t *scan, size_t start, size_t l
     return end;
 }
 
-/* len bytes, 1 to 8, and what stands in them twice where they are not 8 or 4. */
-static uint64_t up_to_eight(const char *text, size_t len)
-{
-    uint64_t eight = 0;
-    if (len >= 8) {
-        memcpy(&eight, text, 8);
-    } else if (len >= 4) {
-        uint32_t first = 0;
-        uint32_t last = 0;
-        memcpy(&first, text, 4);
-        memcpy(&last, text + len - 4, 4);
-        eight = first | (uint64_t)last << 32;
-    } else {
-        eight = (uint64_t)(unsigned char)text[0] | (uint64_t)(unsigned char)text[len / 2] << 8 |
-                (uint64_t)(unsigned char)text[len - 1] << 16;
-    }
-    return eight;
-}
-
-/* Of a word of 1 to MAX_WORD bytes, ASCII case aside. */
-static uint64_t hash_of(const char *text, size_t len)
-{
-    uint64_t hash = len * 0xcbf29ce484222325ull;
-    for (size_t i = 0; i + 8 < len; i += 8) {
-        hash = (hash ^ weir_guard_lower_eight(up_to_eight(text + i, 8))) * 0x9e3779b97f4a7c15ull;
-        hash ^= hash >> 32;
-    }
-    size_t rest = len < 8 ? len : 8;
-    hash = (hash ^ weir_guard_lower_eight(up_to_eight(text + len - rest, rest))) *
-           0x9e3779b97f4a7c15ull;
-    return hash ^ hash >> 29;
-}
-
 unsigned weir_guard_word_kind(const weir_guard_rules_t *rules, const char *text, size_t len)
 {
     if (len == 0 || len > MAX_WORD) {
         return 0;
     }
-    uint64_t hash = hash_of(text, len);
+    uint64_t hash = weir_guard_hash_word(text, len);
     size_t bit = hash % WEIR_WORD_BITS;
     if ((rules->word_bits[bit / 64] >> bit % 64 & 1) == 0) {
         return 0;
@@ -135,7 +102,7 @@ bool weir_guard_words_build(weir_guard_rules_t *rules)
     for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {
         for (const char *w = lists[l].words; *w != '\0';) {
             size_t len = strcspn(w, "|");
-            uint64_t hash = hash_of(w, len);
+            uint64_t hash = weir_guard_hash_word(w, len);
             size_t at = hash % WEIR_WORD_SLOTS;
             while (rules->word_slots[at].hash != 0 && rules->word_slots[at].hash != hash) {
                 at = (at + 1) % WEIR_WORD_SLOTS;

@@ -67,6 +67,10 @@ def make(kind):
 KINDS = ["EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "PHONE_NUMBER", "IP_ADDRESS",
          "SECRET"]
 
+def in_lines(code, width=60, end="\n"):
+    return end.join(code[i:i + width] for i in range(0, len(code), width))
+
+
 CYRILLIC = str.maketrans("aceopxy", "\u0430\u0441\u0435\u043e\u0440\u0445\u0443")
 
 
@@ -105,6 +109,11 @@ DISGUISES = {
     "base64": lambda s: base64.b64encode(("the value is %s as agreed" % s).encode()).decode(),
     "base64 for URLs": lambda s: base64.urlsafe_b64encode(
         ("the value is %s as agreed" % s).encode()).decode().rstrip("="),
+    "base64 in lines": lambda s: in_lines(base64.b64encode(
+        ("the value is %s as agreed, and nobody else is to hear of it" % s).encode()).decode()),
+    "base64 in lines of MIME": lambda s: in_lines(base64.b64encode(
+        ("the value is %s as agreed, and nobody else is to hear of it" % s).encode()).decode(),
+        76, "\r\n"),
     "percent encoding": lambda s: "".join("%%%02X" % b for b in s.encode()),
     "percent encoding of marks": lambda s: urllib.parse.quote(s, safe=""),
     "hexadecimal": lambda s: ("the value is %s as agreed" % s).encode().hex(),
@@ -190,6 +199,21 @@ for kind in KINDS:
         outputs.add(done)
     ok(len(outputs) == 1, "%s: the same redaction in pieces of every size" % kind) or diag(outputs)
     ok(value not in next(iter(outputs)), "%s: and nothing of it is left" % kind)
+
+# -- codes in a stream: all rules, in pieces of every size, as in the whole text
+
+for name in ("base64", "base64 in lines", "base64 in lines of MIME", "percent encoding",
+             "decimal entities", "hexadecimal", "base64 of percent encoding"):
+    value = make("EMAIL_ADDRESS")
+    text = "Use %s today, %s" % (DISGUISES[name](value), "and some more words " * 60)
+    outputs = set()
+    for size in [1, 2, 3, 5, 7, 16, 61, 300, len(text)]:
+        done = subprocess.run([WEIR_GUARD, "redact", "--stream", str(size)],
+                              input=text.encode(), stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, check=False).stdout.decode()
+        outputs.add(done)
+    ok(len(outputs) == 1 and "Use <EMAIL_ADDRESS_1>" in next(iter(outputs)),
+       "%s: the same redaction in pieces of every size" % name) or diag(outputs)
 
 # -- harmless text in the same clothes
 

@@ -190,10 +190,7 @@ ngx_http_weir_send_held_header(ngx_http_request_t *r,
             vain = (status == NGX_HTTP_BAD_GATEWAY && !ctx->cut);
         }
 
-    } else if (ctx->cut) {
-        status = NGX_HTTP_BAD_GATEWAY;
-
-    } else if (ngx_http_weir_is_error(ctx)) {
+    } else if (ctx->cut || ngx_http_weir_is_error(ctx)) {
         status = NGX_HTTP_BAD_GATEWAY;
     }
 

@@ -22,7 +22,9 @@
 #define BASE64_ "[A-Za-z0-9+/]"
 
 /* Words for what is secret. */
-#define KEY_ "(?:api[ _-]?key|access[ _-]?key|key|token|secret|password|passwd|credential|bearer)s?"
+#define KEY_                                \
+    "(?=[akstpcb])(?:api[ _-]?key|access[ " \
+    "_-]?key|key|token|secret|password|passwd|credential|bearer)s?"
 
 /*
  * A value that is only recognised by the name it is given to: the service's name, then either at

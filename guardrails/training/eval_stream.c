@@ -113,9 +113,12 @@ weir_status_t weir_eval_stream(weir_evaluation_t *e)
     static const weir_guard_options_t options = {.pii = true, .secrets = true, .streaming = true};
     weir_stream_t s = {.err = e->err};
     weir_held_t *all = weir_arena_calloc(e->arena, 1, sizeof(*all));
+    if (all == NULL) {
+        return weir_error(e->err, WEIR_ERR_NOMEM, "no memory for what streams hold");
+    }
     weir_status_t status = weir_guard_rules_compile(&options, &s.rules, e->err);
     s.scratch = weir_guard_scratch_create();
-    if (status == WEIR_OK && (all == NULL || s.scratch == NULL)) {
+    if (status == WEIR_OK && s.scratch == NULL) {
         status = weir_error(e->err, WEIR_ERR_NOMEM, "no memory for streams");
     }
     if (status == WEIR_OK) {

@@ -477,6 +477,8 @@ static void test_held(weir_arena_t *arena)
         size_t len = file == NULL || text == NULL ? 0 : fread(text, 1, 1 << 20, file);
         if (file != NULL)
             fclose(file);
+        if (text == NULL)
+            break;
         len = keep_prose(text, len);
         verdicts_t v = {.action = WEIR_REDACT_REPLACE};
         weir_redact_rules_t shared = {.rules = streaming,

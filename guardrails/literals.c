@@ -17,8 +17,9 @@ static float often(char c)
 {
     static const uint8_t per_mille[] = {60, 12, 21, 25, 97, 14, 16, 44, 51, 2,  6, 31, 25,
                                         53, 63, 12, 1,  45, 46, 67, 25, 9,  22, 1, 16, 1};
-    if (weir_is(c, WEIR_C_ALPHA)) {
-        return (float)per_mille[(c | 0x20) - 'a'] / 1000;
+    unsigned letter = ((unsigned char)c | 0x20u) - 'a';
+    if (letter < sizeof(per_mille)) {
+        return (float)per_mille[letter] / 1000;
     }
     /* Without its bit 0x20 a space is NUL, '*' a line feed. */
     return c == ' ' ? 0.18F : weir_one_of(c, ".,*") ? 0.008F : 0.0012F;

@@ -332,8 +332,8 @@ enum {
     WEIR_WORK_MATCH = 16, /* one try of an expression from a place on */
     WEIR_WORK_FOUND = 8,  /* a candidate, and its place among the others */
     WEIR_WORK_BYTE = 2,   /* of a layer, decoded */
-    WEIR_WORK_EACH = 8,   /* allowed for a byte of the text */
-    WEIR_WORK_LEAST = 4096
+    WEIR_WORK_EACH = 6,   /* allowed for a byte of the text */
+    WEIR_WORK_LEAST = 2048
 };
 
 /* One pass over one view. */

@@ -167,7 +167,8 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
     while (groups->count < layout->groups && !groups->all) {
         read_group(scan, groups);
     }
-    if (groups->count < layout->groups || ((groups->lens ^ layout->lens) & layout->care) != 0 ||
+    if (layout->groups == 0 || groups->count < layout->groups ||
+        ((groups->lens ^ layout->lens) & layout->care) != 0 ||
         (groups->letters & layout->digit_groups) != 0 ||
         (groups->digits & layout->letter_groups) != 0) {
         return;
@@ -217,19 +218,11 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
 {
     const weir_guard_rules_t *rules = scan->rules;
     size_t first = end - start;
-    groups_t groups;
+    groups_t groups = {.count = 0};
     uint16_t layout = WEIR_NO_LAYOUT;
     if (first > WEIR_MAX_GROUP) {
         return;
     }
-    groups.count = 0;
-    groups.lens = 0;
-    groups.digits = 0;
-    groups.letters = 0;
-    groups.all = false;
-    groups.text_len = 0;
-    groups.asked = 0;
-    groups.ends = 0;
     add_group(scan, &groups, start, end, '\0');
     if (end + 1 < scan->len && weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
         read_group(scan, &groups);

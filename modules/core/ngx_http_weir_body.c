@@ -196,6 +196,8 @@ ngx_http_weir_body_handler(ngx_http_request_t *r)
 
     r->preserve_body = 1;
 
+    ctx->made_scan = ctx->needs & (NGX_HTTP_WEIR_NEEDS_VIEW
+                                   |NGX_HTTP_WEIR_NEEDS_EDITED);
     ctx->made_rc = ngx_http_weir_find_body(r, ctx);
 
     if (ctx->made_rc == NGX_OK) {
@@ -274,9 +276,7 @@ ngx_http_weir_body_work(void *data)
 
     ctx->made_rc = ngx_http_weir_collect_body(ctx->request, ctx);
 
-    if (ctx->made_rc == NGX_OK
-        && ctx->needs & (NGX_HTTP_WEIR_NEEDS_VIEW|NGX_HTTP_WEIR_NEEDS_EDITED))
-    {
+    if (ctx->made_rc == NGX_OK && ctx->made_scan) {
         ctx->made_rc = ngx_http_weir_read_view(ctx);
     }
 }

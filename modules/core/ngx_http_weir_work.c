@@ -90,14 +90,16 @@ ngx_http_weir_work(ngx_http_weir_ctx_t *public,
     task->event.data = job;
     task->event.log = ctx->request->connection->log;
 
+    ctx->working = 1;
+
     if (ngx_thread_task_post(ctx->wmcf->threads, task) != NGX_OK) {
+        ctx->working = 0;
         return NGX_DECLINED;
     }
 
     /* until then NGINX does not free the request, whatever becomes of it */
 
     ctx->request->main->blocked++;
-    ctx->working = 1;
     public->works++;
 
     ctx->still.handler = ngx_http_weir_still;

@@ -147,9 +147,15 @@ ngx_http_weir_guard_request(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
+    /* before a thread has the bits of gctx for itself */
+
+    gctx->held = 1;
+
     rc = ngx_http_weir_guard_stage(gctx);
 
-    gctx->held = (rc == NGX_AGAIN);
+    if (rc != NGX_AGAIN) {
+        gctx->held = 0;
+    }
 
     return rc;
 }

@@ -68,7 +68,9 @@ static uint32_t lower_extended(uint32_t code)
 void weir_guard_lower_two(const char text[2], char lower[2])
 {
     uint32_t code = ((unsigned char)text[0] & 0x1fu) << 6 | ((unsigned char)text[1] & 0x3fu);
-    if (code >= 0xc0 && code <= 0xde && code != 0xd7) {
+    bool latin = code >= 0xc0 && code <= 0xde && code != 0xd7;
+    bool greek = code >= 0x391 && code <= 0x3ab && code != 0x3a2;
+    if (latin || greek || (code >= 0x410 && code <= 0x42f)) {
         code += 0x20;
     } else if (code >= 0x100 && code <= 0x17f) {
         code = lower_extended(code);
@@ -80,12 +82,8 @@ void weir_guard_lower_two(const char text[2], char lower[2])
         code = 0x3cc;
     } else if (code == 0x38e || code == 0x38f) {
         code += 0x3f;
-    } else if (code >= 0x391 && code <= 0x3ab && code != 0x3a2) {
-        code += 0x20;
     } else if (code >= 0x400 && code <= 0x40f) {
         code += 0x50;
-    } else if (code >= 0x410 && code <= 0x42f) {
-        code += 0x20;
     } else if (code >= 0x460 && code <= 0x4bf && (code < 0x482 || code > 0x489)) {
         code |= 1;
     }

@@ -151,14 +151,21 @@ static bool part_of_longer(const weir_guard_scan_t *scan, const groups_t *groups
 }
 
 /* A word beside numbers ("after 262144 steps") is none of their groups. */
-static bool lower_word(const char *text, size_t len)
+static bool has_word(const weir_guard_scan_t *scan, const weir_guard_layout_t *layout,
+                     const groups_t *groups)
 {
-    for (size_t i = 0; i < len; i++) {
-        if (!weir_is(text[i], WEIR_C_LOWER)) {
-            return false;
+    for (unsigned g = 0; g < layout->groups; g++) {
+        const char *text = scan->text + groups->start[g];
+        size_t n = layout->len[g];
+        size_t i = 0;
+        while (i < n && weir_is(text[i], WEIR_C_LOWER)) {
+            i++;
+        }
+        if (i == n && n >= (g == 0 ? 3u : 2u)) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
 static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, groups_t *groups)
@@ -178,11 +185,8 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
             return;
         }
     }
-    for (unsigned g = 0; g < layout->groups && groups->letters != 0; g++) {
-        if (layout->len[g] >= (g == 0 ? 3 : 2) &&
-            lower_word(scan->text + groups->start[g], layout->len[g])) {
-            return;
-        }
+    if (groups->letters != 0 && has_word(scan, layout, groups)) {
+        return;
     }
     unsigned last = layout->groups - 1u;
     size_t end = (size_t)groups->start[last] + groups->len[last];

@@ -16,7 +16,7 @@ sys.path.insert(0, HERE)
 
 import pii_examples as ex  # noqa: E402
 import word_problems  # noqa: E402
-from weirtap import diag, done_testing, is_, note, ok  # noqa: E402
+from weirtap import diag, done_testing, note, ok  # noqa: E402
 
 WEIR_GUARD = os.path.join(os.environ.get("WEIR_BIN", os.path.join(ROOT, "build", "bin")),
                           "weir-guard")

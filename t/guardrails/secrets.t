@@ -165,8 +165,9 @@ for rule, (name, form) in secret_formats.NAMED.items():
         rows += [{"rule": rule, "how": how, "text": "%s_key = \"%s\"" % (name, text)}
                  for how, text in look_alikes(form)]
 
-PASSWORDS = {"command_line_password", "django_secret_key", "curl_user_password", "netrc_password", "assigned_password", "database_url_password",
-             "connection_string_password", "snowflake_password"}
+PASSWORDS = {"command_line_password", "django_secret_key", "curl_user_password", "netrc_password",
+             "assigned_password", "database_url_password", "connection_string_password",
+             "snowflake_password"}
 false = {}
 for row in scan(rows):
     if row["rule"] in PASSWORDS:

@@ -144,7 +144,8 @@ def main():
                     "The longest turn of a worker's event loop, in milliseconds of CPU time, while a body is guarded: "
                     "median and most\nof %d runs, and all turns over 2 ms in them. Dense texts have an e-mail address "
                     "or a telephone number in each 35 bytes.\nWhat is left is mostly NGINX's own: reading a body into "
-                    "its file and writing megabytes to a socket, as the first row shows.\n\n"
+                    "its file and writing megabytes to a socket, as the first row shows.\nOf whole answers the text is scanned in "
+                    "slices; the JSON around it is read and written at once.\n\n"
                     "`t/bench/stall_bench.py --write` on %s.\n\n"
                     "| body | median | most | turns over 2 ms |\n|---|--:|--:|--:|\n%s"
                     % (args.repeat, machine(), "".join("| %s | %.2f | %.2f | %d |\n" % r for r in rows)))

@@ -430,9 +430,9 @@ int main(void)
     }
     scratch = weir_guard_scratch_create();
     test_found(&arena, &rng);
-    test_same(&arena, &rng, 1500, 200, "short codes");
-    test_same(&arena, &rng, 300, 4000, "codes of some KB");
-    test_same(&arena, &rng, 60, 48000, "long codes");
+    test_same(&arena, &rng, 800, 200, "short codes");
+    test_same(&arena, &rng, 150, 4000, "codes of some KB");
+    test_same(&arena, &rng, 30, 48000, "long codes");
     weir_guard_scratch_free(scratch);
     weir_guard_rules_free(rules);
     weir_arena_free(&arena);

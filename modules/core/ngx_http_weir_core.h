@@ -327,12 +327,15 @@ char *ngx_http_weir_upstream_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 ngx_int_t ngx_http_weir_add_key_variables(ngx_conf_t *cf);
 
-/* the walk through the plugins: ngx_http_weir_dispatch.c */
+/* the plugins and their order: ngx_http_weir_order.c */
 
 ngx_int_t ngx_http_weir_add_plugin(ngx_conf_t *cf,
     const ngx_http_weir_plugin_t *plugin);
 ngx_int_t ngx_http_weir_sort_plugins(ngx_conf_t *cf,
     ngx_http_weir_core_main_conf_t *wmcf);
+
+/* the walk through the plugins: ngx_http_weir_dispatch.c */
+
 ngx_int_t ngx_http_weir_enforce(ngx_http_request_t *r, ngx_uint_t last);
 ngx_int_t ngx_http_weir_verdict(ngx_http_weir_core_ctx_t *ctx,
     const ngx_http_weir_plugin_t *plugin, ngx_int_t rc);

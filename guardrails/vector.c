@@ -82,17 +82,21 @@ static void lower(char *out, const char *text, size_t blocks)
 
 static const weir_guard_vector_t scalar = {"scalar", classify, literals, survey, lower};
 
+static bool asked_for(const char *name, const char *set)
+{
+    return name == NULL || strcmp(name, set) == 0;
+}
+
 const weir_guard_vector_t *weir_guard_vector(const char *name)
 {
-    bool any = name == NULL;
     const weir_guard_vector_t *found = NULL;
-    if (any || strcmp(name, "avx512") == 0) {
+    if (asked_for(name, "avx512")) {
         found = weir_guard_vector_avx512();
     }
-    if (found == NULL && (any || strcmp(name, "avx2") == 0)) {
+    if (found == NULL && asked_for(name, "avx2")) {
         found = weir_guard_vector_avx2();
     }
-    return found == NULL && (any || strcmp(name, "scalar") == 0) ? &scalar : found;
+    return found == NULL && asked_for(name, "scalar") ? &scalar : found;
 }
 
 unsigned weir_guard_survey(const char *text, size_t len)

@@ -70,6 +70,7 @@ struct weir_request_guard {
     char *buffer; /* a decoded slice */
     size_t buffer_cap;
     uint64_t scanned;
+    bool truncated;
     bool needs_names;
     bool unsorted;  /* found is not by start */
     uint32_t shown; /* names(): the next string, and how far it is shown */
@@ -94,6 +95,11 @@ weir_status_t weir_request_guard_open(weir_arena_t *arena, const weir_json_doc_t
     g->options = *options;
     *out = g;
     return WEIR_OK;
+}
+
+bool weir_request_guard_truncated(const weir_request_guard_t *g)
+{
+    return g->truncated;
 }
 
 uint64_t weir_request_guard_scanned(const weir_request_guard_t *g)
@@ -481,6 +487,7 @@ static weir_status_t scan_slice(weir_request_guard_t *g, weir_guard_scratch_t *s
                              &found, err);
         if (rc != WEIR_OK)
             return rc;
+        g->truncated |= found.truncated;
     }
     size_t decided = decided_to(s, &slice, &found);
     if (decided == 0) {

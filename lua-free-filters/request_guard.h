@@ -84,6 +84,9 @@ weir_status_t weir_request_guard_names(weir_request_guard_t *guard, weir_placeho
 weir_status_t weir_request_guard_edit(weir_request_guard_t *guard, weir_placeholders_t *map,
                                       weir_edit_t *edit, size_t budget, weir_error_t *err);
 
+/* Whether a text scanned so far held more than could be found or decoded within the limits. */
+bool weir_request_guard_truncated(const weir_request_guard_t *guard);
+
 /* Bytes handed to the scanner so far. */
 uint64_t weir_request_guard_scanned(const weir_request_guard_t *guard);
 

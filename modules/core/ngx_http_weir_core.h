@@ -361,8 +361,14 @@ void ngx_http_weir_free_memory(ngx_http_weir_core_ctx_t *ctx);
 
 /* the request's body: ngx_http_weir_body.c */
 
+extern const ngx_http_weir_refusal_t  ngx_http_weir_body_unread;
+
 ngx_int_t ngx_http_weir_read_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
+ngx_int_t ngx_http_weir_read_view(ngx_http_weir_core_ctx_t *ctx);
+
+/* its edits: ngx_http_weir_body_edit.c */
+
 ngx_int_t ngx_http_weir_apply_edits(ngx_http_weir_core_ctx_t *ctx,
     ngx_uint_t scan);
 ngx_int_t ngx_http_weir_apply_edits_now(ngx_http_weir_core_ctx_t *ctx);

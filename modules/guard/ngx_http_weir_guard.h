@@ -222,6 +222,7 @@ struct ngx_http_weir_guard_ctx_s {
     unsigned                            held:1;
     unsigned                            naming:1;
     unsigned                            unreadable:1;
+    unsigned                            undecoded:1;
     unsigned                            too_grey:1;
     unsigned                            routed:1;
     unsigned                            blocked:1;
@@ -249,6 +250,10 @@ ngx_int_t ngx_http_weir_guard_route(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
 void ngx_http_weir_guard_cancel(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, void *data);
+
+/* ngx_http_weir_guard_rewrite.c */
+
+ngx_int_t ngx_http_weir_guard_rewrite(ngx_http_weir_guard_ctx_t *gctx);
 
 /* ngx_http_weir_guard_answer.c */
 

@@ -11,9 +11,6 @@
 
 #include "ngx_http_weir_guard.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 
 static ngx_int_t ngx_http_weir_guard_begin(ngx_http_weir_guard_ctx_t *gctx);
 static ngx_int_t ngx_http_weir_guard_read(ngx_http_weir_guard_ctx_t *gctx);
@@ -30,11 +27,6 @@ static ngx_int_t ngx_http_weir_guard_scan(ngx_http_weir_guard_ctx_t *gctx,
 static ngx_int_t ngx_http_weir_guard_next(ngx_http_weir_guard_ctx_t *gctx,
     ngx_int_t rc);
 static ngx_int_t ngx_http_weir_guard_edit(ngx_http_weir_guard_ctx_t *gctx);
-static ngx_int_t ngx_http_weir_guard_rewrite(ngx_http_weir_guard_ctx_t *gctx);
-static ngx_int_t ngx_http_weir_guard_make_body(
-    ngx_http_weir_guard_ctx_t *gctx);
-static ngx_int_t ngx_http_weir_guard_open_names(
-    ngx_http_weir_guard_ctx_t *gctx);
 static void ngx_http_weir_guard_handler(ngx_event_t *ev);
 static void ngx_http_weir_guard_resume(ngx_http_weir_guard_ctx_t *gctx,
     ngx_int_t rc);
@@ -70,6 +62,19 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_guard_opaque =
       ngx_string("content_not_checkable"),
       ngx_string("The gateway cannot check the content of this request: it "
                  "takes JSON on this path."),
+      ngx_string("content_opaque"),
+      ngx_null_string,
+      NGX_HTTP_WEIR_RETRY_NO,
+      0 };
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_guard_undecoded =
+    { NGX_HTTP_BAD_REQUEST,
+      ngx_string("invalid_request_error"),
+      ngx_string("content_not_checkable"),
+      ngx_string("The gateway cannot check the content of this request: it "
+                 "holds more encoded text than is decoded, or more values "
+                 "than are listed."),
       ngx_string("content_opaque"),
       ngx_null_string,
       NGX_HTTP_WEIR_RETRY_NO,
@@ -413,7 +418,16 @@ ngx_http_weir_guard_scan(ngx_http_weir_guard_ctx_t *gctx,
     switch (rc) {
 
     case WEIR_OK:
-        return NGX_OK;
+
+        if (!weir_request_guard_truncated(gctx->scan)
+            || ngx_http_weir_guard_unreadable(gctx) == NGX_DECLINED)
+        {
+            return NGX_OK;
+        }
+
+        gctx->undecoded = 1;
+
+        return NGX_ABORT;
 
     case WEIR_ERR_BUSY:
         return NGX_AGAIN;
@@ -442,7 +456,9 @@ ngx_http_weir_guard_next(ngx_http_weir_guard_ctx_t *gctx, ngx_int_t rc)
     if (rc == NGX_ABORT) {
 
         if (gctx->unreadable) {
-            gctx->ctx->refusal = &ngx_http_weir_guard_opaque;
+            gctx->ctx->refusal = gctx->undecoded
+                                 ? &ngx_http_weir_guard_undecoded
+                                 : &ngx_http_weir_guard_opaque;
             return NGX_ABORT;
         }
 
@@ -491,117 +507,6 @@ ngx_http_weir_guard_edit(ngx_http_weir_guard_ctx_t *gctx)
     }
 
     return ngx_http_weir_guard_stage(gctx);
-}
-
-
-/* a part of the edits */
-
-static ngx_int_t
-ngx_http_weir_guard_rewrite(ngx_http_weir_guard_ctx_t *gctx)
-{
-    weir_edit_t                      *edit;
-    weir_error_t                      err;
-    weir_status_t                     rc;
-    ngx_http_weir_guard_main_conf_t  *wgmcf;
-
-    wgmcf = gctx->wgmcf;
-
-    if (weir_request_guard_needs_names(gctx->scan)) {
-
-        if (gctx->names == NULL
-            && ngx_http_weir_guard_open_names(gctx) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        rc = weir_request_guard_names(gctx->scan, gctx->names,
-                                      4 * NGX_HTTP_WEIR_GUARD_STEP);
-
-        if (rc == WEIR_ERR_BUSY) {
-            return NGX_AGAIN;
-        }
-
-        if (rc != WEIR_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    edit = gctx->own_body ? &gctx->edits : wgmcf->weir->edit(gctx->ctx);
-
-    err.message[0] = '\0';
-
-    rc = (edit == NULL) ? WEIR_ERR_STATE
-         : weir_request_guard_edit(gctx->scan, gctx->names, edit,
-                                   4 * NGX_HTTP_WEIR_GUARD_STEP, &err);
-
-    if (rc == WEIR_ERR_BUSY) {
-        return NGX_AGAIN;
-    }
-
-    if (rc != WEIR_OK) {
-        ngx_log_error(NGX_LOG_ERR, gctx->request->connection->log, 0,
-                      "guard: request \"%V\" could not be edited: %s",
-                      &gctx->ctx->request_id, err.message);
-        return NGX_ERROR;
-    }
-
-    return gctx->own_body ? ngx_http_weir_guard_make_body(gctx) : NGX_OK;
-}
-
-
-/* of a call that the core does not understand */
-
-static ngx_int_t
-ngx_http_weir_guard_make_body(ngx_http_weir_guard_ctx_t *gctx)
-{
-    size_t   len;
-    u_char  *p;
-
-    len = weir_edit_length(&gctx->edits, gctx->ctx->body.len);
-
-    p = weir_arena_alloc(gctx->arena, len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    weir_edit_apply(&gctx->edits, (char *) gctx->ctx->body.data,
-                    gctx->ctx->body.len, (char *) p);
-
-    gctx->made.data = p;
-    gctx->made.len = len;
-
-    return NGX_OK;
-}
-
-
-/* the key of a tenant's names is the policy's key, mixed with the tenant */
-
-static ngx_int_t
-ngx_http_weir_guard_open_names(ngx_http_weir_guard_ctx_t *gctx)
-{
-    u_char                     *key, digest[EVP_MAX_MD_SIZE];
-    unsigned                    len;
-    const weir_guard_policy_t  *policy;
-
-    policy = gctx->policy;
-    key = NULL;
-
-    if (policy->names == WEIR_GUARD_NAMES_KEYED) {
-
-        key = HMAC(EVP_sha256(), policy->key, sizeof(policy->key),
-                   gctx->ctx->tenant.data, gctx->ctx->tenant.len, digest,
-                   &len);
-
-        if (key == NULL || len < WEIR_PLACEHOLDER_KEY_LEN) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (weir_placeholders_open(gctx->arena, key, &gctx->names) != WEIR_OK) {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }
 
 

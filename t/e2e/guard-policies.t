@@ -61,6 +61,8 @@ POLICIES = {
     "key": {"entities": {"EMAIL_ADDRESS": {"action": "replace", "replacement": "[key]"}}},
     "stream": {"entities": {"*": "allow", "EMAIL_ADDRESS": "redact", "CREDIT_CARD": "redact",
                             "IBAN_CODE": "redact"}, "secrets": "redact"},
+    "deep": {"entities": {"*": "redact"}, "secrets": "redact"},
+    "deep-open": {"extends": "deep", "opaque": {"input": "allow"}},
     "buffer": {"entities": {"CREDIT_CARD": "redact"}, "streaming": {"mode": "buffer", "max_held": 4096}},
 }
 SERVER = """
@@ -135,6 +137,20 @@ gw = start("reviews")
 r = gw.request("POST", "/v1/chat/completions", headers=bearer("good"), json={
     "model": "m", "messages": [{"role": "user", "content": INJECTION}]})
 like(r.headers["X-Weir-Guard"], r"^injection=[01]\.[0-9][0-9];flag$", "from review on it is flagged")
+gw.stop()
+
+# -- more encoded than is decoded
+
+DEEP = ("\u0430541%aa2541%aasnykaa.auth0EAAC-aaask2541-aaa1%aaaaaa%aaa_test_aaa.aut%25Aeyja.123 4567 "
+        * 100)
+gw = start("deep", tenants={"beta": "deep-open"})
+r = gw.request("POST", "/v1/chat/completions", headers=bearer("good"), json={
+    "model": "m", "messages": [{"role": "user", "content": DEEP}]})
+is_((r.status, r.json()["error"]["code"]), (400, "content_not_checkable"),
+    "what is not decoded within the limits is refused")
+like(r.json()["error"]["message"], "more encoded text than is decoded", "with the reason")
+ok(str(sent(gw, DEEP, "other")).startswith(DEEP[:40]), "unless the policy lets pass what cannot be checked")
+is_(gw.metrics()['weir_guard_failures_total{reason="unreadable"}'], 2, "and counted")
 gw.stop()
 
 # -- whose policy

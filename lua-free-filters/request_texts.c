@@ -295,3 +295,31 @@ weir_status_t weir_request_texts(weir_endpoint_t endpoint, const weir_json_doc_t
     *count = w.count;
     return w.failed ? WEIR_ERR_NOMEM : WEIR_OK;
 }
+
+/* An array with a number in it, or with such arrays. */
+static bool has_numbers(const weir_json_doc_t *doc, uint32_t array, bool nested)
+{
+    uint32_t at = array + 1;
+    if (weir_json_type(doc, array) != WEIR_JSON_ARRAY)
+        return false;
+    for (uint32_t i = 0; i < doc->nodes[array].size; i++) {
+        if (weir_json_type(doc, at) == WEIR_JSON_NUMBER || (nested && has_numbers(doc, at, false)))
+            return true;
+        at = doc->nodes[at].next;
+    }
+    return false;
+}
+
+bool weir_request_has_token_ids(const weir_json_doc_t *doc)
+{
+    static const char *const members[] = {"prompt", "input",     "inputs",
+                                          "suffix", "input_ids", "prompt_token_ids"};
+    if (doc->count == 0 || weir_json_type(doc, 0) != WEIR_JSON_OBJECT)
+        return false;
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        uint32_t value = weir_json_get(doc, 0, members[i]);
+        if (value != WEIR_JSON_NONE && has_numbers(doc, value, true))
+            return true;
+    }
+    return false;
+}

@@ -37,6 +37,12 @@ typedef struct {
 weir_status_t weir_request_texts(weir_endpoint_t endpoint, const weir_json_doc_t *doc,
                                  weir_arena_t *arena, weir_request_text_t **texts, uint32_t *count);
 
+/*
+ * Whether a prompt or an input is given as numbers of a model's tokens, flat or in lists: text that
+ * nobody can read without that model.
+ */
+bool weir_request_has_token_ids(const weir_json_doc_t *doc);
+
 /* "system", "user", ...; constant. */
 const char *weir_request_part_name(weir_request_part_t part);
 

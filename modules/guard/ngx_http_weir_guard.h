@@ -205,6 +205,7 @@ struct ngx_http_weir_guard_ctx_s {
     float                               grey_score;
     ngx_uint_t                          grey_head;
     ngx_str_t                           why;        /* it is refused */
+    const ngx_http_weir_refusal_t      *uncheckable;
 
     /* the answer: ngx_http_weir_guard_answer.c */
 
@@ -221,8 +222,6 @@ struct ngx_http_weir_guard_ctx_s {
     unsigned                            own_body:1;
     unsigned                            held:1;
     unsigned                            naming:1;
-    unsigned                            unreadable:1;
-    unsigned                            undecoded:1;
     unsigned                            too_grey:1;
     unsigned                            routed:1;
     unsigned                            blocked:1;

@@ -14,8 +14,8 @@
 
 static ngx_int_t ngx_http_weir_guard_begin(ngx_http_weir_guard_ctx_t *gctx);
 static ngx_int_t ngx_http_weir_guard_read(ngx_http_weir_guard_ctx_t *gctx);
-static ngx_int_t ngx_http_weir_guard_unreadable(
-    ngx_http_weir_guard_ctx_t *gctx);
+static ngx_int_t ngx_http_weir_guard_uncheckable(
+    ngx_http_weir_guard_ctx_t *gctx, const ngx_http_weir_refusal_t *why);
 static ngx_int_t ngx_http_weir_guard_stage(ngx_http_weir_guard_ctx_t *gctx);
 static void ngx_http_weir_guard_work(void *data);
 static void ngx_http_weir_guard_worked(void *data);
@@ -75,6 +75,18 @@ static const ngx_http_weir_refusal_t  ngx_http_weir_guard_undecoded =
       ngx_string("The gateway cannot check the content of this request: it "
                  "holds more encoded text than is decoded, or more values "
                  "than are listed."),
+      ngx_string("content_opaque"),
+      ngx_null_string,
+      NGX_HTTP_WEIR_RETRY_NO,
+      0 };
+
+
+static const ngx_http_weir_refusal_t  ngx_http_weir_guard_tokens =
+    { NGX_HTTP_BAD_REQUEST,
+      ngx_string("invalid_request_error"),
+      ngx_string("content_not_checkable"),
+      ngx_string("The gateway cannot check the content of this request: it "
+                 "holds token ids. Send text."),
       ngx_string("content_opaque"),
       ngx_null_string,
       NGX_HTTP_WEIR_RETRY_NO,
@@ -307,6 +319,14 @@ ngx_http_weir_guard_begin(ngx_http_weir_guard_ctx_t *gctx)
         return rc;
     }
 
+    if ((policy->scope[WEIR_GUARD_INPUT] & (1 << WEIR_PART_USER))
+        && weir_request_has_token_ids(&gctx->doc)
+        && ngx_http_weir_guard_uncheckable(gctx, &ngx_http_weir_guard_tokens)
+           == NGX_ABORT)
+    {
+        return NGX_ABORT;
+    }
+
     if (weir_request_texts(gctx->ctx->endpoint.endpoint, &gctx->doc,
                            gctx->arena, &texts, &count)
         != WEIR_OK)
@@ -349,7 +369,8 @@ ngx_http_weir_guard_read(ngx_http_weir_guard_ctx_t *gctx)
     }
 
     if (gctx->ctx->endpoint.why == WEIR_NOT_UPGRADE) {
-        return ngx_http_weir_guard_unreadable(gctx);
+        return ngx_http_weir_guard_uncheckable(gctx,
+                                               &ngx_http_weir_guard_opaque);
     }
 
     body = &gctx->ctx->body;
@@ -367,7 +388,8 @@ ngx_http_weir_guard_read(ngx_http_weir_guard_ctx_t *gctx)
                            gctx->arena, &gctx->doc, NULL)
            != WEIR_OK)
     {
-        return ngx_http_weir_guard_unreadable(gctx);
+        return ngx_http_weir_guard_uncheckable(gctx,
+                                               &ngx_http_weir_guard_opaque);
     }
 
     gctx->own_body = 1;
@@ -379,7 +401,8 @@ ngx_http_weir_guard_read(ngx_http_weir_guard_ctx_t *gctx)
 
 
 static ngx_int_t
-ngx_http_weir_guard_unreadable(ngx_http_weir_guard_ctx_t *gctx)
+ngx_http_weir_guard_uncheckable(ngx_http_weir_guard_ctx_t *gctx,
+    const ngx_http_weir_refusal_t *why)
 {
     ngx_http_weir_guard_failed(gctx, NGX_HTTP_WEIR_GUARD_FAILED_UNREADABLE);
 
@@ -387,7 +410,7 @@ ngx_http_weir_guard_unreadable(ngx_http_weir_guard_ctx_t *gctx)
         return NGX_DECLINED;
     }
 
-    gctx->unreadable = 1;
+    gctx->uncheckable = why;
 
     return NGX_ABORT;
 }
@@ -419,15 +442,15 @@ ngx_http_weir_guard_scan(ngx_http_weir_guard_ctx_t *gctx,
 
     case WEIR_OK:
 
-        if (!weir_request_guard_truncated(gctx->scan)
-            || ngx_http_weir_guard_unreadable(gctx) == NGX_DECLINED)
+        if (weir_request_guard_truncated(gctx->scan)
+            && ngx_http_weir_guard_uncheckable(gctx,
+                                               &ngx_http_weir_guard_undecoded)
+               == NGX_ABORT)
         {
-            return NGX_OK;
+            return NGX_ABORT;
         }
 
-        gctx->undecoded = 1;
-
-        return NGX_ABORT;
+        return NGX_OK;
 
     case WEIR_ERR_BUSY:
         return NGX_AGAIN;
@@ -455,10 +478,8 @@ ngx_http_weir_guard_next(ngx_http_weir_guard_ctx_t *gctx, ngx_int_t rc)
 {
     if (rc == NGX_ABORT) {
 
-        if (gctx->unreadable) {
-            gctx->ctx->refusal = gctx->undecoded
-                                 ? &ngx_http_weir_guard_undecoded
-                                 : &ngx_http_weir_guard_opaque;
+        if (gctx->uncheckable) {
+            gctx->ctx->refusal = gctx->uncheckable;
             return NGX_ABORT;
         }
 

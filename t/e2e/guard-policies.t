@@ -151,6 +151,12 @@ is_((r.status, r.json()["error"]["code"]), (400, "content_not_checkable"),
 like(r.json()["error"]["message"], "more encoded text than is decoded", "with the reason")
 ok(str(sent(gw, DEEP, "other")).startswith(DEEP[:40]), "unless the policy lets pass what cannot be checked")
 is_(gw.metrics()['weir_guard_failures_total{reason="unreadable"}'], 2, "and counted")
+for path, body in (("completions", {"prompt": [1, 2, 3]}), ("completions", {"prompt": ["a", [1, 2]]}),
+                   ("embeddings", {"input": [[1, 2], [3]]})):
+    r = gw.request("POST", "/v1/" + path, headers=bearer("good"), json={"model": "m", **body})
+    is_((r.status, r.json()["error"]["code"]), (400, "content_not_checkable"), "token ids: %s" % body)
+is_(gw.request("POST", "/v1/completions", headers=bearer("other"),
+               json={"model": "m", "prompt": [1, 2, 3]}).status, 200, "where the policy allows them")
 gw.stop()
 
 # -- whose policy

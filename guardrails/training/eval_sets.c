@@ -5,6 +5,7 @@
 #include "guardrails/training/table.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 const char *const weir_moderation_label[WEIR_MODERATION_LABELS] = {"S",  "H",  "V",  "HR",
                                                                    "SH", "S3", "H2", "V2"};
@@ -253,8 +254,14 @@ static weir_status_t read_one(weir_reader_t *r, const weir_eval_file_t *file, we
 weir_status_t weir_eval_sets_read(weir_eval_sets_t *sets, const char *folder, weir_arena_t *arena,
                                   weir_error_t *err)
 {
+    char below[4096];
+    struct stat st;
     memset(sets, 0, sizeof(*sets));
     sets->arena = arena;
+    if (snprintf(below, sizeof(below), "%s/public", folder) < (int)sizeof(below) &&
+        stat(below, &st) == 0 && S_ISDIR(st.st_mode)) {
+        folder = below;
+    }
     for (size_t i = 0; i < sizeof(FILES) / sizeof(FILES[0]); i++) {
         weir_reader_t reader = {sets, FILES[i].set, err};
         weir_str_t data;

@@ -56,8 +56,8 @@ typedef struct {
 
 const char *weir_set_name(weir_set_t set);
 
-/* Reads all sets of the folder. Errors: NOT_FOUND (a file is missing), INVALID, IO, LIMIT, NOMEM;
- * the message names the file. */
+/* Reads all sets of the folder, or of "public" in it where there is that. Errors: NOT_FOUND (a file
+ * is missing), INVALID, IO, LIMIT, NOMEM; the message names the file. */
 weir_status_t weir_eval_sets_read(weir_eval_sets_t *sets, const char *folder, weir_arena_t *arena,
                                   weir_error_t *err);
 

@@ -68,7 +68,7 @@ weir_principal_verdict_t weir_registry_from_claims(const weir_registry_t *regist
                                                    weir_claim_fn claim, void *data,
                                                    weir_principal_t *out);
 weir_principal_verdict_t weir_registry_from_certificate(const weir_registry_t *registry,
-                                                        const weir_certificate_t *certificate,
+                                                        const weir_certificate_t *got,
                                                         weir_principal_t *out);
 weir_principal_verdict_t weir_registry_anonymous(const weir_registry_t *registry,
                                                  weir_principal_t *out);

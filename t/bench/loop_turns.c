@@ -27,7 +27,10 @@ static long now_us(void)
     return t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-int epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
+/* In place of the C library's. */
+int counted_wait(int fd, struct epoll_event *events, int max, int timeout) __asm__("epoll_wait");
+
+int counted_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
     if (real == NULL)
         real = (epoll_wait_pt)dlsym(RTLD_NEXT, "epoll_wait");

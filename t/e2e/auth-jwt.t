@@ -321,7 +321,7 @@ is_(gw.request("POST", "/v1/chat/completions", json={"model": "m"}).status, 401,
     "nobody is not admitted")
 gw.write_document("identity.json", identity(anonymous={"tenant": "beta"}))
 gw.reload()
-rows = len(gw.usage())
+rows = gw.settled()
 is_(gw.request("POST", "/v1/chat/completions", json={"model": "m"}).status, 200,
     "unless the document says so")
 is_(gw.usage(rows + 1)[-1]["tenant"], "beta", "as its tenant")

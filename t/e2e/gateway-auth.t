@@ -166,6 +166,7 @@ MATRIX = [
     ("an empty x-api-key", {"x-api-key": ""}, 401, "invalid_api_key", "missing_key", None),
 ]
 
+gw.settled()
 for name, headers, status, code, reason, who in MATRIX:
     before = len(up.requests)
     rows = len(gw.usage())
@@ -381,6 +382,7 @@ for path, name, status in [
             quiet(path, "%s, %s, %s" % (name, method, who or "no key"), method=method,
                   status=expected, headers=bearer(who) if who else None)
 
+gw.settled()
 for path, name, reached in [
         ("/satisfy/x", "satisfy any", 1), ("/error-page/x", "error_page", 1),
         ("/return/x", "return with error_page", 1), ("/missing/x", "a missing file", 1),

@@ -170,7 +170,7 @@ is_(gw.request("GET", "/c", headers=bearer("good")).status, 200, "and the next g
 
 # -- log rotation
 
-count = len(gw.usage())
+count = gw.settled()
 old = os.path.join(gw.dir, "usage.jsonl.1")
 os.rename(os.path.join(gw.dir, "usage.jsonl"), old)
 gw.request("GET", "/rotated", headers=bearer("good"))
@@ -212,7 +212,7 @@ go.set()
 s.close()
 
 s, events = begin_stream()
-count = len(gw.usage())
+count = gw.settled()
 gw.stop(quick=True)
 row = gw.usage(count + 1)[-1]
 is_((row["path"], row["aborted"], row["completion_tokens"], row["prompt_tokens"]),

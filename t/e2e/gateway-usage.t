@@ -405,7 +405,7 @@ EARLY = [
     (b"GET /v1/models HTTP/3.0\r\n" + KEY + b"Host: a\r\n\r\n", 505, "another version"),
     (b"TRACE /v1/models HTTP/1.1\r\n" + KEY + b"Host: a\r\n\r\n", 405, "TRACE"),
     (b"CONNECT a:80 HTTP/1.1\r\n" + KEY + b"Host: a\r\n\r\n", 400, "CONNECT")]
-rows, seen = len(gw.usage()), len(up.requests)
+rows, seen = gw.settled(), len(up.requests)
 for sent, status, name in EARLY:
     with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
         s.sendall(sent)

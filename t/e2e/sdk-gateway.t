@@ -394,7 +394,7 @@ if anthropic:
     lies(CLAUDE_CALLS, "", claude, ("messages", "messages stream"))
     lies(CLAUDE_CALLS, " on chat", lambda: claude("/chat"), ("messages", "messages stream"))
 
-count = len(gw.usage())
+count = gw.settled()
 for where, name, stream in (("", "chat stream", True), ("/chat", "responses stream", True),
                             ("/claude", "chat stream", True), ("", "chat", False)):
     for manner in ("nousage", "nullusage"):

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import random
+import time
 
 import weirnginx
 import weirtap
@@ -143,6 +144,15 @@ class Gateway(weirnginx.Nginx):
         if count is not None and not weirtap.wait_for(lambda: rows() >= count, 10):
             weirtap.diag("the usage log has %d rows, not %d" % (rows(), count))
         return [json.loads(line) for line in self.usage_text().splitlines()]
+
+    def settled(self):
+        """The number of the ledger's rows, when none has come for a while: a row is written a moment
+        after its answer."""
+        seen = -1
+        while seen != self.usage_text().count("\n"):
+            seen = self.usage_text().count("\n")
+            time.sleep(0.3)
+        return seen
 
     def metrics(self):
         """The metrics' samples as {name{labels}: value}."""

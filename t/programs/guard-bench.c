@@ -237,15 +237,16 @@ static const char *const hostile[] = {
     "%25www.http://",
     "http://\320\260%2541%aaaaaaaaaaaaaaaaaaaaaaaaya29.EAAC-",
     "12 32 412 112 3",
-    "http://"
-    "\320\260541%aa2541%aasnykaa.auth0EAAC-aaask2541-aaa1%aaaaaa%aaa_test_aaa.aut%25Aeyja.123 4567 "
-    "aoktaXa29.nvapi-1GBaa\260moGB29",
-    "hta@e.EA%@a.atl.pdl.EA%@a.ta@e.EA%@a.atl.latl.pdl.25.Eh@a.det%25ta@e.EAK.pdl.25ta@e.EAa.Ba."
-    "Aimgur%25aEa12.3@2."
-    "dea.dR%@a.atl.",
-    "\\uEAAC-0041254.EAAC-2541%29.EAA+T1%aaaazoomaa1.aGlp://"
-    "\320\260%2541%aaacarp.eyjeya241\200aa1.2./3\213assAC-"
-    "twilioae9.s://am9.E\320\260E",
+    ("http://"
+     "\320\260541%aa2541%aasnykaa.auth0EAAC-aaask2541-aaa1%aaaaaa%aaa_test_aaa.aut%25Aeyja.123 "
+     "4567 "
+     "aoktaXa29.nvapi-1GBaa\260moGB29"),
+    ("hta@e.EA%@a.atl.pdl.EA%@a.ta@e.EA%@a.atl.latl.pdl.25.Eh@a.det%25ta@e.EAK.pdl.25ta@e.EAa.Ba."
+     "Aimgur%25aEa12.3@2."
+     "dea.dR%@a.atl."),
+    ("\\uEAAC-0041254.EAAC-2541%29.EAA+T1%aaaazoomaa1.aGlp://"
+     "\320\260%2541%aaacarp.eyjeya241\200aa1.2./3\213assAC-"
+     "twilioae9.s://am9.E\320\260E"),
 };
 
 #define HOSTILE (sizeof(hostile) / sizeof(hostile[0]))

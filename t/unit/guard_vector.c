@@ -32,7 +32,8 @@ static void fill_filter(rng_t *rng, weir_guard_filter_t *filter)
     for (unsigned half = 0; half < WEIR_FILTER_BUCKETS / 8; half++) {
         for (unsigned place = 0; place < 3; place++) {
             for (unsigned c = 0; c < 128; c++) {
-                uint8_t bits = (uint8_t)(rng_u64(rng) & rng_u64(rng));
+                uint64_t two = rng_u64(rng);
+                uint8_t bits = (uint8_t)(two & two >> 32);
                 filter->table[half][place][c] = bits;
                 filter->table[half][place][c ^ 0x20] = bits;
             }

@@ -29,18 +29,27 @@ static void at_step(int half)
     steps += half;
 }
 
+/* The C library's names, under which the journal calls them. */
+int step_unlink(const char *path) __asm__("unlink");
+int step_open(const char *path, int flags, ...) __asm__("open");
+int step_fchmod(int fd, mode_t mode) __asm__("fchmod");
+ssize_t step_pwrite(int fd, const void *data, size_t len, off_t at) __asm__("pwrite");
+int step_fsync(int fd) __asm__("fsync");
+int step_ftruncate(int fd, off_t len) __asm__("ftruncate");
+int step_rename(const char *from, const char *to) __asm__("rename");
+
 #define STEP(call)    \
     at_step(0);       \
     long rc = (call); \
     at_step(1);       \
     return (int)rc
 
-int unlink(const char *path)
+int step_unlink(const char *path)
 {
     STEP(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }
 
-int open(const char *path, int flags, ...)
+int step_open(const char *path, int flags, ...)
 {
     va_list args;
     va_start(args, flags);
@@ -49,12 +58,12 @@ int open(const char *path, int flags, ...)
     STEP(syscall(SYS_openat, AT_FDCWD, path, flags, mode));
 }
 
-int fchmod(int fd, mode_t mode)
+int step_fchmod(int fd, mode_t mode)
 {
     STEP(syscall(SYS_fchmod, fd, mode));
 }
 
-ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
+ssize_t step_pwrite(int fd, const void *data, size_t len, off_t at)
 {
     /* Half of it may be written, too. */
     at_step(0);
@@ -67,17 +76,17 @@ ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
     return half + rest;
 }
 
-int fsync(int fd)
+int step_fsync(int fd)
 {
     STEP(syscall(SYS_fsync, fd));
 }
 
-int ftruncate(int fd, off_t len)
+int step_ftruncate(int fd, off_t len)
 {
     STEP(syscall(SYS_ftruncate, fd, len));
 }
 
-int rename(const char *from, const char *to)
+int step_rename(const char *from, const char *to)
 {
     STEP(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
 }
@@ -146,10 +155,11 @@ int main(void)
 {
     registry_files_t files;
     weir_error_t err = {0};
-    effect_t e;
+    effect_t e = {0};
     char left[512];
     struct stat st;
 
+    e = (effect_t){0};
     kill_at = -1;
     if (!registry_files_open(&files)) {
         return 1;

@@ -336,7 +336,7 @@ static void test_no_hold(void)
     char *json = malloc(len + 256);
     weir_arena_t arena;
     unsigned steps;
-    uint64_t scanned;
+    uint64_t scanned = UINT64_MAX;
     verdict_t v = {.action = WEIR_REQUEST_REPLACE, .replacement = WEIR_STR("<X>")};
     int head = snprintf(json, 64, "{\"messages\":[{\"role\":\"user\",\"content\":\"");
     memset(json + head, 'Q', len);

@@ -9,6 +9,7 @@
 
 #include "engine/base/json.h"
 #include "lua-free-filters/pipeline.h"
+#include "t/support/guard_rules.h"
 #include "t/support/tap.h"
 
 #define COUNT(a)  (sizeof(a) / sizeof *(a))
@@ -481,20 +482,13 @@ int main(void)
     weir_arena_t arena;
     weir_arena_t kept;
     rng_t rng;
-    weir_error_t err;
     weir_str_t name;
-    weir_guard_options_t options = {.pii = true, .secrets = true, .streaming = true};
     weir_arena_init(&arena, 0, 0);
     weir_arena_init(&kept, 0, 0);
     weir_placeholders_open(&kept, NULL, &names);
     weir_placeholders_name(names, "PERSON", WEIR_STR("Ann \"Q\" Lee"), &name);
     rng_init(&rng);
-    if (weir_guard_rules_compile(&options, &streaming, &err) != WEIR_OK) {
-        diag("%s", err.message);
-        return 1;
-    }
-    options.streaming = false;
-    if (weir_guard_rules_compile(&options, &all_rules, &err) != WEIR_OK)
+    if (!guard_rules_open(&streaming, &all_rules))
         return 1;
     guard_scratch = weir_guard_scratch_create();
     scratch = weir_scratch_new();

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/base/json.h"
+#include "t/support/guard_rules.h"
 #include "t/support/tap.h"
 
 static weir_guard_rules_t *streaming;
@@ -425,16 +426,9 @@ int main(void)
 {
     weir_arena_t arena;
     rng_t rng;
-    weir_error_t err;
-    weir_guard_options_t options = {.pii = true, .secrets = true, .streaming = true};
     weir_arena_init(&arena, 0, 0);
     rng_init(&rng);
-    if (weir_guard_rules_compile(&options, &streaming, &err) != WEIR_OK) {
-        diag("%s", err.message);
-        return 1;
-    }
-    options.streaming = false;
-    if (weir_guard_rules_compile(&options, &all_rules, &err) != WEIR_OK)
+    if (!guard_rules_open(&streaming, &all_rules))
         return 1;
     scratch = weir_guard_scratch_create();
 

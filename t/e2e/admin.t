@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from weirgateway import (KEYS, Gateway, bearer, chunk, completion, key_id, key_record,  # noqa: E402
                          usage_object)
-from weirnginx import Upstream, alive, request  # noqa: E402
+from weirnginx import ROOT, Upstream, alive, request  # noqa: E402
 from weirtap import done_testing, is_, like, ok, wait_for  # noqa: E402
 
 TOKENS = {role: hashlib.sha256(role.encode()).hexdigest() for role in
@@ -515,6 +516,19 @@ for name, modules, location, message in (
     accepted, said = bad.test()
     is_(accepted, False, "refused: " + name)
     like(said, message, "with a message that helps")
+
+# -- the commands of the page
+
+with open(os.path.join(ROOT, "docs", "admin.md"), encoding="utf-8") as page:
+    commands = [line for block in re.findall(r"(?ms)^```sh\n(.*?)^```", page.read())
+                for line in block.splitlines()]
+is_(len(commands), 5, "docs/admin.md has commands")
+for command in commands:
+    command = command.replace("http://127.0.0.1:9180", "http://127.0.0.1:%d" % gw.ports["port2"])
+    run = subprocess.run(["bash", "-c", "set -e; " + command.replace("0123456789ab", key_id("other"))],
+                         env={**os.environ, "token": TOKENS["admin"]}, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    ok(run.returncode == 0 and b'"error"' not in run.stdout, "docs/admin.md: " + command[:60])
 
 # -- what is written down
 

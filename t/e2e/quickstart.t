@@ -209,7 +209,7 @@ def other_model():
 
 def documented_commands(system):
     """Every line of a ```sh block in the user's pages that is not marked as an example runs."""
-    pages = ["README.md", "docs/quickstart.md", "docs/operations.md", "docs/weir.md"]
+    pages = ["README.md", "docs/quickstart.md", "docs/operations.md", "docs/weir.md", "docs/documents.md"]
     skipped = re.compile(r"^(git clone|cd |\./quickstart|make (run|stop|test|lint|bench|soak|check|"
                          r"clean)|sudo |systemctl|apt|WEIR_|kill|pip |python)")
     ran = 0

@@ -103,6 +103,16 @@ unlike(out, r"EMAIL", "--off")
 _, out, _ = guard("scan", "--no-scores", "--only", "IP_ADDRESS", data=b"joe@example.org 10.1.2.3")
 ok("EMAIL" not in out and "IP_ADDRESS" in out, "--only")
 
+# The examples of the page.
+with open(os.path.join(ROOT, "docs", "weir-guard.md"), encoding="utf-8") as page:
+    examples = [block.split("\n", 1) for block in page.read().split("```") if block.startswith("\n$ ")]
+    examples = [block.split("\n", 1) for _, block in examples]
+is_(len(examples), 2, "docs/weir-guard.md has examples")
+for command, want in examples:
+    run = subprocess.run(["sh", "-c", command[2:].replace("weir-guard", WEIR_GUARD)],
+                         stdout=subprocess.PIPE, check=False)
+    is_(run.stdout.decode().rstrip("\n"), want.rstrip("\n"), "docs/weir-guard.md: " + command)
+
 # Redaction.
 _, out, _ = guard("redact", data=b"joe@example.org, ann@example.org, joe@example.org")
 is_(out, "<EMAIL_ADDRESS_1>, <EMAIL_ADDRESS_2>, <EMAIL_ADDRESS_1>", "the same value, the same name")

@@ -121,6 +121,7 @@ typedef struct {
 
 #if (NGX_THREADS)
     ngx_thread_pool_t              *threads;
+    ngx_uint_t                      bodies;     /* some location reads them */
 #endif
 } ngx_http_weir_core_main_conf_t;
 

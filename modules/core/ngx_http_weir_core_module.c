@@ -348,6 +348,8 @@ ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_core_loc_conf_t *prev = parent;
     ngx_http_weir_core_loc_conf_t *conf = child;
 
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
     ngx_conf_merge_ptr_value(conf->question, prev->question, NULL);
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_value(conf->ask_usage, prev->ask_usage, 1);
@@ -360,6 +362,15 @@ ngx_http_weir_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->prefix, prev->prefix, "");
     ngx_conf_merge_bitmask_value(conf->pass_through, prev->pass_through,
                                  NGX_CONF_BITMASK_SET);
+
+    if (conf->enable
+        && (conf->read_usage
+            || conf->upstream_api != NGX_HTTP_WEIR_API_SAME))
+    {
+        wmcf = ngx_http_conf_get_module_main_conf(cf,
+                                                  ngx_http_weir_core_module);
+        wmcf->bodies = 1;
+    }
 
     return NGX_CONF_OK;
 }

@@ -233,6 +233,7 @@ static ngx_int_t
 ngx_http_weir_advance(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t last)
 {
     ngx_int_t                       rc;
+    ngx_uint_t                      i;
     ngx_array_t                    *plugins;
     ngx_http_weir_hook_pt           hook;
     const ngx_http_weir_plugin_t  **p;
@@ -242,45 +243,44 @@ ngx_http_weir_advance(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t last)
 
     while (ctx->step <= last) {
 
-        if (ctx->next == plugins->nelts) {
+        for (i = ctx->next; i < plugins->nelts; i++) {
 
-            if (ctx->step == NGX_HTTP_WEIR_STEP_ADMIT) {
-                ctx->public.decided = 1;
+            hook = ngx_http_weir_hook(ctx, p[i]);
 
-                if (!ctx->public.admitted) {
-                    return ngx_http_weir_refused(ctx, &ngx_http_weir_nobody);
-                }
+            if (hook == NULL) {
+                continue;
             }
 
-            ctx->next = 0;
-            ctx->step++;
-            continue;
+            ctx->next = i;
+
+            rc = ngx_http_weir_prepare(ctx, p[i]);
+
+            if (rc == NGX_DECLINED) {
+                continue;
+            }
+
+            if (rc == NGX_OK) {
+                rc = hook(ctx->request, &ctx->public, p[i]->data);
+                rc = ngx_http_weir_verdict(ctx, p[i], rc);
+            }
+
+            if (rc != NGX_OK) {
+                return rc;
+            }
         }
 
-        hook = ngx_http_weir_hook(ctx, p[ctx->next]);
+        ctx->next = plugins->nelts;
 
-        if (hook == NULL) {
-            ctx->next++;
-            continue;
+        if (ctx->step == NGX_HTTP_WEIR_STEP_ADMIT) {
+            ctx->public.decided = 1;
+
+            if (!ctx->public.admitted) {
+                return ngx_http_weir_refused(ctx, &ngx_http_weir_nobody);
+            }
         }
 
-        rc = ngx_http_weir_prepare(ctx, p[ctx->next]);
-
-        if (rc == NGX_DECLINED) {
-            ctx->next++;
-            continue;
-        }
-
-        if (rc == NGX_OK) {
-            rc = hook(ctx->request, &ctx->public, p[ctx->next]->data);
-            rc = ngx_http_weir_verdict(ctx, p[ctx->next], rc);
-        }
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        ctx->next++;
+        ctx->next = 0;
+        ctx->step++;
     }
 
     return NGX_OK;

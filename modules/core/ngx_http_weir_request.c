@@ -461,7 +461,7 @@ ngx_http_weir_recognise(ngx_http_weir_core_ctx_t *ctx)
     ctx->public.path = *uri;
 
     if (uri->len) {
-        p = ngx_strlchr(uri->data, uri->data + uri->len, '?');
+        p = memchr(uri->data, '?', uri->len);
 
         if (p) {
             ctx->public.path.len = p - uri->data;

@@ -206,6 +206,30 @@ ngx_http_weir_reject(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
 }
 
 
+/* most names differ from all of them in their length and first letter */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_may_drop(ngx_str_t *name)
+{
+    switch (name->len) {
+
+    case sizeof("refresh") - 1:
+    case sizeof("location") - 1:
+    case sizeof("set-cookie") - 1:
+    case sizeof("x-request-id") - 1:
+    case sizeof("clear-site-data") - 1:
+    case sizeof("www-authenticate") - 1:
+    case sizeof("proxy-authenticate") - 1:
+    case sizeof("strict-transport-security") - 1:
+        return 1;
+
+    default:
+        return name->len > sizeof("access-control-") - 1
+               && (name->data[0] | 0x20) == 'a';
+    }
+}
+
+
 /*
  * There is one id, the gateway's, and the usage line has it.  Cookies, demands
  * for credentials and grants to browsers are the gateway's to make: add_header
@@ -247,7 +271,7 @@ ngx_http_weir_drop_headers(ngx_http_request_t *r,
             i = 0;
         }
 
-        if (h[i].hash == 0) {
+        if (h[i].hash == 0 || !ngx_http_weir_may_drop(&h[i].key)) {
             continue;
         }
 

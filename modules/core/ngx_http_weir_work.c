@@ -51,6 +51,26 @@ static void ngx_http_weir_freed(ngx_event_t *ev);
 ngx_int_t
 ngx_http_weir_add_threads(ngx_conf_t *cf, ngx_http_weir_core_main_conf_t *wmcf)
 {
+    ngx_uint_t                      i;
+    const ngx_http_weir_plugin_t  **p;
+
+    p = wmcf->plugins.elts;
+
+    for (i = 0; i < wmcf->plugins.nelts; i++) {
+        if (p[i] != &ngx_http_weir_policy_plugin
+            && (p[i]->needs
+                & (NGX_HTTP_WEIR_NEEDS_BODY|NGX_HTTP_WEIR_NEEDS_VIEW)))
+        {
+            wmcf->bodies = 1;
+        }
+    }
+
+    /* a process with threads pays for locks in each request */
+
+    if (!wmcf->bodies) {
+        return NGX_OK;
+    }
+
     wmcf->threads = ngx_thread_pool_add(cf, NULL);
 
     return (wmcf->threads == NULL) ? NGX_ERROR : NGX_OK;

@@ -112,12 +112,15 @@ ngx_http_weir_metrics_count(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
 
     (void) ngx_atomic_fetch_add(&s->requests[class], 1);
 
-    (void) ngx_atomic_fetch_add(&s->tokens[NGX_HTTP_WEIR_METRICS_PROMPT],
-                                ctx->prompt_tokens);
-    (void) ngx_atomic_fetch_add(&s->tokens[NGX_HTTP_WEIR_METRICS_CACHED],
-                                ctx->cached_tokens);
-    (void) ngx_atomic_fetch_add(&s->tokens[NGX_HTTP_WEIR_METRICS_COMPLETION],
-                                ctx->completion_tokens);
+    if (ctx->prompt_tokens + ctx->completion_tokens) {
+        (void) ngx_atomic_fetch_add(&s->tokens[NGX_HTTP_WEIR_METRICS_PROMPT],
+                                    ctx->prompt_tokens);
+        (void) ngx_atomic_fetch_add(&s->tokens[NGX_HTTP_WEIR_METRICS_CACHED],
+                                    ctx->cached_tokens);
+        (void) ngx_atomic_fetch_add(
+                                  &s->tokens[NGX_HTTP_WEIR_METRICS_COMPLETION],
+                                  ctx->completion_tokens);
+    }
 
     if (ctx->aborted) {
         (void) ngx_atomic_fetch_add(&s->aborted, 1);

@@ -20,6 +20,7 @@ from weirtap import done_testing, is_, like, ok, wait_for  # noqa: E402
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
 words = ["one", "two", "three", "four"]
+pause = 0.002  # behind each event
 never_ends = threading.Event()
 
 
@@ -30,7 +31,7 @@ def answer(received, reply):
         reply.event(chunk(role="assistant"))
         for word in words:
             reply.event(chunk(word))
-            time.sleep(0.002)
+            time.sleep(pause)
         if body.get("cut"):
             reply.abort()
             return
@@ -312,7 +313,8 @@ gw = gateway(plugin("moody", at="item", do="late", ms=5, then="replace", every=4
     {"choices": [{"index": 0, "delta": {"content": "L"}}]}).replace('"', '\\"')))
 is_(text_of(chat(gw, stream=True)), "onetwoLfour", "a thread replaces an event")
 gw.stop()
-few, words = words, ["w%d " % i for i in range(60)]
+# A few events may wait at once, not all that pass: they come no faster than a thread answers.
+few, words, pause = words, ["w%d " % i for i in range(60)], 0.02
 for text in ("X", "Y" * 150):
     gw = gateway(plugin("moody", at="item", do="late", ms=1, then="replace", every=2, max_held=2500,
                         text=json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]})
@@ -320,7 +322,7 @@ for text in ("X", "Y" * 150):
     got = text_of(chat(gw, stream=True))
     is_(got.count(text), 31, "a thread replaces every second event by one of %d bytes" % len(text))
     gw.stop()
-words = few
+words, pause = few, 0.002
 gw = gateway(plugin("moody", at="item", do="late", ms=5, then="deny", every=4))
 is_(text_of(chat(gw, stream=True)), "onetwo", "a thread denies an event")
 gw.stop()

@@ -310,6 +310,7 @@ def events_of(name):
 for name, (path, body, last) in KINDS.items():
     weirscript.between = lambda piece, reply: None
     client.post(path, body, STEPS)
+    gw.usage(count)  # its row comes when the model server has ended, too
     events = events_of(name)
     closed.clear()
     bad = []
@@ -414,6 +415,7 @@ if curl and b"HTTP2" in subprocess.run([curl, "-V"], stdout=subprocess.PIPE, che
     for name in ("chat", "chat with usage", "messages", "responses", "messages on chat"):
         done = h2(KINDS[name][0], KINDS[name][1], STEPS + " pause")
         is_(same_time(done.communicate()[0]), want[name], "%s over HTTP/2: the same bytes" % name)
+    gw.usage(count)
     weirscript.between = stop_at(4)
     for name in ("chat", "messages on chat"):
         sent[0] = 0

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
@@ -31,6 +32,7 @@ def answer(received, reply):
     reply.begin()
     for event in script["events"]:
         if event == "cut":
+            time.sleep(0.5)  # a reset discards what has not been read
             reply.abort()
             return
         reply.piece(event if isinstance(event, str) else "data: %s\n\n" % json.dumps(event))

@@ -257,7 +257,7 @@ static void test_errors(weir_arena_t *arena)
            "an Anthropic error stays");
     expect(arena, WEIR_PROTOCOL_MESSAGES, "{\"error\":{\"message\":\"m\"}}",
            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":"
-           "\"m\"},\"request_id\":\"r\"}\n\n",
+           "\"m\",\"details\":{\"error_code\":\"upstream_error\"}},\"request_id\":\"r\"}\n\n",
            "another one gets its shape");
     expect(arena, WEIR_PROTOCOL_RESPONSES, "{\"error\":{\"message\":\"m\",\"code\":\"c\"}}",
            "event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":\"c\","

@@ -84,44 +84,24 @@ page_status = "500"
 elsewhere = Upstream(lambda received, reply: reply.json(200, completion()))
 elsewhere_url = "http://127.0.0.1:%d/v1/chat/completions" % elsewhere.port
 up = Upstream(answer)
-gw = Gateway(up, allow=[], documents={"provider.key": "sk-provider"}, more_server="""
-    location /c/ {
-        weir_api_prefix /c;
-        rewrite ^/c(/.*) $1 break;
-        weir_upstream_api chat;
+def location(name, directives):
+    """Below /NAME/, with directives of its own."""
+    return """
+    location /%s/ {
+        weir_api_prefix /%s;
+        rewrite ^/%s(/.*) $1 break;
         proxy_pass http://engine;
         include @root@/config/weir-proxy.conf;
-    }
-    location /t/ {
-        weir_api_prefix /t;
-        rewrite ^/t(/.*) $1 break;
-        weir_upstream_api chat;
-        weir_translate_options ask_count;
-        proxy_pass http://engine;
-        include @root@/config/weir-proxy.conf;
-    }
-    location /k/ {
-        weir_api_prefix /k;
-        rewrite ^/k(/.*) $1 break;
-        weir_upstream_key @dir@/provider.key;
-        proxy_pass http://engine;
-        include @root@/config/weir-proxy.conf;
-    }
-    location /n/ {
-        weir_api_prefix /n;
-        rewrite ^/n(/.*) $1 break;
-        weir_read_usage off;
-        proxy_pass http://engine;
-        include @root@/config/weir-proxy.conf;
-    }
-    location /headers/ {
-        weir_api_prefix /headers;
-        rewrite ^/headers(/.*) $1 break;
-        proxy_pass http://engine;
-        include @root@/config/weir-proxy.conf;
-        add_header Access-Control-Allow-Origin https://mine.example;
-    }
-""")
+        %s
+    }""" % (name, name, name, directives)
+
+
+gw = Gateway(up, allow=[], documents={"provider.key": "sk-provider"}, more_server="".join((
+    location("c", "weir_upstream_api chat;"),
+    location("t", "weir_upstream_api chat; weir_translate_options ask_count;"),
+    location("k", "weir_upstream_key @dir@/provider.key;"),
+    location("n", "weir_read_usage off;"),
+    location("headers", "add_header Access-Control-Allow-Origin https://mine.example;"))))
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": SECRET}]}
 MESSAGES = {**CHAT, "max_tokens": 5}

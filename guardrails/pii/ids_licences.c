@@ -6,8 +6,8 @@
 #include "guardrails/pii/ids.h"
 
 /* DVLA, "INF45/1 driver number": five letters of the surname padded with 9, decade digit, month
- * (women plus 50), day, year digit, initials padded with 9, tie-breaker and two check characters.
- */
+ * (women plus 50), day, year digit, initials padded with 9, a digit that breaks ties and two check
+ * characters. */
 static bool uk_driver(const char *t, size_t n)
 {
     bool padded = false;
@@ -52,10 +52,8 @@ static const weir_guard_id_t ids[] = {
     {"us_driver_10", "US_DRIVER_LICENSE", "9999999999", "10|4-2-4|4 2 4", DRIVER, 0.05f, 0.55f,
      NULL},
     {"us_driver_co", "US_DRIVER_LICENSE", "999999999", "2-3-4", DRIVER, 0.1f, 0.6f, NULL},
-    {"uk_driver", "UK_DRIVING_LICENCE", "XXXXX999999XXXAA", "16|5 6 5", DRIVER "|dvla", 0.7f, 0.93f,
+    {"uk_driver", "UK_DRIVING_LICENCE", "XXXXX999999XX9AA", "16|5 6 5", DRIVER "|dvla", 0.7f, 0.93f,
      uk_driver},
-    {"uk_driver_digit", "UK_DRIVING_LICENCE", "XXXXX999999XX9AA", "16|5 6 5", DRIVER "|dvla", 0.7f,
-     0.93f, uk_driver},
     /* Ministero delle infrastrutture: AA1234567A. */
     {"it_driver", "IT_DRIVER_LICENSE", "AA9999999A", "10", "patente|patente di guida", 0.25f, 0.8f,
      NULL},

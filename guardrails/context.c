@@ -164,23 +164,54 @@ bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char 
     }
 }
 
-/* Steps over sixteen bytes at a time that hold no letter. */
-static size_t skip_sixteens(const char *text, size_t at, size_t end)
+#if defined(__SSE2__)
+/* Where letters stand in sixteen bytes. */
+static unsigned letters_of(const char *text)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)text);
+    __m128i d = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i letters = _mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(25)), d);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(letters, v));
+}
+#endif
+
+/* The first letter, or byte of another script, in [at, end) - or a byte before it, from which on
+ * fewer than sixteen bytes are left. */
+static size_t skip_others(const char *text, size_t at, size_t end)
 {
 #if defined(__SSE2__)
     for (; at + 16 <= end; at += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + at));
-        __m128i d = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
-        __m128i letters = _mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(25)), d);
-        if (_mm_movemask_epi8(_mm_or_si128(letters, v)) != 0) {
-            break;
+        unsigned letters = letters_of(text + at);
+        if (letters != 0) {
+            return at + (unsigned)__builtin_ctz(letters);
         }
+    }
+    if (at < end && at >= 16 && letters_of(text + end - 16) >> (16 - (end - at)) == 0) {
+        return end;
     }
 #else
     (void)text;
     (void)end;
 #endif
     return at;
+}
+
+/* The hash of the word at *at, which becomes its end. Windows overlap: a word that a window's end
+ * does not cut is hashed once for all of them. */
+static uint64_t word_at(weir_guard_scan_t *scan, size_t *at, size_t end)
+{
+    size_t start = *at;
+    weir_guard_known_word_t *known = &scan->scratch->words[start % WEIR_KNOWN_WORDS];
+    if (known->pass == scan->pass && known->start == start && known->end <= end) {
+        *at = known->end;
+        return known->hash;
+    }
+    *at = word_end(scan->text, start, end);
+    uint64_t hash = hash_word(scan->text + start, *at - start);
+    if (*at < end || *at == scan->len) {
+        *known = (weir_guard_known_word_t){hash, scan->pass, (uint32_t)start, (uint32_t)*at};
+    }
+    return hash;
 }
 
 /* Adds the sets of all words and phrases in [start, end) to found. */
@@ -191,7 +222,7 @@ static void collect(weir_guard_scan_t *scan, size_t start, size_t end, weir_guar
     size_t i = start;
     while (i < end) {
         /* A word begins with a letter: numbers only part words. */
-        i = skip_sixteens(scan->text, i, end);
+        i = skip_others(scan->text, i, end);
         while (i < end && !weir_is(scan->text[i], WEIR_C_ALPHA) &&
                (unsigned char)scan->text[i] < 0x80) {
             i++;
@@ -199,9 +230,7 @@ static void collect(weir_guard_scan_t *scan, size_t start, size_t end, weir_guar
         if (i == end) {
             break;
         }
-        size_t first = i;
-        i = word_end(scan->text, i, end);
-        uint64_t word = hash_word(scan->text + first, i - first);
+        uint64_t word = word_at(scan, &i, end);
         hash[2] = join(hash[1], word);
         hash[1] = join(hash[0], word);
         hash[0] = word;

@@ -11,6 +11,7 @@
 #include "guardrails/guardrails.h"
 #include "guardrails/normalise.h"
 #include "guardrails/pattern.h"
+#include "guardrails/runs.h"
 #include "guardrails/vector.h"
 
 /* Classes of bytes, for the parsers. */
@@ -148,18 +149,19 @@ typedef struct {
     uint16_t rule; /* index into rules->rule */
     uint8_t groups;
     uint8_t len[8];
-    char separator[8];     /* before group i; [0] unused */
-    bool digits;           /* the shape has no letters */
-    uint8_t digit_groups;  /* bit i: group i has digits alone */
-    uint8_t letter_groups; /* bit i: group i has letters alone */
-    uint8_t characters;    /* in all groups together */
-    uint64_t lens;         /* len, the first group in the lowest byte */
-    uint64_t care;         /* 0xff for each group */
-    uint16_t next;         /* next layout of the bucket, or none */
+    char separator[8];   /* before group i; [0] unused */
+    uint8_t characters;  /* in all groups together; at most WEIR_MAX_SHAPE */
+    uint64_t lens;       /* len, the first group in the lowest byte */
+    uint64_t care;       /* 0xff for each group */
+    uint64_t shape;      /* bit i: character i is a digit, */
+    uint64_t shape_care; /* where it must be one, or must be none */
+    uint16_t next;       /* next layout of the bucket, or none */
+    uint16_t other;      /* next one of another shape */
 } weir_guard_layout_t;
 
 #define WEIR_NO_LAYOUT  UINT16_MAX
 #define WEIR_MAX_GROUP  40
+#define WEIR_MAX_SHAPE  64
 #define WEIR_MAX_LAYOUT 20 /* buckets by the second group's length */
 #define WEIR_MAX_FRONTS 64
 
@@ -294,6 +296,16 @@ typedef struct {
 
 #define WEIR_MAX_PATTERNS 16384
 
+/* A word of the text that is scanned in the pass of this number. */
+typedef struct {
+    uint64_t hash;
+    uint64_t pass;
+    uint32_t start;
+    uint32_t end;
+} weir_guard_known_word_t;
+
+#define WEIR_KNOWN_WORDS 64
+
 /* Kept between scans. */
 struct weir_guard_scratch {
     weir_guard_fold_t fold;
@@ -311,6 +323,8 @@ struct weir_guard_scratch {
     weir_guard_window_t *windows; /* per pattern, what is still to be tried */
     size_t window_cap;
     uint64_t pending[WEIR_MAX_PATTERNS / 64]; /* patterns whose window is not empty */
+    uint64_t passes;                          /* so far, by all scans */
+    weir_guard_known_word_t words[WEIR_KNOWN_WORDS];
 };
 
 #define WEIR_MAX_CANDIDATES 65536
@@ -354,8 +368,10 @@ typedef struct {
     size_t host_cursor;
     size_t phone_cursor;
     size_t name_cursor;
-    size_t left_at;  /* the context's words before a candidate that starts here */
-    size_t right_at; /* and behind one that ends here */
+    uint64_t pass;          /* its number, from 1 on */
+    weir_guard_runs_t runs; /* of where the parsers look */
+    size_t left_at;         /* the context's words before a candidate that starts here */
+    size_t right_at;        /* and behind one that ends here */
     weir_guard_words_t left;
     weir_guard_words_t right;
     uint64_t work;  /* done so far, on all views, in units of some 10 ns */
@@ -364,6 +380,12 @@ typedef struct {
     bool no_memory;
     uint32_t timeouts;
 } weir_guard_scan_t;
+
+/* Digits and letters from at on, at least WEIR_RUNS_SHARE bytes of them. */
+static inline weir_guard_runs_t weir_guard_runs(weir_guard_scan_t *scan, size_t at)
+{
+    return weir_guard_runs_from(&scan->runs, scan->text, scan->len, at);
+}
 
 static inline bool weir_rule_on(const weir_guard_scan_t *scan, unsigned rule)
 {

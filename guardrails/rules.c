@@ -215,18 +215,17 @@ static const char *read_layout(const char *at, weir_guard_layout_t *layout)
     return *at == '|' ? at + 1 : at;
 }
 
-/* What the shape says about each group. */
-static void know_groups(weir_guard_layout_t *layout, const char *shape)
+/* The layout's groups and what its characters must be, as bits. */
+static void know_shape(weir_guard_layout_t *layout, const char *shape)
 {
     for (unsigned g = 0; g < layout->groups; g++) {
-        size_t digits = strspn(shape, "9");
-        size_t letters = strspn(shape, "A");
         layout->characters = (uint8_t)(layout->characters + layout->len[g]);
         layout->lens |= (uint64_t)layout->len[g] << 8 * g;
         layout->care |= (uint64_t)0xff << 8 * g;
-        layout->digit_groups |= digits >= layout->len[g] ? (uint8_t)(1u << g) : 0;
-        layout->letter_groups |= letters >= layout->len[g] ? (uint8_t)(1u << g) : 0;
-        shape += strnlen(shape, layout->len[g]);
+    }
+    for (unsigned i = 0; i < WEIR_MAX_SHAPE && shape[i] != '\0'; i++) {
+        layout->shape |= (uint64_t)(shape[i] == '9') << i;
+        layout->shape_care |= (uint64_t)(shape[i] != 'X') << i;
     }
 }
 
@@ -235,6 +234,32 @@ static bool may_be_front(const weir_guard_layout_t *layout, const char *shape)
 {
     return layout->groups > 1 && (layout->separator[1] == ' ' || layout->separator[1] == '~') &&
            memchr(shape, '9', strnlen(shape, layout->len[0])) == NULL;
+}
+
+static bool same_shape(const weir_guard_layout_t *a, const weir_guard_layout_t *b)
+{
+    return a->lens == b->lens && a->care == b->care && a->shape == b->shape &&
+           a->shape_care == b->shape_care;
+}
+
+/* Layouts of the same shape stand together in their bucket: most texts fit none of them. */
+static void add_to_bucket(weir_guard_rules_t *rules, uint16_t index)
+{
+    weir_guard_layout_t *layout = &rules->layouts[index];
+    uint16_t *head = &rules->buckets[layout->len[0]][layout->groups > 1 ? layout->len[1] : 0];
+    uint16_t like = *head;
+    while (like != WEIR_NO_LAYOUT && !same_shape(&rules->layouts[like], layout)) {
+        like = rules->layouts[like].other;
+    }
+    if (like == WEIR_NO_LAYOUT) {
+        layout->next = *head;
+        layout->other = *head;
+        *head = index;
+        return;
+    }
+    layout->next = rules->layouts[like].next;
+    layout->other = rules->layouts[like].other;
+    rules->layouts[like].next = index;
 }
 
 static weir_status_t add_layouts(weir_guard_rules_t *rules, weir_error_t *err)
@@ -259,15 +284,11 @@ static weir_status_t add_layouts(weir_guard_rules_t *rules, weir_error_t *err)
             weir_guard_layout_t *layout = &rules->layouts[rules->layout_count];
             at = read_layout(at, layout);
             layout->rule = (uint16_t)i;
-            layout->digits = strspn(id->shape, "9") == strlen(id->shape);
-            know_groups(layout, id->shape);
-            uint16_t *head =
-                &rules->buckets[layout->len[0]][layout->groups > 1 ? layout->len[1] : 0];
-            layout->next = *head;
+            know_shape(layout, id->shape);
             if (may_be_front(layout, id->shape) && rules->front_count < WEIR_MAX_FRONTS) {
                 rules->fronts[rules->front_count++] = (uint16_t)rules->layout_count;
             }
-            *head = (uint16_t)rules->layout_count++;
+            add_to_bucket(rules, (uint16_t)rules->layout_count++);
         }
     }
     return WEIR_OK;

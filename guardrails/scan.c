@@ -97,8 +97,11 @@ void weir_guard_at_digit(weir_guard_scan_t *scan, size_t at)
     while (start > limit && weir_is(scan->text[start - 1], WEIR_C_ALNUM)) {
         start--;
     }
-    size_t end = at + 1;
-    while (end < scan->len && weir_is(scan->text[end], WEIR_C_ALNUM)) {
+    weir_guard_runs_t runs = weir_guard_runs(scan, at);
+    size_t end = at + weir_guard_run_length(runs.alnum);
+    size_t digits = at + weir_guard_run_length(runs.digit);
+    while (end - at >= WEIR_RUNS_SHARE && end < scan->len &&
+           weir_is(scan->text[end], WEIR_C_ALNUM)) {
         end++;
     }
     scan->group_cursor = end;
@@ -108,8 +111,8 @@ void weir_guard_at_digit(weir_guard_scan_t *scan, size_t at)
     }
     char next = end < scan->len ? scan->text[end] : '\0';
     if (start == at) {
-        size_t digits = at;
-        while (digits < end && weir_is(scan->text[digits], WEIR_C_DIGIT)) {
+        while (digits - at >= WEIR_RUNS_SHARE && digits < end &&
+               weir_is(scan->text[digits], WEIR_C_DIGIT)) {
             digits++;
         }
         if (digits == end && n <= 3 && next == '.') {
@@ -249,6 +252,8 @@ void weir_guard_pass(weir_guard_scan_t *scan)
 {
     scan->left_at = SIZE_MAX;
     scan->right_at = SIZE_MAX;
+    scan->runs.at = SIZE_MAX;
+    scan->pass = ++scan->scratch->passes;
     scan->live = scan->len;
     find_marks(scan);
     if (scan->rules->literal_count > 0) {

@@ -6,44 +6,88 @@
 
 #define NAMED_BELOW 0.6f
 
+#define COPIED 24 /* bytes that are copied at once; more than most groups have */
+
 /* Groups from a place on, with single separators between them. */
 typedef struct {
     uint32_t start[8];
     uint8_t len[8];
     char separator[8]; /* before group i; [0] unused */
     unsigned count;
-    uint64_t lens;   /* len, the first group in the lowest byte */
-    uint8_t digits;  /* bit i: group i has a digit */
-    uint8_t letters; /* bit i: group i has a letter */
-    bool all;        /* there are no more */
-    /* Their characters one behind the other, letters as capitals. */
-    char text[WEIR_MAX_GROUP + 7 * WEIR_MAX_LAYOUT];
-    size_t text_len;
+    uint64_t lens;     /* len, the first group in the lowest byte */
+    uint64_t shape;    /* bit i: character i is a digit; else it is a letter */
+    size_t characters; /* in all groups together */
+    bool all;          /* there are no more */
     /* Does a number end behind group i (bit i), or one that may have cents behind it (i + 8)? */
     uint16_t asked;
     uint16_t ends;
+    /* The characters of the first groups one behind the other, letters as capitals. */
+    unsigned copied;
+    size_t text_len;
+    char text[WEIR_MAX_SHAPE + COPIED];
 } groups_t;
 
-/* The alphanumeric run [start, end), separator before it, is the next group. */
-static void add_group(const weir_guard_scan_t *scan, groups_t *groups, size_t start, size_t end,
-                      char separator)
+static void add_group(groups_t *groups, size_t start, size_t len, char separator, uint64_t digits)
 {
     unsigned g = groups->count++;
-    unsigned classes = 0;
-    char *to = groups->text + groups->text_len;
-    for (size_t i = start; i < end; i++) {
-        char c = scan->text[i];
-        unsigned class = weir_guard_class[(unsigned char)c];
-        classes |= class;
-        *to++ = (class & WEIR_C_LOWER) != 0 ? (char)(c & 0x5f) : c;
-    }
-    groups->text_len += end - start;
     groups->start[g] = (uint32_t)start;
-    groups->len[g] = (uint8_t)(end - start);
+    groups->len[g] = (uint8_t)len;
     groups->separator[g] = separator;
-    groups->lens |= (uint64_t)(end - start) << 8 * g;
-    groups->digits |= (classes & WEIR_C_DIGIT) != 0 ? (uint8_t)(1u << g) : 0;
-    groups->letters |= (classes & WEIR_C_ALPHA) != 0 ? (uint8_t)(1u << g) : 0;
+    groups->lens |= (uint64_t)len << 8 * g;
+    groups->shape |= (digits & ((1ull << len) - 1)) << groups->characters;
+    groups->characters += len;
+}
+
+/* The alphanumeric run [start, end), at most WEIR_MAX_GROUP long. */
+static void first_group(weir_guard_scan_t *scan, groups_t *groups, size_t start, size_t end)
+{
+    groups->count = 0;
+    groups->lens = 0;
+    groups->shape = 0;
+    groups->characters = 0;
+    groups->all = false;
+    groups->asked = 0;
+    groups->ends = 0;
+    groups->copied = 0;
+    groups->text_len = 0;
+    uint64_t digits = weir_guard_runs(scan, start).digit;
+    for (size_t i = WEIR_RUNS_SHARE; i < end - start; i++) {
+        uint64_t bit = 1ull << i;
+        digits = weir_is(scan->text[start + i], WEIR_C_DIGIT) ? digits | bit : digits & ~bit;
+    }
+    add_group(groups, start, end - start, '\0', digits);
+}
+
+static uint64_t ones(size_t n)
+{
+    return n == 64 ? UINT64_MAX : (1ull << n) - 1;
+}
+
+/* Is one of the first n characters a letter? */
+static bool has_letter(const groups_t *groups, size_t n)
+{
+    return (~groups->shape & ones(n)) != 0;
+}
+
+/* The characters of the first n groups. */
+static const char *characters(const weir_guard_scan_t *scan, groups_t *groups, unsigned n)
+{
+    for (; groups->copied < n; groups->copied++) {
+        size_t start = groups->start[groups->copied];
+        size_t len = groups->len[groups->copied];
+        char *to = groups->text + groups->text_len;
+        groups->text_len += len;
+        if (len <= COPIED && scan->len - start >= COPIED) {
+            memcpy(to, scan->text + start, COPIED);
+        } else {
+            memcpy(to, scan->text + start, len);
+        }
+        size_t letters = has_letter(groups, groups->text_len) ? len : 0;
+        for (size_t i = 0; i < letters; i++) {
+            to[i] = weir_is(to[i], WEIR_C_LOWER) ? (char)(to[i] & 0x5f) : to[i];
+        }
+    }
+    return groups->text;
 }
 
 static bool separator_fits(char want, char got, char *chosen)
@@ -61,30 +105,12 @@ static bool separator_fits(char want, char got, char *chosen)
     return true;
 }
 
-static bool shape_fits(const char *shape, const char *text, size_t len)
-{
-    size_t i = 0;
-    for (; i < len && shape[i] != '\0'; i++) {
-        unsigned want = shape[i] == '9'   ? WEIR_C_DIGIT
-                        : shape[i] == 'A' ? WEIR_C_UPPER
-                                          : WEIR_C_DIGIT | WEIR_C_UPPER;
-        if (!weir_is(text[i], want)) {
-            return false;
-        }
-    }
-    return i == len && shape[i] == '\0';
-}
-
-/* Shape, score and checksum, in the order of their cost: most numbers fail before the last. A
- * layout of digits has been compared with digits alone. */
+/* Checksum and score of a number of the layout's shape, in the order of their cost. */
 static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, size_t start,
                   size_t end, const char *text, size_t n)
 {
     const weir_guard_rule_t *rule = &scan->rules->rule[layout->rule];
     const weir_guard_id_t *id = rule->number;
-    if (!layout->digits && !shape_fits(id->shape, text, n)) {
-        return;
-    }
     bool checked = id->check == NULL;
     if (!checked && !weir_guard_near_known(scan, start, end)) {
         checked = id->check(text, n);
@@ -104,20 +130,17 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, si
 }
 
 /* Reads the next group. */
-static void read_group(const weir_guard_scan_t *scan, groups_t *groups)
+static void read_group(weir_guard_scan_t *scan, groups_t *groups)
 {
     unsigned last = groups->count - 1;
     size_t start = (size_t)groups->start[last] + groups->len[last] + 1;
-    size_t end = start;
-    while (end < scan->len && end - start <= WEIR_MAX_LAYOUT &&
-           weir_is(scan->text[end], WEIR_C_ALNUM)) {
-        end++;
-    }
-    if (end == start || end - start > WEIR_MAX_LAYOUT) {
+    weir_guard_runs_t runs = weir_guard_runs(scan, start);
+    size_t len = weir_guard_run_length(runs.alnum);
+    if (len == 0 || len > WEIR_MAX_LAYOUT || groups->characters + len > WEIR_MAX_SHAPE) {
         groups->all = true;
         return;
     }
-    add_group(scan, groups, start, end, scan->text[start - 1]);
+    add_group(groups, start, len, scan->text[start - 1], runs.digit);
     groups->all = groups->count == 8;
 }
 
@@ -168,24 +191,27 @@ static bool has_word(const weir_guard_scan_t *scan, const weir_guard_layout_t *l
     return false;
 }
 
-static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, groups_t *groups)
+/* Are groups and characters those of the layout, separators aside? */
+static bool groups_fit(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, groups_t *groups)
 {
-    char chosen = '\0';
     while (groups->count < layout->groups && !groups->all) {
         read_group(scan, groups);
     }
-    if (layout->groups == 0 || groups->count < layout->groups ||
-        ((groups->lens ^ layout->lens) & layout->care) != 0 ||
-        (groups->letters & layout->digit_groups) != 0 ||
-        (groups->digits & layout->letter_groups) != 0) {
-        return;
-    }
+    return layout->groups > 0 && groups->count >= layout->groups &&
+           ((groups->lens ^ layout->lens) & layout->care) == 0 &&
+           ((groups->shape ^ layout->shape) & layout->shape_care) == 0;
+}
+
+/* A layout whose groups fit. */
+static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, groups_t *groups)
+{
+    char chosen = '\0';
     for (unsigned g = 1; g < layout->groups; g++) {
         if (!separator_fits(layout->separator[g], groups->separator[g], &chosen)) {
             return;
         }
     }
-    if (groups->letters != 0 && has_word(scan, layout, groups)) {
+    if (has_letter(groups, layout->characters) && has_word(scan, layout, groups)) {
         return;
     }
     unsigned last = layout->groups - 1u;
@@ -200,21 +226,24 @@ static void try_layout(weir_guard_scan_t *scan, const weir_guard_layout_t *layou
         groups->ends |= ends ? (uint16_t)bit : 0;
     }
     if ((groups->ends & bit) != 0) {
-        judge(scan, layout, groups->start[0], end, groups->text, layout->characters);
+        judge(scan, layout, groups->start[0], end, characters(scan, groups, layout->groups),
+              layout->characters);
     }
 }
 
 /* Layouts of one group: its characters are the same for all of them. */
-static void try_single(weir_guard_scan_t *scan, uint16_t first, const groups_t *groups)
+static void try_single(weir_guard_scan_t *scan, uint16_t first, groups_t *groups)
 {
     size_t start = groups->start[0];
     size_t n = groups->len[0];
-    bool letters = (groups->letters & 1) != 0;
-    for (uint16_t l = first; l != WEIR_NO_LAYOUT; l = scan->rules->layouts[l].next) {
+    const char *text = characters(scan, groups, 1);
+    for (uint16_t l = first; l != WEIR_NO_LAYOUT;) {
         const weir_guard_layout_t *layout = &scan->rules->layouts[l];
-        if (!letters || !layout->digits) {
-            judge(scan, layout, start, start + n, groups->text, n);
+        bool fits = ((groups->shape ^ layout->shape) & layout->shape_care) == 0;
+        if (fits) {
+            judge(scan, layout, start, start + n, text, n);
         }
+        l = fits ? layout->next : layout->other;
     }
 }
 
@@ -222,12 +251,12 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
 {
     const weir_guard_rules_t *rules = scan->rules;
     size_t first = end - start;
-    groups_t groups = {.count = 0};
+    groups_t groups;
     uint16_t layout = WEIR_NO_LAYOUT;
     if (first > WEIR_MAX_GROUP) {
         return;
     }
-    add_group(scan, &groups, start, end, '\0');
+    first_group(scan, &groups, start, end);
     if (end + 1 < scan->len && weir_is(scan->text[end + 1], WEIR_C_ALNUM)) {
         read_group(scan, &groups);
         layout = groups.count == 2 ? rules->buckets[first][groups.len[1]] : WEIR_NO_LAYOUT;
@@ -240,8 +269,14 @@ static void try_start(weir_guard_scan_t *scan, size_t start, size_t end)
     if (single != WEIR_NO_LAYOUT && weir_guard_column_right(scan, end, true)) {
         try_single(scan, single, &groups);
     }
-    for (; layout != WEIR_NO_LAYOUT; layout = rules->layouts[layout].next) {
-        try_layout(scan, &rules->layouts[layout], &groups);
+    while (layout != WEIR_NO_LAYOUT) {
+        const weir_guard_layout_t *l = &rules->layouts[layout];
+        bool fits = groups_fit(scan, l, &groups);
+        if (fits) {
+            try_layout(scan, l, &groups);
+        }
+        /* Those of the same shape, which stand behind it, fit as well. */
+        layout = fits ? l->next : l->other;
     }
 }
 

@@ -16,9 +16,9 @@
 typedef struct {
     size_t start;
     size_t end;
-    uint8_t groups[MAX_PARTS];   /* digits of each group */
-    char separators[MAX_PARTS];  /* before each group */
-    char digits[MAX_DIGITS + 1]; /* without the trunk zero in brackets */
+    uint8_t groups[MAX_PARTS];       /* digits of each group */
+    char separators[MAX_PARTS];      /* before each group */
+    char digits[2 * MAX_DIGITS + 2]; /* without the trunk zero in brackets; MAX_DIGITS of them */
     unsigned parts;
     unsigned count;
     bool plus;
@@ -110,7 +110,7 @@ static bool closes(const weir_guard_scan_t *scan, size_t start)
  * Collects groups from at on while they hang together. Stops before the sixteenth digit. Returns
  * false when the last group is cut, or when what follows says that this is no number of its own.
  */
-static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
+static bool collect(weir_guard_scan_t *scan, size_t at, phone_t *p)
 {
     size_t i = at;
     bool open = false;
@@ -141,10 +141,8 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
             break;
         }
         size_t start = i;
-        while (i < scan->len && weir_is(scan->text[i], WEIR_C_DIGIT)) {
-            i++;
-        }
-        size_t n = i - start;
+        size_t n = weir_guard_run_length(weir_guard_runs(scan, i).digit);
+        i += n;
         bool trunk = before == '(' && n == 1 && scan->text[start] == '0';
         small += n == 1 && !trunk;
         if (small > MAX_SINGLE || (p->parts == MAX_PARTS && !trunk)) {
@@ -155,9 +153,12 @@ static bool collect(const weir_guard_scan_t *scan, size_t at, phone_t *p)
             return p->parts > 0 && !(n == 4 && p->groups[p->parts - 1] == 4);
         }
         if (!trunk) {
-            for (size_t k = start; k < i; k++) {
-                p->digits[p->count++] = scan->text[k];
+            if (scan->len - start > MAX_DIGITS) {
+                memcpy(p->digits + p->count, scan->text + start, MAX_DIGITS + 1);
+            } else {
+                memcpy(p->digits + p->count, scan->text + start, n);
             }
+            p->count += (unsigned)n;
             p->groups[p->parts] = (uint8_t)n;
             p->separators[p->parts++] = before;
         }

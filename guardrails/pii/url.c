@@ -12,7 +12,8 @@
 #define MAX_SCHEME 16
 #define MAX_HOST   253
 
-static const char *const schemes[] = {"http", "https", "ftp", "ftps", "sftp", "ws", "wss"};
+/* Each before those that it ends with. */
+static const char *const schemes[] = {"https", "http", "sftp", "ftps", "ftp", "wss", "ws"};
 
 /* Countries by their two letters: the second ones of each first. */
 #define L(c) (1u << ((c) - 'a'))
@@ -117,6 +118,20 @@ static size_t host_length(const char *text, size_t len)
     return n > 0 && (weir_is(text[0], WEIR_C_ALNUM) || (unsigned char)text[0] >= 0xc2) ? n : 0;
 }
 
+/* The known scheme that ends at the colon; it may stand behind letters: "seehttp://". colon: none.
+ */
+static size_t scheme_start(const weir_guard_scan_t *scan, size_t start, size_t colon)
+{
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        size_t n = strlen(schemes[i]);
+        if (n <= colon - start && (scan->text[colon - 1] | 0x20) == schemes[i][n - 1] &&
+            strncasecmp(scan->text + colon - n, schemes[i], n) == 0) {
+            return colon - n;
+        }
+    }
+    return colon;
+}
+
 /* At the ':' of "://". True: there was a URL, done up to url_cursor. */
 static void find_url(weir_guard_scan_t *scan, size_t colon)
 {
@@ -155,14 +170,7 @@ static void find_url(weir_guard_scan_t *scan, size_t colon)
     end = end < colon + 3 + len ? colon + 3 + len : end;
     scan->url_cursor = end;
     bool secret = user > 0 && memchr(text, ':', user) != NULL;
-    /* A known scheme may stand behind letters: "seehttp://". */
-    size_t known = start;
-    for (; known < colon; known++) {
-        if (one_of(scan->text + known, colon - known, schemes,
-                   sizeof(schemes) / sizeof(schemes[0]))) {
-            break;
-        }
-    }
+    size_t known = scheme_start(scan, start, colon);
     if (known < colon) {
         weir_guard_emit(scan, secret ? WEIR_RULE_URL_CREDENTIALS : WEIR_RULE_URL, known, end,
                         secret ? 0.97f : 0.9f);

@@ -57,18 +57,39 @@ static weir_status_t add_literal(weir_guard_rules_t *rules, const char *text, si
     return WEIR_OK;
 }
 
+/* A value, with its borders, and its name. */
+static weir_status_t compile_named(weir_guard_compiled_t *c, const weir_guard_pattern_t *p,
+                                   weir_error_t *err)
+{
+    char value[512];
+    int n =
+        snprintf(value, sizeof(value), "(?<![A-Za-z0-9_/+])(?:%s)(?![A-Za-z0-9_/+-])", p->value);
+    if (n < 0 || (size_t)n >= sizeof(value)) {
+        return weir_error_at(err, WEIR_ERR_INTERNAL, p->id, "value", "the expression is too long");
+    }
+    weir_status_t status = compile_expression(value, 0, false, p->id, &c->code, err);
+    if (status == WEIR_OK) {
+        status = compile_expression(p->name, PCRE2_CASELESS, false, p->id, &c->name, err);
+    }
+    c->run = weir_guard_value_run(p->value);
+    return status;
+}
+
 static weir_status_t compile_secret(weir_guard_rules_t *rules, const weir_guard_pattern_t *p,
                                     uint32_t rule, weir_error_t *err)
 {
     weir_guard_compiled_t *c = &rules->patterns[rules->pattern_count];
     bool block = p->span == WEIR_GUARD_SPAN_BLOCK;
-    weir_status_t status = compile_expression(p->expression, 0, block, p->id, &c->code, err);
+    weir_status_t status = p->name != NULL
+                               ? compile_named(c, p, err)
+                               : compile_expression(p->expression, 0, block, p->id, &c->code, err);
     if (status != WEIR_OK) {
+        pcre2_code_free(c->code);
+        c->code = NULL;
         return status;
     }
     c->source = p;
     c->rule = rule;
-    c->run = weir_guard_value_run(p->expression);
     c->before = p->before == 0 ? DEFAULT_BEFORE : p->before;
     c->after = p->after == 0 ? DEFAULT_AFTER : p->after;
     c->score = p->score > 0 ? p->score : 0.9f;
@@ -383,5 +404,6 @@ void weir_guard_free_patterns(weir_guard_rules_t *rules)
 {
     for (size_t i = 0; rules->patterns != NULL && i < rules->pattern_count; i++) {
         pcre2_code_free(rules->patterns[i].code);
+        pcre2_code_free(rules->patterns[i].name);
     }
 }

@@ -189,14 +189,15 @@ typedef struct {
     size_t len;
 } weir_guard_value_run_t;
 
-/* The longest run that the value of a named secret's expression must have. */
-weir_guard_value_run_t weir_guard_value_run(const char *expression);
+/* The longest run that the value of a named secret must have. */
+weir_guard_value_run_t weir_guard_value_run(const char *value);
 
 /* Is there such a run in text? */
 bool weir_guard_has_run(const weir_guard_value_run_t *run, const char *text, size_t len);
 
 typedef struct {
-    pcre2_code *code;
+    pcre2_code *code; /* of the value, where there is a name */
+    pcre2_code *name;
     weir_guard_value_run_t run;
     const weir_guard_pattern_t *source; /* NULL: a custom expression */
     uint32_t rule;
@@ -306,6 +307,18 @@ typedef struct {
 
 #define WEIR_KNOWN_WORDS 64
 
+/* Where the name of a value that starts there would have to end. */
+#define WEIR_NAME_ENDS 8
+typedef struct {
+    uint64_t pass;
+    uint32_t start;
+    unsigned count;
+    uint32_t low[WEIR_NAME_ENDS];
+    uint32_t high[WEIR_NAME_ENDS];
+} weir_guard_known_value_t;
+
+#define WEIR_KNOWN_VALUES 64
+
 /* Kept between scans. */
 struct weir_guard_scratch {
     weir_guard_fold_t fold;
@@ -325,6 +338,7 @@ struct weir_guard_scratch {
     uint64_t pending[WEIR_MAX_PATTERNS / 64]; /* patterns whose window is not empty */
     uint64_t passes;                          /* so far, by all scans */
     weir_guard_known_word_t words[WEIR_KNOWN_WORDS];
+    weir_guard_known_value_t values[WEIR_KNOWN_VALUES];
 };
 
 #define WEIR_MAX_CANDIDATES 65536
@@ -344,6 +358,7 @@ enum {
     WEIR_WORK_DIGEST = 30,
     WEIR_WORK_LITERAL = 5,
     WEIR_WORK_MATCH = 16, /* one try of an expression from a place on */
+    WEIR_WORK_NAME = 10,  /* what stands before a value, or one look for a name there */
     WEIR_WORK_FOUND = 8,  /* a candidate, and its place among the others */
     WEIR_WORK_BYTE = 2,   /* of a layer, decoded */
     WEIR_WORK_EACH = 6,   /* allowed for a byte of the text */
@@ -471,6 +486,9 @@ void weir_guard_find_literals(weir_guard_scan_t *scan);
 /* The literal is text[at, at + len): its pattern's window, or the value's candidate. */
 void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *literal, size_t at,
                            size_t len);
+/* Is the value at `at` given to the rule's name, which begins at `from` or behind it? */
+bool weir_guard_is_given(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t from,
+                         size_t at);
 void weir_guard_try_patterns(weir_guard_scan_t *scan);
 void weir_guard_pass(weir_guard_scan_t *scan);
 

@@ -195,13 +195,38 @@ static void match_window(weir_guard_scan_t *scan, const weir_guard_compiled_t *c
     }
 }
 
+/* All values in [start, end) with a name in front that begins there too. */
+static void match_given(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t start,
+                        size_t end)
+{
+    weir_guard_scratch_t *s = scan->scratch;
+    for (size_t at = start; at < end;) {
+        scan->work += WEIR_WORK_MATCH;
+        int rc = pcre2_match(c->code, (PCRE2_SPTR)scan->text, end, at, PCRE2_NO_UTF_CHECK, s->match,
+                             s->context);
+        if (rc < 0) {
+            scan->timeouts += rc != PCRE2_ERROR_NOMATCH;
+            return;
+        }
+        const PCRE2_SIZE *found = pcre2_get_ovector_pointer(s->match);
+        PCRE2_SIZE value[2] = {found[0], found[1]};
+        bool given = weir_guard_is_given(scan, c, start, value[0]);
+        if (given) {
+            judge(scan, c, value, 1);
+        }
+        at = given ? value[1] : value[0] + 1;
+    }
+}
+
 static void flush(weir_guard_scan_t *scan, uint32_t pattern)
 {
     weir_guard_window_t *w = &scan->scratch->windows[pattern];
     const weir_guard_compiled_t *c = &scan->rules->patterns[pattern];
     if (w->end > 0) {
-        if (weir_guard_has_run(&c->run, scan->text + w->start, w->end - w->start)) {
+        if (c->name == NULL) {
             match_window(scan, c, w->start, w->end);
+        } else if (weir_guard_has_run(&c->run, scan->text + w->start, w->end - w->start)) {
+            match_given(scan, c, w->start, w->end);
         }
         w->end = 0;
     }
@@ -280,7 +305,11 @@ void weir_guard_try_patterns(weir_guard_scan_t *scan)
         for (;;) {
             size_t end = scan->len;
             weir_guard_same_code(scan, at, &at, &end);
-            match_window(scan, &rules->patterns[i], at, end);
+            if (rules->patterns[i].name == NULL) {
+                match_window(scan, &rules->patterns[i], at, end);
+            } else {
+                match_given(scan, &rules->patterns[i], at, end);
+            }
             if (end == scan->len) {
                 break;
             }

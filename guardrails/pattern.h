@@ -33,6 +33,13 @@ typedef struct {
      * `before` bytes before the keyword's first byte and end at most `after` bytes behind it.
      */
     const char *expression;
+    /*
+     * Instead of an expression, for a value that is only recognised by the name it is given to
+     * (named_value.c): expressions of the name, without case, at most 64 bytes long, and of the
+     * value, which is the entity. Borders of the value need not be written.
+     */
+    const char *name;
+    const char *value;
     uint16_t before; /* [32]  at most 128 */
     uint16_t after;  /* [200] at most 4096 */
     float score;     /* [0.9] */

@@ -1,11 +1,9 @@
 /*
- * A value that an expression asks for behind a name ("(?-i:(" value "))", secrets.h) mostly has a
- * run of so many characters of one set: "[0-9a-f]{40}". Where a window has no such run nothing in
- * it can match, and that is seen with a look at every fortieth byte.
+ * A named secret's value mostly has a run of so many characters of one set: "[0-9a-f]{40}". Where a
+ * window has no such run nothing in it can match, and that is seen with a look at every fortieth
+ * byte.
  */
 #include "guardrails/matcher.h"
-
-#define VALUE "(?-i:("
 
 static void add(weir_guard_value_run_t *run, unsigned char c)
 {
@@ -68,33 +66,23 @@ static const char *step(const char *at)
     return *at == ']' ? at + 1 : NULL;
 }
 
-weir_guard_value_run_t weir_guard_value_run(const char *expression)
+weir_guard_value_run_t weir_guard_value_run(const char *value)
 {
     static const weir_guard_value_run_t none = {0};
     weir_guard_value_run_t best = {0};
     int depth = 0;
-    int inside = -1; /* depth of the value */
-    for (const char *at = expression; at != NULL && *at != '\0';) {
-        if (depth == 0 && inside < 0 && strncmp(at, VALUE, strlen(VALUE)) == 0) {
-            inside = depth = 2;
-            at += strlen(VALUE);
-            continue;
-        }
-        /* An alternative of all of it, or of all of the value: nothing must be there. */
-        if (*at == '|' && (depth == 0 || depth == inside)) {
+    for (const char *at = value; at != NULL && *at != '\0';) {
+        /* An alternative of all of it: nothing must be there. */
+        if (*at == '|' && depth == 0) {
             return none;
         }
         weir_guard_value_run_t run = {0};
-        const char *behind = depth == inside && *at == '[' ? read_set(at, &run) : NULL;
+        const char *behind = depth == 0 && *at == '[' ? read_set(at, &run) : NULL;
         if (behind != NULL) {
             run.len = read_count(behind);
             best = run.len > best.len ? run : best;
         }
         depth += *at == '(' ? 1 : *at == ')' ? -1 : 0;
-        if (inside > 0 && depth < inside) {
-            /* The value is behind; what follows it may be an alternative yet. */
-            inside = INT32_MAX;
-        }
         at = step(at);
         if (at == NULL) {
             return none;

@@ -3,8 +3,17 @@
 
 const weir_guard_pattern_t weir_secrets_data[] = {
     TOKEN_("databricks_token", B_ "dapi" HEX_ "{32}(?:-\\d)?" E_, "dapi"),
-    NAMED_("snowflake_password", 2.5F, "snowflake[A-Za-z0-9_]{0,12}pass(?:word)?",
-           "[^\\s\"'`;,]{8,64}", "snowflake"),
+    /* A password is no value that could be looked for first: its name and assignment are. */
+    {.id = "snowflake_password",
+     .type = "SECRET",
+     .keywords = {"snowflake"},
+     .expression =
+         "(?i)snowflake[A-Za-z0-9_]{0,12}pass(?:word)?[A-Za-z0-9_ .-]{0,24}?[\"'`]?[ \\t]{0,4}"
+         "(?::=|=>|->|==?|:|,|\\bis\\b)[ \\t]{0,4}[\"'`]?"
+         "([^\\s\"'`;,]{8,64})(?![A-Za-z0-9_/+-])",
+     .score = 0.85F,
+     .entropy = 2.5F,
+     .stop_words = true},
     TOKEN_("planetscale_password", BH_ "pscale_pw_[A-Za-z0-9=._-]{32,64}", "pscale_pw_"),
     TOKEN_("planetscale_token", BH_ "pscale_tkn_[A-Za-z0-9=._-]{32,64}", "pscale_tkn_"),
     TOKEN_("planetscale_oauth_token", BH_ "pscale_oauth_[A-Za-z0-9=._-]{32,64}", "pscale_oauth_"),

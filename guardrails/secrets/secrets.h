@@ -21,23 +21,6 @@
 #define UUID_   "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 #define BASE64_ "[A-Za-z0-9+/]"
 
-/* Words for what is secret. */
-#define KEY_                                \
-    "(?=[akstpcb])(?:api[ _-]?key|access[ " \
-    "_-]?key|key|token|secret|password|passwd|credential|bearer)s?"
-
-/*
- * A value that is only recognised by the name it is given to: the service's name, then either at
- * most 24 characters of more name and an assignment, a call's bracket or a column's border, or a
- * word for keys within 48 bytes; then the value in optional quotes.
- */
-#define GIVEN_(name, value)                                                                    \
-    "(?i)" name "(?:[A-Za-z0-9_ .-]{0,24}?[\"'`]?[ \\t]{0,4}(?::=|=>|->|==?|:|,|\\bis\\b|\\||" \
-    "\\((?:[a-z_]{1,20}[ ]?=)?)[ \\t]{0,4}|"                                                   \
-    "[^\\0]{0,48}?" KEY_ "[A-Za-z0-9_]{0,12}[\"'`]?\\s{0,4}(?:(?:=>|->|\xe2\x86\x92|[:=|(]|"   \
-    "\\bis\\b)\\s{0,6})?)(?:(?:bearer|basic|token|key)[ \\t]{1,2})?[\"'`]?"                    \
-    "(?<![A-Za-z0-9_/+])(?-i:(" value "))(?![A-Za-z0-9_/+-])"
-
 /* Bits per byte that random characters behind a prefix never fall below, and fillers do not reach.
  */
 #define FORM_ENTROPY_ 2.6F
@@ -70,12 +53,11 @@
         .score = 0.9F, .entropy = (entropy_), .stop_words = true                               \
     }
 
-/* A value that is named (GIVEN_). */
-#define NAMED_(id_, entropy_, name_, value_, ...)                                   \
-    {                                                                               \
-        .id = (id_), .type = "SECRET", .keywords = {__VA_ARGS__},                   \
-        .expression = GIVEN_(name_, value_), .score = 0.85F, .entropy = (entropy_), \
-        .stop_words = true                                                          \
+/* A value that is only recognised by the name it is given to: the service's. */
+#define NAMED_(id_, entropy_, name_, value_, ...)                                    \
+    {                                                                                \
+        .id = (id_), .type = "SECRET", .keywords = {__VA_ARGS__}, .name = (name_),   \
+        .value = (value_), .score = 0.85F, .entropy = (entropy_), .stop_words = true \
     }
 
 typedef struct {

@@ -16,18 +16,29 @@ const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS] = {
         "telefono|teléfono|móvil|movil|téléphone|tél|portable|handy|mobil|celular|telefone|"
         "telefoon|mobiel|puhelin|phonenumber|phone_number|ph|switchboard|телефон|тел|моб|"
         "мобильный|мобільний|τηλέφωνο|τηλ|κινητό|telefonnummer|handynummer|mobilnummer|"
-        "puhelinnumero",
+        "puhelinnumero|telefoonnummer|telefonu|telefonu to|telefonszám|telefonnr|telefony|telefona|"
+        "tlf|tfn|tfno|puh|gsm|電話|電話番号|携帯|电话|电话号码|手机|手机号|전화|전화번호|휴대폰|"
+        "โทร|"
+        "טלפון|هاتف|جوال|फ़ोन|मोबाइल|điện "
+        "thoại|☎|📞|📱|📲|✆|🕿",
     [WEIR_CONTEXT_PHONE_WEAK] =
         "call|calls|called|calling|text|texts|texted|signal|contact|contacts|reach|reached|ring|"
         "desk|office|message|messages|answering|registered|ext|extension|unsubscribe|numero|"
         "número|numéro|rufnummer|meine nummer|deine nummer|ihre nummer|my number|your number|his "
         "number|her number|their number|"
-        "our number|new number|home number|work number|номер|мой номер|αριθμός|kontakt|contacto",
+        "our number|new number|home number|work number|номер|мой "
+        "номер|αριθμός|kontakt|contacto|rufen|"
+        "ruf|anrufen|erreichen|erreichbar|appelez|appelle|appeler|joindre|joignable|llámame|"
+        "llamame|llámeme|llame|llamar|chiamami|chiamare|ligue|bel|bereikbaar|zadzwoń|dzwoń|dzwonić",
     [WEIR_CONTEXT_PHONE_CALL] =
         "can call|please call|to call|you call|and call|or call|could call|may call|will call|"
         "just call|should call|call us|call me|text me|ring me|reach me|contact me|please text|"
         "can text|please ring|to ring|to text|please contact|my registered|your registered|"
-        "registered number|can ring|please dial|to dial",
+        "registered number|can ring|please dial|to dial|number you dialed|number you called|"
+        "mich unter|uns unter|ihn unter|der nummer|llámame al|llamame al|llámeme al|llame al|"
+        "llama al|llamar al|appelez moi|appelle moi|appeler au|joindre au|joignable au|"
+        "ligue para|me ligue|chiamami al|chiamami allo|chiamare il|bel me|bel mij|bereikbaar op|"
+        "zadzwoń pod|dzwoń pod|proszę dzwonić|ring meg|ring mig|ring mej",
     [WEIR_CONTEXT_PHONE_VERB] = "call|calling|ring|text|dial|contact|extension|ext|whatsapp",
     [WEIR_CONTEXT_AMOUNT] =
         "cost|costs|price|prices|priced|paid|pays|sold|sells|bytes|byte|kb|mb|bits|times|units|"
@@ -39,16 +50,17 @@ const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS] = {
         "using|"
         "with|a|directly|please|now|by|be|for|back|auf|unter|mich|uns|ist|lautet|al|es|el|la|sur|"
         "au|"
-        "mi|mon|est|le|numero|número|numéro|nummer|номер|или|на|or|and|und|et|y|o",
+        "mi|mon|est|le|è|é|este|jest|numero|número|numéro|nummer|номер|или|на|or|and|und|et|y|o",
     [WEIR_CONTEXT_CARD] = "card|cards|cc|credit|debit|visa|mastercard|amex|maestro|discover|"
                           "diners|jcb|unionpay|pan|creditcard|cardnumber|payment|carte|karte|"
-                          "kreditkarte|tarjeta|carta|cartão|cvv|cvc",
+                          "kreditkarte|tarjeta|carta|cartão|cvv|cvc|charge|charged|exp|expires|"
+                          "expiry|expiration|billing|checkout",
     [WEIR_CONTEXT_IP] = "ip|ips|ipv4|ipv6|address|addresses|host|server|subnet|gateway|dns|ping|"
                         "client|login|logged|network|router|localhost|nameserver",
     [WEIR_CONTEXT_VERSION] =
         "version|versions|ver|release|released|build|section|chapter|"
         "firmware|upgrade|upgraded|changelog|v|merged|patch|patched|update|updated|"
-        "downgrade|installed|dwarf|kernel|package",
+        "downgrade|installed|dwarf|kernel|package|oid|oids|objectidentifier|template",
     [WEIR_CONTEXT_SITE] = "site|website|websites|url|urls|domain|domains|homepage|web|link|links|"
                           "visit|visited|browse|webpage|www|host|hostname|blog",
     [WEIR_CONTEXT_BIRTH] = "born|birth|birthday|birthdate|birthdays|dob|d o b|date of birth|"

@@ -77,13 +77,19 @@ static bool carries_on(const char *text, size_t len)
 static bool is_front(weir_guard_scan_t *scan, size_t start, size_t end)
 {
     const weir_guard_rules_t *rules = scan->rules;
+    bool lower = false;
+    for (size_t i = start; i < end; i++) {
+        lower |= weir_is(scan->text[i], WEIR_C_LOWER);
+    }
     for (size_t i = 0; i < rules->front_count; i++) {
         const weir_guard_layout_t *layout = &rules->layouts[rules->fronts[i]];
         const weir_guard_rule_t *rule = &rules->rule[layout->rule];
         if (layout->len[0] != end - start) {
             continue;
         }
-        if (!rules->streaming || rule->number->bare >= rule->min_score ||
+        float bare = rule->number->bare;
+        bare = lower && bare > WEIR_SMALL_LETTERS ? WEIR_SMALL_LETTERS : bare;
+        if (!rules->streaming || bare >= rule->min_score ||
             (rule->number->known >= rule->min_score &&
              weir_guard_near(scan, start, end, rule->context))) {
             return true;

@@ -163,7 +163,10 @@ typedef struct {
 #define WEIR_MAX_GROUP  40
 #define WEIR_MAX_SHAPE  64
 #define WEIR_MAX_LAYOUT 20 /* buckets by the second group's length */
-#define WEIR_MAX_FRONTS 64
+#define WEIR_MAX_FRONTS 96
+
+/* The most that a number in small letters scores without words near. */
+#define WEIR_SMALL_LETTERS 0.4f
 
 typedef struct {
     const char *type;

@@ -3,7 +3,7 @@
 
 const weir_guard_id_table_t *const weir_guard_id_tables[] = {
     &weir_guard_ids_americas, &weir_guard_ids_west,     &weir_guard_ids_east,
-    &weir_guard_ids_asia,     &weir_guard_ids_licences,
+    &weir_guard_ids_asia,     &weir_guard_ids_licences, &weir_guard_ids_vat,
 };
 
 const size_t weir_guard_id_table_count =

@@ -153,14 +153,24 @@ static bool mx_rfc(const char *t, size_t n)
            t[n - 1] == want;
 }
 
+/* The form of both kinds of RFC (companies have three letters): of some the check digit is wrong in
+ * SAT's own register, so beside words it is not asked for. */
+static bool mx_rfc_form(const char *t, size_t n)
+{
+    const char *date = t + n - 9;
+    return weir_guard_is_date(0, weir_guard_value(date + 2, 2), weir_guard_value(date + 4, 2));
+}
+
 /* ARCA (AFIP), Resolución General 3995/2017 and ANSES' CUIL: modulo 11. */
 static bool ar_cuit(const char *d, size_t n)
 {
     static const int8_t weights[] = {5, 4, 3, 2, 7, 6, 5, 4, 3, 2};
     unsigned type = weir_guard_value(d, 2);
     unsigned r = 11 - weir_guard_weighted(d, weights, n - 1) % 11;
-    return (type == 20 || (type >= 23 && type <= 27) || (type >= 30 && type <= 34)) && r != 10 &&
-           (r == 11 ? 0 : r) == (unsigned)(d[10] - '0');
+    return (type == 20 || (type >= 23 && type <= 27) || (type >= 30 && type <= 34)) &&
+           (r == 11   ? 0
+            : r == 10 ? 9
+                      : r) == (unsigned)(d[10] - '0');
 }
 
 /* Servicio de Impuestos Internos / Registro Civil, Chile: RUT with modulo 11, ten is K. */
@@ -201,7 +211,7 @@ static bool pe_ruc(const char *d, size_t n)
 static bool ec_ci(const char *d, size_t n)
 {
     unsigned province = weir_guard_value(d, 2);
-    return ((province >= 1 && province <= 24) || province == 30) && d[2] < '6' &&
+    return ((province >= 1 && province <= 24) || province == 30) && d[2] <= '6' &&
            weir_guard_luhn(d, n);
 }
 
@@ -266,10 +276,15 @@ static const weir_guard_id_t ids[] = {
      0.97f, mx_curp},
     {"mx_rfc", "MX_RFC", "AAAA999999XXX", "13|4 6 3|4-6-3",
      "rfc|contribuyentes|sat|mexico|méxico|mexican", 0.6f, 0.93f, mx_rfc},
+    {"mx_rfc_form", "MX_RFC", "AAAA999999XXX", "13|4 6 3|4-6-3",
+     "rfc|contribuyentes|sat|mexico|méxico|mexican", 0.3f, 0.85f, mx_rfc_form},
+    {"mx_rfc_company", "MX_RFC", "AAA999999XXX", "12|3 6 3|3-6-3",
+     "rfc|contribuyentes|sat|mexico|méxico|mexican", 0.3f, 0.85f, mx_rfc_form},
     {"ar_cuit", "AR_CUIT", "99999999999", "2-8-1", "cuit|cuil|cdi", 0.7f, 0.95f, ar_cuit},
     {"ar_cuit_plain", "AR_CUIT", "99999999999", "11", "cuit|cuil|argentina|afip|arca", 0.35f, 0.9f,
      ar_cuit},
-    {"cl_rut", "CL_RUT", "99999999X", "2.3.3-1|8-1", "rut|run|chile", 0.6f, 0.93f, cl_rut},
+    {"cl_rut", "CL_RUT", "99999999X", "2.3.3-1", "rut|run|chile", 0.6f, 0.93f, cl_rut},
+    {"cl_rut_hyphen", "CL_RUT", "99999999X", "8-1", "rut|run|chile", 0.45f, 0.92f, cl_rut},
     {"cl_rut_short", "CL_RUT", "9999999X", "1.3.3-1|7-1", "rut|run|chile", 0.45f, 0.9f, cl_rut},
     {"cl_rut_plain", "CL_RUT", "99999999X", "9", "rut|run", 0.2f, 0.85f, cl_rut},
     {"cl_rut_plain_short", "CL_RUT", "9999999X", "8", "rut|run", 0.2f, 0.85f, cl_rut},

@@ -17,7 +17,7 @@ static bool date_of(const char *d, unsigned month_base)
 
 /* Ministerio del Interior, Real Decreto 1553/2005: letter by the rest modulo 23; foreigners' X, Y,
  * Z count 0, 1, 2 (Orden INT/2058/2008). */
-static bool es_nif(const char *t, size_t n)
+bool weir_guard_es_nif(const char *t, size_t n)
 {
     char d[8];
     memcpy(d, t, 8);
@@ -31,7 +31,7 @@ static bool es_nif(const char *t, size_t n)
 }
 
 /* Agencia Tributaria, Orden EHA/451/2008: number of an entity, digit or letter by its kind. */
-static bool es_cif(const char *t, size_t n)
+bool weir_guard_es_cif(const char *t, size_t n)
 {
     unsigned sum = 0;
     for (size_t i = 1; i + 1 < n; i++) {
@@ -65,23 +65,28 @@ static bool it_fiscal_code(const char *t, size_t n)
     return strchr("ABCDEHLMPRST", t[8]) != NULL && t[n - 1] == (char)('A' + sum % 26);
 }
 
-/* Agenzia delle Entrate, partita IVA (D.P.R. 633/1972 art. 35): Luhn. */
-static bool it_vat(const char *d, size_t n)
+/* Agenzia delle Entrate, partita IVA (D.P.R. 633/1972 art. 35): a number, the office's province
+ * (001 to 100, 120, 121, 888, 999), Luhn. */
+bool weir_guard_it_vat(const char *d, size_t n)
 {
-    return weir_guard_luhn(d, n) && weir_guard_value(d, 7) != 0 && !weir_guard_same_digits(d, n);
-}
-
-/* Autoridade Tributária, Decreto-Lei 14/2013: NIF with weights 9 to 2, modulo 11. */
-static bool pt_nif(const char *d, size_t n)
-{
-    static const int8_t weights[] = {9, 8, 7, 6, 5, 4, 3, 2};
-    unsigned r = 11 - weir_guard_weighted(d, weights, n - 1) % 11;
-    return strchr("1235689", d[0]) != NULL && (r >= 10 ? 0 : r) == digit(d, 8) &&
+    unsigned office = weir_guard_value(d + 7, 3);
+    bool known = (office >= 1 && office <= 100) || office == 120 || office == 121 ||
+                 office == 888 || office == 999;
+    return known && weir_guard_luhn(d, n) && weir_guard_value(d, 7) != 0 &&
            !weir_guard_same_digits(d, n);
 }
 
+/* Autoridade Tributária, Decreto-Lei 14/2013: NIF with weights 9 to 2, modulo 11. */
+bool weir_guard_pt_nif(const char *d, size_t n)
+{
+    static const int8_t weights[] = {9, 8, 7, 6, 5, 4, 3, 2};
+    unsigned r = 11 - weir_guard_weighted(d, weights, n - 1) % 11;
+    bool kind = strchr("1235689", d[0]) != NULL || d[0] == '7' || (d[0] == '4' && d[1] == '5');
+    return kind && (r >= 10 ? 0 : r) == digit(d, 8) && !weir_guard_same_digits(d, n);
+}
+
 /* AADE, Greece: AFM with powers of two, modulo 11, modulo 10. */
-static bool gr_afm(const char *d, size_t n)
+bool weir_guard_gr_afm(const char *d, size_t n)
 {
     unsigned sum = 0;
     for (size_t i = 0; i + 1 < n; i++) {
@@ -98,7 +103,7 @@ static bool gr_amka(const char *d, size_t n)
 }
 
 /* Tax Department, Cyprus: TIC, even places plain and odd places by table, a letter modulo 26. */
-static bool cy_tic(const char *t, size_t n)
+bool weir_guard_cy_tic(const char *t, size_t n)
 {
     static const uint8_t odd[] = {1, 0, 5, 7, 9, 13, 15, 17, 19, 21};
     unsigned sum = 0;
@@ -119,7 +124,7 @@ static bool pl_pesel(const char *d, size_t n)
 }
 
 /* Ministerstwo Finansów: NIP, weights 6 5 7 2 3 4 5 6 7, modulo 11. */
-static bool pl_nip(const char *d, size_t n)
+bool weir_guard_pl_nip(const char *d, size_t n)
 {
     static const int8_t weights[] = {6, 5, 7, 2, 3, 4, 5, 6, 7};
     return weir_guard_value(d, 3) >= 101 &&
@@ -149,7 +154,7 @@ static bool pl_id_card(const char *t, size_t n)
 
 /* Ministerstvo vnitra, zákon 133/2000: rodné číslo divisible by 11, women's month plus 50, since
  * 2004 plus 20 and 70 too; a rest of ten counts as 0 up to 1985. */
-static bool cz_birth_number(const char *d, size_t n)
+bool weir_guard_cz_birth_number(const char *d, size_t n)
 {
     unsigned month = weir_guard_value(d + 2, 2) % 50;
     month = month > 20 ? month - 20 : month;
@@ -188,7 +193,7 @@ static bool ro_cnp(const char *d, size_t n)
 
 /* GRAO, Bulgaria, Naredba RD-02-20-9/2012: EGN, powers of two modulo 11; month plus 20 before
  * 1900, plus 40 from 2000. */
-static bool bg_egn(const char *d, size_t n)
+bool weir_guard_bg_egn(const char *d, size_t n)
 {
     static const int8_t weights[] = {2, 4, 8, 5, 10, 9, 7, 3, 6};
     unsigned month = weir_guard_value(d + 2, 2);
@@ -214,7 +219,7 @@ static bool jmbg(const char *d, size_t n)
 }
 
 /* Finančna uprava, Slovenia: davčna številka, weights 8 to 2, modulo 11. */
-static bool si_tax(const char *d, size_t n)
+bool weir_guard_si_tax(const char *d, size_t n)
 {
     static const int8_t weights[] = {8, 7, 6, 5, 4, 3, 2};
     unsigned r = 11 - weir_guard_weighted(d, weights, n - 1) % 11;
@@ -235,7 +240,7 @@ static bool baltic(const char *d, size_t n)
 
 /* PMLP, Latvia, Fizisko personu reģistra likums: weights 10 5 8 4 2 1 6 3 7 9; numbers since 2017
  * begin with 32 and have no birthday, and keep the check. */
-static bool lv_pk(const char *d, size_t n)
+bool weir_guard_lv_pk(const char *d, size_t n)
 {
     static const int8_t weights[] = {10, 5, 8, 4, 2, 1, 6, 3, 7, 9};
     unsigned r = (1 + weir_guard_weighted(d, weights, n - 1)) % 11;
@@ -271,52 +276,55 @@ static bool ru_snils(const char *d, size_t n)
 
 static const weir_guard_id_t ids[] = {
     {"es_nif", "ES_NIF", "99999999A", "9|8-1|8 1", "dni|nif|documento nacional|españa|spain", 0.6f,
-     0.95f, es_nif},
+     0.95f, weir_guard_es_nif},
     {"es_nie", "ES_NIE", "A9999999A", "9|1-7-1|1 7 1", "nie|extranjero|número de identidad|nif",
-     0.65f, 0.95f, es_nif},
+     0.65f, 0.95f, weir_guard_es_nif},
     {"es_cif", "ES_CIF", "A9999999X", "9|1-8|1-7-1", "cif|nif|empresa|sociedad", 0.4f, 0.9f,
-     es_cif},
+     weir_guard_es_cif},
     {"it_fiscal_code", "IT_FISCAL_CODE", "AAAAAAXXAXXAXXXA", "16|3 3 5 5",
      "codice fiscale|fiscale|cf|tax code", 0.9f, 0.97f, it_fiscal_code},
     {"it_vat", "IT_VAT_CODE", "99999999999", "11", "partita iva|p iva|piva|iva|vat", 0.25f, 0.9f,
-     it_vat},
+     weir_guard_it_vat},
     {"pt_nif", "PT_NIF", "999999999", "9|3 3 3", "nif|contribuinte|nipc|portugal|fiscal", 0.25f,
-     0.9f, pt_nif},
-    {"gr_afm", "GR_AFM", "999999999", "9", "afm|αφμ|a φ μ|greece|greek|tin", 0.2f, 0.88f, gr_afm},
+     0.9f, weir_guard_pt_nif},
+    {"gr_afm", "GR_AFM", "999999999", "9", "afm|αφμ|a φ μ|greece|greek|tin", 0.2f, 0.88f,
+     weir_guard_gr_afm},
     {"gr_amka", "GR_AMKA", "99999999999", "11", "amka|αμκα|greece|greek", 0.4f, 0.92f, gr_amka},
-    {"cy_tic", "CY_TIC", "99999999A", "9", "tic|tin|cyprus|tax", 0.35f, 0.9f, cy_tic},
+    {"cy_tic", "CY_TIC", "99999999A", "9", "tic|tin|cyprus|tax", 0.35f, 0.9f, weir_guard_cy_tic},
     {"pl_pesel", "PL_PESEL", "99999999999", "11", "pesel|poland|polish|polska", 0.45f, 0.94f,
      pl_pesel},
     {"pl_nip", "PL_NIP", "9999999999", "3-3-2-2|3-2-2-3|10", "nip|podatkowy|podatnika", 0.35f,
-     0.92f, pl_nip},
+     0.92f, weir_guard_pl_nip},
     {"pl_regon", "PL_REGON", "999999999", "9", "regon", 0.2f, 0.9f, pl_regon},
     {"pl_id_card", "PL_ID_CARD", "AAA999999", "9|3 6", "dowód|dowod|dowodu|osobisty|osobistego",
      0.35f, 0.9f, pl_id_card},
-    {"cz_birth_number", "CZ_RODNE_CISLO", "9999999999", "6/4", "", 0.85f, 0.94f, cz_birth_number},
+    {"cz_birth_number", "CZ_RODNE_CISLO", "9999999999", "6/4", "", 0.85f, 0.94f,
+     weir_guard_cz_birth_number},
     {"cz_birth_number_plain", "CZ_RODNE_CISLO", "9999999999", "10|6 4",
      "rodné|rodne|rodné číslo|rodne cislo|rč|r č|birth number|czech|slovak", 0.4f, 0.92f,
-     cz_birth_number},
+     weir_guard_cz_birth_number},
     {"hu_tax", "HU_TAX_ID", "9999999999", "10", "adóazonosító|adoazonosito|adószám|tax|hungary",
      0.3f, 0.9f, hu_tax},
     {"hu_taj", "HU_TAJ", "999999999", "9|3 3 3|3-3-3", "taj|társadalombiztosítási|hungary", 0.2f,
      0.9f, hu_taj},
-    {"ro_cnp", "RO_CNP", "9999999999999", "13", "cnp|cod numeric|romania|romanian", 0.6f, 0.95f,
+    {"ro_cnp", "RO_CNP", "9999999999999", "13", "cnp|cod numeric|romania|romanian", 0.45f, 0.95f,
      ro_cnp},
-    {"bg_egn", "BG_EGN", "9999999999", "10", "egn|егн|bulgaria|bulgarian", 0.4f, 0.93f, bg_egn},
+    {"bg_egn", "BG_EGN", "9999999999", "10", "egn|егн|bulgaria|bulgarian", 0.4f, 0.93f,
+     weir_guard_bg_egn},
     {"hr_oib", "HR_OIB", "99999999999", "11", "oib|osobni identifikacijski|croatia|croatian", 0.3f,
      0.92f, hr_oib},
     {"jmbg", "SI_EMSO", "9999999999999", "13",
-     "emšo|emso|jmbg|jmb|embg|slovenia|serbia|bosnia|matični broj", 0.6f, 0.95f, jmbg},
+     "emšo|emso|jmbg|jmb|embg|slovenia|serbia|bosnia|matični broj", 0.45f, 0.95f, jmbg},
     {"si_tax", "SI_TAX_ID", "99999999", "8", "davčna|davcna|davčna številka|slovenia", 0.2f, 0.88f,
-     si_tax},
+     weir_guard_si_tax},
     {"ee_ik", "EE_ISIKUKOOD", "99999999999", "11", "isikukood|estonia|estonian|personal code",
      0.45f, 0.94f, baltic},
     {"lt_ak", "LT_ASMENS_KODAS", "99999999999", "11",
      "asmens kodas|asmens|lithuania|lithuanian|kodas", 0.45f, 0.95f, baltic},
     {"lv_pk", "LV_PERSONAS_KODS", "99999999999", "6-5",
-     "personas kods|personas kodu|latvia|latvian", 0.6f, 0.95f, lv_pk},
+     "personas kods|personas kodu|latvia|latvian", 0.6f, 0.95f, weir_guard_lv_pk},
     {"lv_pk_plain", "LV_PERSONAS_KODS", "99999999999", "11",
-     "personas kods|personas kodu|latvia|latvian", 0.45f, 0.95f, lv_pk},
+     "personas kods|personas kodu|latvia|latvian", 0.45f, 0.95f, weir_guard_lv_pk},
     {"ua_tax", "UA_RNOKPP", "9999999999", "10", "рнокпп|ідентифікаційний|іпн|ipn|rnokpp|ukraine",
      0.3f, 0.9f, ua_tax},
     {"ru_inn", "RU_INN", "999999999999", "12", "инн|inn|russia", 0.45f, 0.94f, ru_inn},

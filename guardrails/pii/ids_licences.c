@@ -39,7 +39,7 @@ static const weir_guard_id_t ids[] = {
      * pages: 7, 8, 9 digits (many), letter and 7 (CA), 8, 12 (FL, MI, MN), 13 (WI), 14 (NJ). */
     {"us_driver_7", "US_DRIVER_LICENSE", "9999999", "7", DRIVER, 0.05f, 0.55f, NULL},
     {"us_driver_8", "US_DRIVER_LICENSE", "99999999", "8", DRIVER, 0.05f, 0.55f, NULL},
-    {"us_driver_9", "US_DRIVER_LICENSE", "999999999", "9|3 3 3|3-3-3", DRIVER, 0.05f, 0.6f, NULL},
+    {"us_driver_9", "US_DRIVER_LICENSE", "999999999", "9|3 3 3|3-3-3", DRIVER, 0.05f, 0.59f, NULL},
     {"us_driver_ca", "US_DRIVER_LICENSE", "A9999999", "8", DRIVER, 0.15f, 0.7f, NULL},
     {"us_driver_a8", "US_DRIVER_LICENSE", "A99999999", "9|3-3-3", DRIVER, 0.1f, 0.65f, NULL},
     {"us_driver_fl", "US_DRIVER_LICENSE", "A999999999999", "13|4-3-2-3-1|4 3 3 3|4-3-3-3", DRIVER,
@@ -51,6 +51,12 @@ static const weir_guard_id_t ids[] = {
     {"us_driver_il", "US_DRIVER_LICENSE", "A99999999999", "12|4-4-4", DRIVER, 0.15f, 0.75f, NULL},
     {"us_driver_10", "US_DRIVER_LICENSE", "9999999999", "10|4-2-4|4 2 4", DRIVER, 0.05f, 0.55f,
      NULL},
+    /* OH two letters and six digits, ID those and a letter, NH, IA. */
+    {"us_driver_oh", "US_DRIVER_LICENSE", "AA999999", "8|2-6", DRIVER, 0.1f, 0.65f, NULL},
+    {"us_driver_id", "US_DRIVER_LICENSE", "AA999999A", "9", DRIVER, 0.15f, 0.7f, NULL},
+    {"us_driver_nh", "US_DRIVER_LICENSE", "99AAA99999", "10", DRIVER, 0.2f, 0.75f, NULL},
+    {"us_driver_ia", "US_DRIVER_LICENSE", "999AA9999", "9", DRIVER, 0.2f, 0.75f, NULL},
+    {"us_driver_in", "US_DRIVER_LICENSE", "A999999999", "10", DRIVER, 0.15f, 0.7f, NULL},
     {"us_driver_co", "US_DRIVER_LICENSE", "999999999", "2-3-4", DRIVER, 0.1f, 0.6f, NULL},
     {"uk_driver", "UK_DRIVING_LICENCE", "XXXXX999999XX9AA", "16|5 6 5", DRIVER "|dvla", 0.7f, 0.93f,
      uk_driver},

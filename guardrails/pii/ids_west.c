@@ -43,7 +43,7 @@ static bool uk_utr(const char *d, size_t n)
 }
 
 /* Ireland, Department of Social Protection, PPS number: modulo 23, an optional ninth character. */
-static bool ie_pps(const char *t, size_t n)
+bool weir_guard_ie_pps(const char *t, size_t n)
 {
     static const int8_t weights[] = {8, 7, 6, 5, 4, 3, 2};
     unsigned sum = weir_guard_weighted(t, weights, 7);
@@ -152,6 +152,14 @@ static bool fr_nif(const char *d, size_t n)
 static bool fr_siren(const char *d, size_t n)
 {
     return weir_guard_luhn(d, n) && !weir_guard_same_digits(d, n);
+}
+
+/* A SIRET begins with a SIREN; of La Poste's offices the digits add up to a multiple of five. */
+static bool fr_siret(const char *d, size_t n)
+{
+    static const int8_t ones[14] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    bool post = memcmp(d, "356000000", 9) == 0 && weir_guard_weighted(d, ones, n) % 5 == 0;
+    return fr_siren(d, 9) && (weir_guard_luhn(d, n) || post);
 }
 
 /* Rijksdienst voor Identiteitsgegevens, "Logisch Ontwerp BRP": the eleven test. */
@@ -289,10 +297,10 @@ static const weir_guard_id_t ids[] = {
     {"uk_utr", "UK_UTR", "9999999999", "10|5 5",
      "utr|unique taxpayer|taxpayer reference|tax reference|self assessment|hmrc", 0.2f, 0.88f,
      uk_utr},
-    {"ie_pps", "IE_PPS", "9999999A", "8", "pps|ppsn|personal public service|ireland|irish", 0.5f,
-     0.93f, ie_pps},
+    {"ie_pps", "IE_PPS", "9999999A", "8", "pps|ppsn|personal public service|ireland|irish", 0.45f,
+     0.93f, weir_guard_ie_pps},
     {"ie_pps_long", "IE_PPS", "9999999AA", "9|7 2", "pps|ppsn|personal public service|ireland",
-     0.55f, 0.93f, ie_pps},
+     0.55f, 0.93f, weir_guard_ie_pps},
     {"de_tax_id", "DE_TAX_ID", "99999999999", "11|2 3 3 3",
      "steuer|steuer id|steueridentifikationsnummer|steuerid|idnr|tin|identifikationsnummer|"
      "steuernummer|tax id|germany|german",
@@ -310,7 +318,7 @@ static const weir_guard_id_t ids[] = {
     {"fr_nif", "FR_NIF", "9999999999999", "13|2 2 3 3 3",
      "numéro fiscal|numero fiscal|spi|impôts|impots|fiscal|référence fiscale", 0.4f, 0.9f, fr_nif},
     {"fr_siren", "FR_SIREN", "999999999", "9|3 3 3", "siren|rcs", 0.2f, 0.88f, fr_siren},
-    {"fr_siret", "FR_SIRET", "99999999999999", "14|3 3 3 5", "siret", 0.4f, 0.9f, fr_siren},
+    {"fr_siret", "FR_SIRET", "99999999999999", "14|3 3 3 5", "siret", 0.4f, 0.9f, fr_siret},
     {"nl_bsn", "NL_BSN", "999999999", "9|4.2.3|3 3 3|4 2 3",
      "bsn|burgerservicenummer|burger service nummer|sofinummer|sofi|citizen service number|dutch",
      0.2f, 0.9f, nl_bsn},
@@ -337,9 +345,12 @@ static const weir_guard_id_t ids[] = {
     {"se_personnummer", "SE_PERSONNUMMER", "9999999999", "6-4|6+4|10",
      "personnummer|personnr|pnr|personal identity number|samordningsnummer|swedish|sweden|svensk",
      0.45f, 0.93f, se_personnummer},
-    {"se_personnummer_long", "SE_PERSONNUMMER", "999999999999", "8-4|12",
+    {"se_personnummer_long", "SE_PERSONNUMMER", "999999999999", "8-4",
      "personnummer|personnr|pnr|personal identity number|samordningsnummer|swedish|sweden|svensk",
      0.6f, 0.93f, se_personnummer},
+    {"se_personnummer_long_plain", "SE_PERSONNUMMER", "999999999999", "12",
+     "personnummer|personnr|pnr|personal identity number|samordningsnummer|swedish|sweden|svensk",
+     0.4f, 0.93f, se_personnummer},
     {"se_org", "SE_ORGANISATIONSNUMMER", "9999999999", "6-4|10",
      "organisationsnummer|orgnr|org nr|organisation number", 0.3f, 0.9f, se_org},
     {"fi_hetu", "FI_PERSONAL_IDENTITY_CODE", "999999999X", "6-4|6+4", "hetu|henkilötunnus", 0.85f,

@@ -149,10 +149,19 @@ static bool is_mac(const weir_guard_scan_t *scan, size_t at, size_t end, char se
     return true;
 }
 
-/* "::1." begins an item, "1:2:3:4:5:6:7:8" counts. */
+/* "::1." begins an item, "rows[1::2]" is a slice, "Oct 15 2000:: " a heading, "1:2:3:4:5:6:7:8"
+ * counts. */
 static bool like_list(const weir_guard_scan_t *scan, size_t start, size_t end)
 {
-    if (end - start <= 4 && end < scan->len && scan->text[end] == '.') {
+    const char *t = scan->text;
+    char next = end < scan->len ? t[end] : ' ';
+    if (end - start <= 6 && (next == '.' || t[end - 1] == ':')) {
+        bool address = next == '/' || next == ']';
+        return next == '.' ? end - start <= 4 : !address;
+    }
+    bool bracket = end - start <= 8 && (next == ']' || (start > 0 && t[start - 1] == '['));
+    if (bracket && !(next == ']' && end + 1 < scan->len && weir_one_of(t[end + 1], ":/")) &&
+        !(start > 1 && t[start - 1] == '[' && weir_one_of(t[start - 2], "/@"))) {
         return true;
     }
     size_t run = 0;

@@ -105,7 +105,17 @@ static bool separator_fits(char want, char got, char *chosen)
     return true;
 }
 
-/* Checksum and score of a number of the layout's shape, in the order of their cost. */
+static bool has_small(const weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    bool small = false;
+    for (size_t i = start; i < end; i++) {
+        small |= weir_is(scan->text[i], WEIR_C_LOWER);
+    }
+    return small;
+}
+
+/* Checksum and score of a number of the layout's shape, in the order of their cost. Issuers write
+ * capitals: small letters, as in digests, count only beside words. */
 static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, size_t start,
                   size_t end, const char *text, size_t n)
 {
@@ -119,6 +129,9 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_layout_t *layout, si
         }
     }
     float score = weir_guard_near(scan, start, end, rule->context) ? id->known : id->bare;
+    if (score == id->bare && score > WEIR_SMALL_LETTERS && has_small(scan, start, end)) {
+        score = WEIR_SMALL_LETTERS;
+    }
     /* Where nothing but words speaks for it, they must name it: "the account number is ...". */
     if (id->check == NULL && id->known < NAMED_BELOW && score > id->bare &&
         weir_guard_names(scan, start, rule->context) == 0) {
@@ -154,6 +167,16 @@ static bool digit_group(const weir_guard_scan_t *scan, size_t start, size_t n)
     return i - start == n && (i == scan->len || !weir_is(scan->text[i], WEIR_C_ALNUM));
 }
 
+/* "6f844acc-5512-4265-8339-f8c4e55f1883": three groups of four with twelve digits behind them. */
+static bool in_uuid(const weir_guard_scan_t *scan, const groups_t *groups, size_t end)
+{
+    size_t i = end + 1;
+    while (i < scan->len && i - end < 14 && weir_is(scan->text[i], WEIR_C_HEX)) {
+        i++;
+    }
+    return scan->text[end] == '-' && i - end == 13 && groups->len[0] == 4 && groups->len[1] == 4;
+}
+
 /*
  * Another group of the same length behind the same separator, on either side: these are groups of
  * a longer number ("4111 1111 1111 1111" has three times twelve digits in a row).
@@ -163,7 +186,7 @@ static bool part_of_longer(const weir_guard_scan_t *scan, const groups_t *groups
     size_t end = (size_t)groups->start[last] + groups->len[last];
     size_t n = groups->len[last];
     if (end < scan->len && scan->text[end] == groups->separator[last] &&
-        digit_group(scan, end + 1, n)) {
+        (digit_group(scan, end + 1, n) || in_uuid(scan, groups, end))) {
         return true;
     }
     size_t start = groups->start[0];

@@ -85,11 +85,16 @@ static size_t extension_end(const weir_guard_scan_t *scan, size_t at)
     return i > digits && i - digits <= 6 ? i : at;
 }
 
-/* Does a number whose groups so far are p's end before this separator? "212-555-0199/212-..." */
+/* Does a number whose groups so far are p's end before this separator? "212-555-0199/212-...", but
+ * "06-24/259 2077". */
 static bool ends_before(const phone_t *p, char c)
 {
     if (c == '/') {
-        return p->parts > (p->plus ? 2u : 1u);
+        bool again = false;
+        for (unsigned i = 1; i < p->parts; i++) {
+            again |= p->separators[i] == '/';
+        }
+        return again || (p->count >= 7 && p->parts > (p->plus ? 2u : 1u));
     }
     char last = p->separators[p->parts - 1];
     return c == ' ' && p->parts >= 3 && p->count >= 10 && (last == '-' || last == '.') &&
@@ -226,6 +231,14 @@ static bool other_number(const phone_t *p)
     unsigned dots = 0;
     for (unsigned i = 1; i < p->parts; i++) {
         dots += p->separators[i] == '.';
+        /* "7 2023-02-05" */
+        if (i + 2 < p->parts && g[i] == 4 && g[i + 1] == 2 && g[i + 2] == 2 &&
+            p->separators[i + 1] == '-' && p->separators[i + 2] == '-') {
+            return true;
+        }
+    }
+    if (p->parts >= 2 && g[0] == 1 && p->digits[0] == '0' && p->separators[1] == '.') {
+        return true; /* "0.0341797 0" */
     }
     if (dots > 0 && dots + 1 < p->parts && p->separators[p->parts - 1] == '.') {
         return true;
@@ -282,6 +295,58 @@ static bool zip_code(const weir_guard_scan_t *scan, const phone_t *p)
            t[-1] == ' ' && weir_is(t[-2], WEIR_C_UPPER) && weir_is(t[-3], WEIR_C_UPPER);
 }
 
+/* Postcodes with a hyphen: "8731-545", "26824-912", "11534-4565". */
+static bool like_postcode(const phone_t *p)
+{
+    unsigned first = p->groups[0];
+    unsigned second = p->groups[1];
+    return p->parts == 2 && p->separators[1] == '-' && p->digits[0] != '0' && !p->brackets &&
+           ((second == 3 && (first == 4 || first == 5)) || (second == 4 && first == 5));
+}
+
+/* "reach Anna on 473 48 628". */
+static bool after_preposition(const weir_guard_scan_t *scan, size_t start)
+{
+    const char *t = scan->text + start;
+    return start >= 4 && t[-1] == ' ' && t[-4] == ' ' &&
+           (memcmp(t - 3, "on", 2) == 0 || memcmp(t - 3, "at", 2) == 0);
+}
+
+/* "5550199000 office": whose telephone it is. */
+static bool place_behind(const weir_guard_scan_t *scan, size_t end)
+{
+    static const char *const places[] = {"office", "desk", "home", "work", "direct", "switchboard"};
+    size_t at = end;
+    while (at < scan->len && at - end < 3 && weir_one_of(scan->text[at], " -(,")) {
+        at++;
+    }
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && at > end; i++) {
+        size_t n = strlen(places[i]);
+        if (!scan->rules->streaming && scan->len - at >= n &&
+            strncasecmp(scan->text + at, places[i], n) == 0) {
+            return at + n == scan->len || !weir_is(scan->text[at + n], WEIR_C_ALNUM);
+        }
+    }
+    return false;
+}
+
+/* Do words in front name a telephone, with a comma between perhaps: "my landline, 5550199000"? */
+static bool named_in_front(const weir_guard_scan_t *scan, const phone_t *p)
+{
+    size_t at = p->start;
+    for (int comma = 0; comma < 2; comma++) {
+        if (weir_guard_names(scan, at, WEIR_CONTEXT_PHONE) > 0 ||
+            weir_guard_names(scan, at, WEIR_CONTEXT_PHONE_CALL) > 0) {
+            return true;
+        }
+        if (p->count < 8 || at < 2 || scan->text[at - 1] != ' ' || scan->text[at - 2] != ',') {
+            return false;
+        }
+        at -= 2;
+    }
+    return false;
+}
+
 /* "Call 5550199": the word in front begins a sentence. */
 static bool imperative(const weir_guard_scan_t *scan, size_t start)
 {
@@ -311,8 +376,10 @@ static float national(weir_guard_scan_t *scan, const phone_t *p)
     if (zip_code(scan, p)) {
         return 0.25f;
     }
-    bool named = weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE) > 0 ||
-                 weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE_CALL) > 0;
+    bool named = named_in_front(scan, p);
+    if (!named && like_postcode(p)) {
+        return 0.25f;
+    }
     if (!named) {
         int weak = weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE_WEAK);
         bool verb = p->count >= 9 && weir_guard_names(scan, p->start, WEIR_CONTEXT_PHONE_VERB) == 1;
@@ -326,7 +393,10 @@ static float national(weir_guard_scan_t *scan, const phone_t *p)
     if (shaped && p->count >= 9 && !amount) {
         return 0.5f;
     }
-    named = named || weir_guard_named_behind(scan, p->end, WEIR_CONTEXT_PHONE);
+    named = named || weir_guard_named_behind(scan, p->end, WEIR_CONTEXT_PHONE) ||
+            (p->count >= 8 && !amount &&
+             (place_behind(scan, p->end) ||
+              (after_preposition(scan, p->start) && (p->count >= 9 || grouped))));
     if (!named && (!grouped || thousands(p) || !phone || amount)) {
         return 0.25f;
     }
@@ -349,7 +419,7 @@ static float score_of(weir_guard_scan_t *scan, const phone_t *p)
     }
     size_t prefix =
         memcmp(p->digits, "011", 3) == 0 ? 3 : 2; /* from North America, from elsewhere */
-    if ((prefix == 3 || memcmp(p->digits, "00", 2) == 0) && n >= 9 + prefix &&
+    if (p->groups[0] >= 2 && (prefix == 3 || memcmp(p->digits, "00", 2) == 0) && n >= 9 + prefix &&
         country_code(p->digits + prefix)) {
         return near ? 0.85f : p->parts > 1 && !other ? 0.55f : 0.3f;
     }
@@ -362,7 +432,7 @@ static float score_of(weir_guard_scan_t *scan, const phone_t *p)
         return near ? 0.9f : 0.6f;
     }
     bool trunk = p->digits[0] == '0' && n >= 9 && n <= 12 && p->parts >= 3;
-    if (trunk && !other) {
+    if (trunk && !other && (near || p->groups[0] > 1)) {
         return near ? 0.85f : 0.5f;
     }
     return near && n >= 7 && n <= 13 ? national(scan, p) : 0.25f;
@@ -386,11 +456,13 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
     }
     if (at > 0 && scan->text[at - 1] == '(' && closes(scan, start)) {
         at--;
+        at -= at > 0 && scan->text[at - 1] == '+'; /* "+(371) 92707821" */
     }
     bool column = false;
+    bool assigned = at > 0 && scan->text[at - 1] == '=';
     if (at > 0) {
         char c = scan->text[at - 1];
-        if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_$%=#&@")) {
+        if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_$%#&@~")) {
             return;
         }
         if (at > 1 && (separator(c) || c == ',' || c == ')') &&
@@ -417,7 +489,7 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
     p.end = end;
     if (end < scan->len) {
         char c = scan->text[end];
-        if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_@%=")) {
+        if (weir_is(c, WEIR_C_ALNUM) || weir_one_of(c, "_@%=+")) {
             return;
         }
         if (end + 1 < scan->len && weir_one_of(c, "-./,:") &&
@@ -435,7 +507,8 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
     }
     /* Beside commas and strokes only what cannot be an amount. */
     bool clear = p.plus || (north_american(&p) == 2 && p.separators[p.parts - 1] != ' ');
-    if (other_number(&p) || weir_guard_same_digits(p.digits, p.count) || (column && !clear)) {
+    if (other_number(&p) || weir_guard_same_digits(p.digits, p.count) || (column && !clear) ||
+        (assigned && !p.plus && weir_guard_names(scan, at, WEIR_CONTEXT_PHONE) == 0)) {
         return;
     }
     float score = score_of(scan, &p);

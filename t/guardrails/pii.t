@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 sys.path.insert(0, HERE)
 
 import pii_examples as ex  # noqa: E402
+import vat_examples  # noqa: E402
 import weirguard  # noqa: E402
 from weirtap import diag, done_testing, is_, ok, seeded_random  # noqa: E402
 
@@ -39,7 +40,7 @@ def add(kind, words, good, bad):
         cases.append((kind, "My %s is %s, thank you." % (words, value), value, False))
 
 
-for kind, words, shape, check, forms in ex.NUMBERS:
+for kind, words, shape, check, forms in ex.NUMBERS + vat_examples.NUMBERS:
     for _ in range(EACH):
         text = ex.valid(rng, shape, check)
         form = rng.choice(forms)

@@ -244,7 +244,7 @@ def rut(t):
 def cuit(t):
     check = 11 - dot(t[:10], [5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11
     return (t[:2] == "20" or "23" <= t[:2] <= "27" or "30" <= t[:2] <= "34") and \
-        check != 10 and check % 11 == int(t[10])
+        (9 if check == 10 else check % 11) == int(t[10])
 
 
 def ruc(t):
@@ -386,7 +386,7 @@ NUMBERS = [
     ("DE_TAX_ID", "Steuer-ID", "99999999999", de_tax, ["## ### ### ###", "###########"]),
     ("FR_NIR", "NIR", "199019999999999", nir, ["# ## ## ## ### ### ##", "###############"]),
     ("FR_SIREN", "SIREN", "999999999", luhn, ["### ### ###", "#########"]),
-    ("FR_SIRET", "SIRET", "99999999999999", luhn, ["##############"]),
+    ("FR_SIRET", "SIRET", "99999999999999", lambda t: luhn(t[:9]) and luhn(t), ["##############"]),
     ("NL_BSN", "BSN", "999999999", lambda t: varied(t) and dot(t, [9, 8, 7, 6, 5, 4, 3, 2, -1]) % 11 == 0,
      ["#########"]),
     ("BE_NATIONAL_NUMBER", "Rijksregisternummer", "YYMMDD99999", be, ["##.##.##-###.##", "###########"]),
@@ -404,7 +404,7 @@ NUMBERS = [
     ("ES_NIF", "DNI", "99999999A", dni, ["#########", "########-#"]),
     ("ES_NIE", "NIE", "x9999999A", dni, ["#########", "#-#######-#"]),
     ("IT_FISCAL_CODE", "codice fiscale", "AAAAAA99A99A999A", fiscal, ["################"]),
-    ("IT_VAT_CODE", "partita IVA", "19999999999", luhn, ["###########"]),
+    ("IT_VAT_CODE", "partita IVA", "19999990999", lambda t: luhn(t) and t[7:10] != "000", ["###########"]),
     ("PT_NIF", "NIF", "299999999",
      lambda t: (11 - dot(t, range(9, 1, -1)) % 11) % 11 % 10 == int(t[8]), ["#########"]),
     ("GR_AFM", "AFM", "999999999", afm, ["#########"]),
@@ -436,7 +436,7 @@ NUMBERS = [
     ("AU_MEDICARE", "Medicare", "2999999999", medicare, ["#### ##### #", "##########"]),
     ("NZ_IRD", "IRD", "199999999", ird, ["###-###-###"]),
     ("CN_RESIDENT_ID", "resident ID", "11010119YYMMDD9999", cn, ["##################"]),
-    ("HK_ID", "HKID", "A9999999", hk, ["#######(#)"]),
+    ("HK_ID", "HKID", "A9999999", hk, ["#######(#)", "########"]),
     ("SG_NRIC_FIN", "NRIC", "S9999999A", nric, ["#########"]),
     ("TH_TNIN", "Thai ID", "1999999999999", th, ["#-####-#####-##-#", "#############"]),
     ("KR_RRN", "resident registration number", "YYMMDD1999999", krrn, ["######-#######"]),

@@ -208,22 +208,27 @@ static size_t skip_others(const char *text, size_t at, size_t end)
     return at;
 }
 
-/* The hash of the word at *at, which becomes its end. Windows overlap: a word that a window's end
- * does not cut is hashed once for all of them. */
+/* Windows overlap: a word is hashed once for all of them. */
+static uint64_t known_hash(weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    weir_guard_known_word_t *known = &scan->scratch->words[start % WEIR_KNOWN_WORDS];
+    if (known->pass != scan->pass || known->start != start || known->end != end) {
+        uint64_t hash = hash_word(scan->text + start, end - start);
+        *known = (weir_guard_known_word_t){hash, scan->pass, (uint32_t)start, (uint32_t)end};
+    }
+    return known->hash;
+}
+
+/* The hash of the word at *at, which becomes its end. What is known says where a word ends, unless
+ * that lies behind the window's end, or a window cut it. */
 static uint64_t word_at(weir_guard_scan_t *scan, size_t *at, size_t end)
 {
     size_t start = *at;
-    weir_guard_known_word_t *known = &scan->scratch->words[start % WEIR_KNOWN_WORDS];
-    if (known->pass == scan->pass && known->start == start && known->end <= end) {
-        *at = known->end;
-        return known->hash;
-    }
-    *at = word_end(scan->text, start, end);
-    uint64_t hash = hash_word(scan->text + start, *at - start);
-    if (*at < end || *at == scan->len) {
-        *known = (weir_guard_known_word_t){hash, scan->pass, (uint32_t)start, (uint32_t)*at};
-    }
-    return hash;
+    const weir_guard_known_word_t *known = &scan->scratch->words[start % WEIR_KNOWN_WORDS];
+    bool whole = known->pass == scan->pass && known->start == start && known->end <= end &&
+                 (known->end == end || !word_byte(scan->text[known->end]));
+    *at = whole ? known->end : word_end(scan->text, start, end);
+    return known_hash(scan, start, *at);
 }
 
 /* Adds the sets of all words and phrases in [start, end) to found. */
@@ -277,7 +282,7 @@ static bool in_set(const weir_guard_words_t *words, unsigned set)
 }
 
 /* The word that ends at *end, which becomes its start; 0: none. */
-static uint64_t word_before(const weir_guard_scan_t *scan, size_t *end, size_t limit)
+static uint64_t word_before(weir_guard_scan_t *scan, size_t *end, size_t limit)
 {
     size_t start = *end;
     while (start > limit && word_byte(scan->text[start - 1])) {
@@ -286,7 +291,8 @@ static uint64_t word_before(const weir_guard_scan_t *scan, size_t *end, size_t l
     if (start == *end || (start == limit && start > 0 && word_byte(scan->text[start - 1]))) {
         return 0;
     }
-    uint64_t word = hash_word(scan->text + start, *end - start);
+    scan->work += WEIR_WORK_WORD;
+    uint64_t word = known_hash(scan, start, *end);
     *end = start;
     return word;
 }
@@ -300,46 +306,70 @@ static bool sentence_end(const weir_guard_scan_t *scan, size_t at)
            weir_is(scan->text[at + 1], WEIR_C_UPPER) && scan->text[at + 1] != 'N';
 }
 
-int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set)
+static void join_sets(weir_guard_words_t *words, const weir_guard_words_t *more)
+{
+    for (size_t b = 0; b < WEIR_CONTEXT_SETS / 64; b++) {
+        words->bits[b] |= more->bits[b];
+    }
+}
+
+/* Adds the sets of the phrases of two and of three words that the word in front of `at` ends. */
+static void join_phrases(weir_guard_scan_t *scan, size_t at, uint64_t word, size_t limit,
+                         weir_guard_words_t *found)
+{
+    size_t front = at > limit ? at - 1 : 0;
+    uint64_t second = front > 0 ? word_before(scan, &front, limit) : 0;
+    if (second == 0) {
+        return;
+    }
+    join_sets(found, sets_of(scan->rules, join(second, word)));
+    front = front > limit ? front - 1 : 0;
+    uint64_t third = front > 0 ? word_before(scan, &front, limit) : 0;
+    if (third != 0) {
+        join_sets(found, sets_of(scan->rules, join(join(third, second), word)));
+    }
+}
+
+/* What names what stands at start: directly in front of it, and with a colon or fillers between. */
+static void find_names(weir_guard_scan_t *scan, size_t start)
 {
     size_t limit = start > WEIR_CONTEXT_REACH ? start - WEIR_CONTEXT_REACH : 0;
     size_t at = start;
     bool apart = false;
+    memset(scan->names, 0, sizeof(scan->names));
+    scan->names_at = start;
+    scan->work += WEIR_WORK_SIDE;
     for (int n = 0; n <= MAX_FILLERS; n++) {
         while (at > limit && weir_one_of(scan->text[at - 1], " \t:.#\"'(*=>-_\n")) {
             if (n > 0 && sentence_end(scan, at)) {
-                return 0;
+                return;
             }
             apart |= scan->text[at - 1] == ':';
             at--;
         }
         uint64_t word = word_before(scan, &at, limit);
         if (word == 0) {
-            return 0;
+            return;
         }
         const weir_guard_words_t *sets = sets_of(scan->rules, word);
-        if (in_set(sets, set)) {
-            return apart ? 2 : 1;
-        }
-        size_t front = at > limit ? at - 1 : 0;
-        uint64_t second = front > 0 ? word_before(scan, &front, limit) : 0;
-        if (second != 0 && in_set(sets_of(scan->rules, join(second, word)), set)) {
-            return apart ? 2 : 1;
-        }
-        front = second != 0 && front > limit ? front - 1 : 0;
-        uint64_t third = front > 0 ? word_before(scan, &front, limit) : 0;
-        if (third != 0 && in_set(sets_of(scan->rules, join(join(third, second), word)), set)) {
-            return apart ? 2 : 1;
-        }
+        join_sets(&scan->names[apart], sets);
+        join_phrases(scan, at, word, limit, &scan->names[apart]);
         if (!in_set(sets, WEIR_CONTEXT_FILLER) && !weir_is(scan->text[at], WEIR_C_DIGIT)) {
-            return 0;
+            return;
         }
         apart = true;
     }
-    return 0;
 }
 
-bool weir_guard_named_behind(const weir_guard_scan_t *scan, size_t end, unsigned set)
+int weir_guard_names(weir_guard_scan_t *scan, size_t start, unsigned set)
+{
+    if (scan->names_at != start) {
+        find_names(scan, start);
+    }
+    return in_set(&scan->names[0], set) ? 1 : in_set(&scan->names[1], set) ? 2 : 0;
+}
+
+bool weir_guard_named_behind(weir_guard_scan_t *scan, size_t end, unsigned set)
 {
     size_t limit = end + WEIR_CONTEXT_REACH < scan->len ? end + WEIR_CONTEXT_REACH : scan->len;
     size_t at = end;
@@ -352,8 +382,8 @@ bool weir_guard_named_behind(const weir_guard_scan_t *scan, size_t end, unsigned
         if (at == start) {
             return false;
         }
-        uint64_t word = hash_word(scan->text + start, at - start);
-        const weir_guard_words_t *sets = sets_of(scan->rules, word);
+        scan->work += WEIR_WORK_WORD;
+        const weir_guard_words_t *sets = sets_of(scan->rules, known_hash(scan, start, at));
         if (in_set(sets, set)) {
             return true;
         }

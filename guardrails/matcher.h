@@ -392,6 +392,8 @@ typedef struct {
     size_t right_at;        /* and behind one that ends here */
     weir_guard_words_t left;
     weir_guard_words_t right;
+    size_t names_at; /* what names a candidate that starts here: directly, or with more between */
+    weir_guard_words_t names[2];
     uint64_t work;  /* done so far, on all views, in units of some 10 ns */
     uint64_t limit; /* where the scan of a layer ends */
     bool truncated;
@@ -446,10 +448,10 @@ static inline bool weir_guard_near_known(const weir_guard_scan_t *scan, size_t s
  * Does a word of the set name what stands at start? 1: it stands directly in front; 2: with a colon
  * or small words (is, me at) between; 0: no. Looks only to the left.
  */
-int weir_guard_names(const weir_guard_scan_t *scan, size_t start, unsigned set);
+int weir_guard_names(weir_guard_scan_t *scan, size_t start, unsigned set);
 
 /* The same behind end: "is my mobile", "(office)". Never in sets for streams. */
-bool weir_guard_named_behind(const weir_guard_scan_t *scan, size_t end, unsigned set);
+bool weir_guard_named_behind(weir_guard_scan_t *scan, size_t end, unsigned set);
 
 /* The lower case of a two-byte UTF-8 character: Latin-1, Latin Extended-A, Greek, Cyrillic. */
 void weir_guard_lower_two(const char text[2], char lower[2]);

@@ -252,6 +252,7 @@ void weir_guard_pass(weir_guard_scan_t *scan)
 {
     scan->left_at = SIZE_MAX;
     scan->right_at = SIZE_MAX;
+    scan->names_at = SIZE_MAX;
     scan->runs.at = SIZE_MAX;
     scan->pass = ++scan->scratch->passes;
     scan->live = scan->len;

@@ -100,32 +100,6 @@ void weir_guard_build_replace(weir_guard_build_t *b, const char *text, size_t le
     b->len += len;
 }
 
-void weir_guard_build_mapped(weir_guard_build_t *b, const char *text, size_t len,
-                             weir_guard_cursor_t *cursor, size_t start)
-{
-    const weir_guard_view_t *view = cursor->view;
-    if (view->run_count == 0) {
-        weir_guard_build_copy(b, text, len, start);
-        return;
-    }
-    for (size_t done = 0; done < len && !b->failed;) {
-        size_t a = 0;
-        size_t z = 0;
-        weir_guard_cursor_span(cursor, start + done, start + done + 1, &a, &z);
-        const weir_guard_run_t *run = &view->runs[cursor->run];
-        size_t end = cursor->run + 1 < view->run_count ? run[1].view : view->len;
-        size_t n = end - (start + done) < len - done ? end - (start + done) : len - done;
-        if (run->step == 0) {
-            weir_guard_build_replace(b, text + done, n, run->origin, run->origin_end);
-        } else if (grow(b, b->len + n)) {
-            add_run(b, a, 0, run->step);
-            memcpy(b->fold->slots[b->slot].data + b->len, text + done, n);
-            b->len += n;
-        }
-        done += n;
-    }
-}
-
 void weir_guard_build_end(const weir_guard_build_t *b, uint32_t flags, weir_guard_view_t *view)
 {
     *view = (weir_guard_view_t){.text = b->fold->slots[b->slot].data,
@@ -441,6 +415,35 @@ static size_t run_from(const weir_guard_view_t *view, size_t run, size_t at)
         run++;
     }
     return run_of(view, at);
+}
+
+void weir_guard_build_mapped(weir_guard_build_t *b, const char *text, size_t len,
+                             weir_guard_cursor_t *cursor, size_t start)
+{
+    const weir_guard_view_t *view = cursor->view;
+    if (view->run_count == 0) {
+        weir_guard_build_copy(b, text, len, start);
+        return;
+    }
+    if (len == 0 || b->failed || !grow(b, b->len + len)) {
+        return;
+    }
+    memcpy(b->fold->slots[b->slot].data + b->len, text, len);
+    cursor->run = run_from(view, cursor->run, start);
+    for (size_t at = start; !b->failed; cursor->run++) {
+        const weir_guard_run_t *run = &view->runs[cursor->run];
+        size_t end = cursor->run + 1 < view->run_count ? run[1].view : view->len;
+        size_t n = end < start + len ? end - at : start + len - at;
+        size_t origin = run->origin + (at - run->view) * run->step;
+        bool one = run->step == 0 && n == 1;
+        add_run(b, origin, run->step == 0 && !one ? run->origin_end : 0,
+                one ? run->origin_end - run->origin : run->step);
+        b->len += n;
+        at += n;
+        if (at == start + len) {
+            return;
+        }
+    }
 }
 
 void weir_guard_cursor_span(weir_guard_cursor_t *cursor, size_t start, size_t end,

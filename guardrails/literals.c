@@ -260,7 +260,6 @@ static void try_chain(weir_guard_scan_t *scan, size_t at, uint64_t eight, uint32
             l->len <= scan->len - (at - l->lead) && stands(l, scan->text + at - l->lead)) {
             size_t start = at - l->lead;
             size_t len = l->row ? row_length(scan->text + at, scan->len - at, l->text[0]) : l->len;
-            scan->work += WEIR_WORK_LITERAL;
             weir_guard_at_literal(scan, l, start, len);
         }
     }
@@ -273,6 +272,7 @@ static inline void try_lead(weir_guard_scan_t *scan, size_t at)
     uint32_t hash = weir_guard_trigram((uint32_t)eight) % WEIR_LITERAL_HEADS;
     uint32_t first = scan->rules->literal_heads[hash];
     if (first != WEIR_NO_LITERAL) {
+        scan->work += WEIR_WORK_LEAD;
         try_chain(scan, at, eight, first);
     }
 }

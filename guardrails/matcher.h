@@ -347,25 +347,28 @@ struct weir_guard_scratch {
 #define WEIR_MAX_CANDIDATES 65536
 
 /*
- * What a scan does is counted in units of some 10 ns. The text itself is always scanned whole; its
- * layers as long as all work stays under the limit, so that codes inside codes of what is slow to
- * scan take no multiple of the time.
+ * What a scan does is counted in units of some 10 ns, fitted to the times that texts of all kinds
+ * take. The text itself is always scanned whole; its layers as long as all work stays under the
+ * limit, so that codes inside codes of what is slow to scan take no multiple of the time.
  */
 enum {
-    WEIR_WORK_MARK = 3, /* a place that draws attention, before anything more is done there */
-    WEIR_WORK_PHONE = 5,
+    WEIR_WORK_BYTE = 1,  /* of a layer, decoded */
+    WEIR_WORK_RUN = 1,   /* of its offset map */
+    WEIR_WORK_GROUP = 4, /* an alphanumeric run with digits: telephone, dates, identity numbers */
+    WEIR_WORK_PHONE = 2,
     WEIR_WORK_LAYOUT = 1,
-    WEIR_WORK_CARD = 5,
-    WEIR_WORK_SIDE = 1, /* the words before a number, or behind it, */
-    WEIR_WORK_WORD = 1, /* each of them */
+    WEIR_WORK_CARD = 8,
+    WEIR_WORK_SIGN = 6, /* an '@' */
+    WEIR_WORK_HOST = 2, /* a name with dots, or a URL */
+    WEIR_WORK_SIDE = 5, /* the words before a number, or behind it, */
+    WEIR_WORK_WORD = 2, /* each of them */
     WEIR_WORK_DIGEST = 30,
-    WEIR_WORK_LITERAL = 5,
-    WEIR_WORK_MATCH = 16, /* one try of an expression from a place on */
-    WEIR_WORK_NAME = 10,  /* what stands before a value, or one look for a name there */
-    WEIR_WORK_FOUND = 8,  /* a candidate, and its place among the others */
-    WEIR_WORK_BYTE = 2,   /* of a layer, decoded */
-    WEIR_WORK_EACH = 6,   /* allowed for a byte of the text */
-    WEIR_WORK_LEAST = 2048
+    WEIR_WORK_LEAD = 2,   /* a place where a literal may stand */
+    WEIR_WORK_MATCH = 8,  /* one try of an expression from a place on */
+    WEIR_WORK_NAME = 8,   /* what stands before a value, or one look for a name there */
+    WEIR_WORK_FOUND = 12, /* a candidate, and its place among the others */
+    WEIR_WORK_EACH = 5,   /* allowed for a byte of the text */
+    WEIR_WORK_LEAST = 512
 };
 
 /* One pass over one view. */

@@ -200,11 +200,14 @@ static int script(uint32_t code)
     return code < 0x250 ? 1 : 2;
 }
 
-/* The last word that was asked about, when it was short enough to be seen whole. */
+/* The last word that was asked about, when it was short enough to be seen whole; and how far its
+ * letters of both kinds reach, when it mixes them: in front of both, the answer is the same. */
 typedef struct {
     size_t start;
     size_t end;
     bool mixed;
+    size_t asked;
+    size_t sure;
 } word_t;
 
 /* Does the word around text[at] have letters of Latin and of another script? */
@@ -216,6 +219,9 @@ static bool mixed_word(const char *text, size_t len, size_t at, word_t *word)
     size_t i = at;
     if (at >= word->start && at < word->end) {
         return word->mixed;
+    }
+    if (at >= word->asked && at < word->sure) {
+        return true;
     }
     for (int n = 0; n < WORD_REACH && i > 0; n++) {
         size_t back = i - 1;
@@ -235,6 +241,7 @@ static bool mixed_word(const char *text, size_t len, size_t at, word_t *word)
     size_t start = i;
     ends[0] |= i == 0;
     i = at;
+    size_t last[2] = {0, 0}; /* behind a Latin letter, and another, from here on */
     for (int n = 0; n < WORD_REACH && i < len; n++) {
         size_t used;
         int s = script(decode(text + i, len - i, &used));
@@ -244,11 +251,18 @@ static bool mixed_word(const char *text, size_t len, size_t at, word_t *word)
         }
         latin |= s == 1;
         other |= s == 2;
+        if (s < 3) {
+            last[s - 1] = i + 1;
+        }
         i += used;
     }
     if (ends[0] && (ends[1] || i >= len)) {
-        *word = (word_t){start, i, latin && other};
+        word->start = start;
+        word->end = i;
+        word->mixed = latin && other;
     }
+    word->asked = at;
+    word->sure = last[0] < last[1] ? last[0] : last[1];
     return latin && other;
 }
 

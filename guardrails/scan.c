@@ -105,6 +105,7 @@ void weir_guard_at_digit(weir_guard_scan_t *scan, size_t at)
         end++;
     }
     scan->group_cursor = end;
+    scan->work += WEIR_WORK_GROUP;
     size_t n = end - start;
     if (n > MAX_RUN || (start > 0 && weir_is(scan->text[start - 1], WEIR_C_ALNUM))) {
         return;
@@ -194,7 +195,6 @@ static void at_marks(weir_guard_scan_t *scan, size_t at, const weir_guard_bits_t
         before->digit = bits[b].digit >> 63;
         before->alpha = bits[b].alpha >> 63;
         uint64_t all = first_digits | capitals | bits[b].mark;
-        scan->work += (unsigned)__builtin_popcountll(all) * WEIR_WORK_MARK;
         if (scan->work > scan->limit) {
             scan->truncated = true;
             return;
@@ -327,7 +327,7 @@ static weir_status_t scan_view(const weir_guard_rules_t *rules, weir_guard_scrat
                                 .limit = UINT64_MAX};
     if ((view->flags & WEIR_GUARD_FOLD_DECODED) != 0) {
         scan->flags = WEIR_GUARD_DECODED;
-        scan->work += view->len * WEIR_WORK_BYTE;
+        scan->work += view->len * WEIR_WORK_BYTE + view->run_count * WEIR_WORK_RUN;
         scan->limit = rules->no_prefilter ? UINT64_MAX : limit;
     } else {
         scan->begin = begin_of(view, from);

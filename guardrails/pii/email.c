@@ -38,43 +38,63 @@ static bool file_ending(const char *text, size_t len)
     return found;
 }
 
+/* A label that a host name may end with. */
+typedef struct {
+    uint8_t start; /* from the host's beginning on */
+    uint8_t end;
+} label_t;
+
+#define MAX_LABELS (MAX_HOST / 2 + 1)
+
+/* Could a host name of several labels end with this one? Letters, or an A-label (xn--). */
+static bool top_level(const char *label, size_t n)
+{
+    if (n > 4 && memcmp(label, "xn--", 4) == 0) {
+        return true;
+    }
+    bool letters = n >= 2;
+    for (size_t i = 0; i < n && letters; i++) {
+        letters = !weir_is(label[i], WEIR_C_DIGIT) && label[i] != '-';
+    }
+    return letters;
+}
+
 /*
- * End of the host name that begins at start: labels with dots between them, the last of letters
- * (or an A-label, xn--) and at least two of them. Returns start when there is none.
+ * End of the host name that begins at start: labels with dots between them, at least two, the last
+ * of letters and no file's ending. Returns start when there is none.
  */
 static size_t host_end(const weir_guard_scan_t *scan, size_t start)
 {
     size_t limit = start + MAX_HOST < scan->len ? start + MAX_HOST : scan->len;
-    size_t label = start;
-    size_t best = start;
-    unsigned labels = 0;
-    for (size_t i = start; i <= limit; i++) {
-        if (i < limit && weir_is(scan->text[i], WEIR_C_HOST)) {
-            continue;
+    size_t at = start;
+    label_t tops[MAX_LABELS];
+    size_t count = 0;
+    for (bool goes_on = true; goes_on;) {
+        size_t label = at;
+        while (at < limit && weir_is(scan->text[at], WEIR_C_HOST)) {
+            at++;
         }
-        size_t end = i;
+        size_t end = at;
         while (end > label && scan->text[end - 1] == '-') {
             end--;
         }
         size_t n = end - label;
         if (n == 0 || n > MAX_LABEL || scan->text[label] == '-') {
-            return best;
+            break;
         }
-        labels++;
-        bool letters = n >= 2;
-        bool ascii = n > 4 && memcmp(scan->text + label, "xn--", 4) == 0;
-        for (size_t j = label; j < end && letters && !ascii; j++) {
-            letters = !weir_is(scan->text[j], WEIR_C_DIGIT) && scan->text[j] != '-';
+        if (label > start && top_level(scan->text + label, n)) {
+            tops[count++] = (label_t){(uint8_t)(label - start), (uint8_t)(end - start)};
         }
-        if (labels >= 2 && (letters || ascii) && !file_ending(scan->text + label, n)) {
-            best = end;
-        }
-        if (end != i || i >= limit || scan->text[i] != '.') {
-            return best;
-        }
-        label = i + 1;
+        goes_on = end == at && at < limit && scan->text[at] == '.';
+        at++;
     }
-    return best;
+    while (count > 0) {
+        const label_t *last = &tops[--count];
+        if (!file_ending(scan->text + start + last->start, (size_t)last->end - last->start)) {
+            return start + last->end;
+        }
+    }
+    return start;
 }
 
 void weir_guard_at_sign(weir_guard_scan_t *scan, size_t at)
@@ -83,6 +103,7 @@ void weir_guard_at_sign(weir_guard_scan_t *scan, size_t at)
         return;
     }
     size_t end = host_end(scan, at + 1);
+    scan->work += WEIR_WORK_SIGN;
     if (end == at + 1) {
         return;
     }

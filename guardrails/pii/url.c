@@ -135,6 +135,7 @@ static size_t scheme_start(const weir_guard_scan_t *scan, size_t start, size_t c
 /* At the ':' of "://". True: there was a URL, done up to url_cursor. */
 static void find_url(weir_guard_scan_t *scan, size_t colon)
 {
+    scan->work += WEIR_WORK_HOST;
     size_t limit = colon > MAX_SCHEME ? colon - MAX_SCHEME : 0;
     size_t start = colon;
     while (start > limit && (weir_is(scan->text[start - 1], WEIR_C_ALNUM) ||
@@ -199,6 +200,7 @@ void weir_guard_at_dot(weir_guard_scan_t *scan, size_t at)
         !weir_is(scan->text[at - 1], WEIR_C_HOST) || !weir_is(scan->text[at + 1], WEIR_C_HOST)) {
         return;
     }
+    scan->work += WEIR_WORK_HOST;
     size_t limit = at > 64 ? at - 64 : 0;
     size_t start = at;
     while (start > limit && weir_is(scan->text[start - 1], WEIR_C_HOST)) {

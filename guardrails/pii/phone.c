@@ -331,7 +331,7 @@ static bool place_behind(const weir_guard_scan_t *scan, size_t end)
 }
 
 /* Do words in front name a telephone, with a comma between perhaps: "my landline, 5550199000"? */
-static bool named_in_front(const weir_guard_scan_t *scan, const phone_t *p)
+static bool named_in_front(weir_guard_scan_t *scan, const phone_t *p)
 {
     size_t at = p->start;
     for (int comma = 0; comma < 2; comma++) {

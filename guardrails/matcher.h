@@ -71,6 +71,7 @@ typedef enum {
     WEIR_RULE_DATE,
     WEIR_RULE_PERSON,
     WEIR_RULE_ADDRESS,
+    WEIR_RULE_BOT_TOKEN,
     WEIR_RULE_PARSERS /* how many */
 } weir_guard_parser_t;
 
@@ -80,6 +81,7 @@ typedef struct {
     bool window; /* not in streaming sets */
     bool off;    /* not in the PII group unless switched on */
     bool digits; /* begins at a digit, or at a letter group before one */
+    bool secret; /* of the secrets group */
 } weir_guard_parser_rule_t;
 
 extern const weir_guard_parser_rule_t weir_guard_parser_rules[WEIR_RULE_PARSERS];
@@ -467,6 +469,7 @@ bool weir_guard_context_add(weir_guard_rules_t *rules, unsigned set, const char 
  * at_group: an alphanumeric run [start, end) that has a digit.
  */
 void weir_guard_at_sign(weir_guard_scan_t *scan, size_t at);
+void weir_guard_find_bot_token(weir_guard_scan_t *scan, size_t at);
 void weir_guard_at_colon(weir_guard_scan_t *scan, size_t at);
 void weir_guard_at_dot(weir_guard_scan_t *scan, size_t at);
 void weir_guard_at_digit(weir_guard_scan_t *scan, size_t at);
@@ -498,6 +501,14 @@ void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *
 bool weir_guard_is_given(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t from,
                          size_t at);
 void weir_guard_try_patterns(weir_guard_scan_t *scan);
+
+/* A keyword of the named pattern c stands at [at, at + len): a value in front of it? */
+void weir_guard_named_behind_value(weir_guard_scan_t *scan, const weir_guard_compiled_t *c,
+                                   size_t at, size_t len);
+
+/* Gates of the pattern c on a value at [start, end), then the candidate. */
+void weir_guard_judge_value(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t start,
+                            size_t end);
 void weir_guard_pass(weir_guard_scan_t *scan);
 
 /* What more text could still change: first live byte of the view. */

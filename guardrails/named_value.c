@@ -20,6 +20,7 @@
 #define MAX_BLANKS  4  /* on either side of an assignment */
 #define MAX_SPACES  6  /* line ends count too, behind the assignment of a word for keys */
 #define MAX_CALL    20 /* of the argument's name in a call: "login(token=" */
+#define MAX_BETWEEN 24 /* line ends, quotes, commas between "name: X" and "value: v" */
 #define LONGEST     64 /* of a name */
 
 static bool blank(char c)
@@ -129,6 +130,24 @@ static void before_assignment(const char *text, size_t start, weir_guard_known_v
     add_range(known, back(text, at, MORE_NAME, more_name), start);
 }
 
+static bool between(char c)
+{
+    return space(c) || quote(c) || c == ',';
+}
+
+/* What names may stand in front of in `name: X_KEY, value: v` and `key="XKey" value="v"`, when the
+ * assignment of the value begins at start; start: it is no such one. */
+static size_t value_member(const char *text, size_t start)
+{
+    size_t at = back(text, start, MAX_BLANKS, blank);
+    at -= at > 0 && quote(text[at - 1]);
+    if (!ends_with(text, at, "value") || at < 6) {
+        return start;
+    }
+    size_t front = back(text, at - 5, MAX_BETWEEN, between);
+    return front < at - 5 ? front : start;
+}
+
 /* An assignment that ends at `end`, or before blanks there. */
 static void by_assignment(const weir_guard_scan_t *scan, size_t end,
                           weir_guard_known_value_t *known)
@@ -140,6 +159,10 @@ static void by_assignment(const weir_guard_scan_t *scan, size_t end,
         return;
     }
     before_assignment(text, start, known);
+    size_t member = value_member(text, start);
+    if (member < start) {
+        before_assignment(text, member, known);
+    }
     if (text[start] != '=') {
         return;
     }

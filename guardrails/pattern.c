@@ -161,6 +161,13 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, const
     }
 }
 
+void weir_guard_judge_value(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t start,
+                            size_t end)
+{
+    PCRE2_SIZE value[2] = {start, end};
+    judge(scan, c, value, 1);
+}
+
 /* All matches of a pattern that begin in [start, end), with nothing behind end seen. */
 static void match_window(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, size_t start,
                          size_t end)
@@ -280,7 +287,11 @@ void weir_guard_at_literal(weir_guard_scan_t *scan, const weir_guard_literal_t *
     if (literal->pattern == UINT32_MAX) {
         emit_value(scan, literal, at);
     } else {
+        const weir_guard_compiled_t *c = &scan->rules->patterns[literal->pattern];
         want(scan, literal->pattern, at, len);
+        if (c->name != NULL && !scan->rules->streaming) {
+            weir_guard_named_behind_value(scan, c, at, len);
+        }
     }
 }
 

@@ -121,20 +121,21 @@ static bool in_part(const weir_guard_rule_t *rule, unsigned index)
              index == WEIR_RULE_BIRTH));
 }
 
-static bool is_url(unsigned index)
+static bool may_hold_secret(unsigned index)
 {
     return index == WEIR_RULE_URL || index == WEIR_RULE_URL_CREDENTIALS ||
-           index == WEIR_RULE_DOMAIN;
+           index == WEIR_RULE_DOMAIN || index == WEIR_RULE_EMAIL;
 }
 
-/* Lifts a secret over the URL in whose query or path it stands. */
+/* Lifts a secret over the URL in whose query or path it stands, or what looks like an address. */
 static void rank_in_url(weir_guard_candidate_t *chain, size_t count, size_t i)
 {
     weir_guard_candidate_t *c = &chain[i];
     size_t to = count - i > NEIGHBOURS ? i + NEIGHBOURS + 1 : count;
     for (size_t j = i > NEIGHBOURS ? i - NEIGHBOURS : 0; j < to; j++) {
         const weir_guard_candidate_t *d = &chain[j];
-        if (is_url(d->rule) && d->start <= c->start && d->end >= c->end && d->score >= c->rank) {
+        if (may_hold_secret(d->rule) && d->start <= c->start && d->end >= c->end &&
+            d->score >= c->rank) {
             c->rank = d->score + 0.01f;
         }
     }

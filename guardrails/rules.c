@@ -11,25 +11,26 @@
 #define DEFAULT_MIN_SCORE 0.5f
 
 const weir_guard_parser_rule_t weir_guard_parser_rules[WEIR_RULE_PARSERS] = {
-    [WEIR_RULE_EMAIL] = {"email", "EMAIL_ADDRESS", false, false, false},
-    [WEIR_RULE_PHONE] = {"phone", "PHONE_NUMBER", false, false, true},
-    [WEIR_RULE_CARD] = {"payment_card", "CREDIT_CARD", false, false, true},
-    [WEIR_RULE_IBAN] = {"iban", "IBAN_CODE", false, false, true},
-    [WEIR_RULE_IPV4] = {"ipv4", "IP_ADDRESS", false, false, true},
-    [WEIR_RULE_IPV6] = {"ipv6", "IP_ADDRESS", false, false, false},
-    [WEIR_RULE_MAC] = {"mac", "MAC_ADDRESS", false, false, true},
-    [WEIR_RULE_URL] = {"url", "URL", false, false, false},
-    [WEIR_RULE_URL_CREDENTIALS] = {"url_credentials", "URL", false, false, false},
-    [WEIR_RULE_DOMAIN] = {"domain", "URL", false, false, false},
-    [WEIR_RULE_BITCOIN] = {"bitcoin", "CRYPTO", false, false, true},
-    [WEIR_RULE_BECH32] = {"bech32", "CRYPTO", false, false, true},
-    [WEIR_RULE_ETHEREUM] = {"ethereum", "CRYPTO", false, false, true},
-    [WEIR_RULE_BASE58] = {"base58_wallet", "CRYPTO", false, false, true},
-    [WEIR_RULE_MONERO] = {"monero", "CRYPTO", false, false, true},
-    [WEIR_RULE_BIRTH] = {"date_of_birth", "DATE_OF_BIRTH", false, false, true},
-    [WEIR_RULE_DATE] = {"date", "DATE_TIME", false, true, true},
-    [WEIR_RULE_PERSON] = {"person", "PERSON", true, false, false},
-    [WEIR_RULE_ADDRESS] = {"street_address", "STREET_ADDRESS", true, false, true},
+    [WEIR_RULE_EMAIL] = {"email", "EMAIL_ADDRESS", false, false, false, false},
+    [WEIR_RULE_PHONE] = {"phone", "PHONE_NUMBER", false, false, true, false},
+    [WEIR_RULE_CARD] = {"payment_card", "CREDIT_CARD", false, false, true, false},
+    [WEIR_RULE_IBAN] = {"iban", "IBAN_CODE", false, false, true, false},
+    [WEIR_RULE_IPV4] = {"ipv4", "IP_ADDRESS", false, false, true, false},
+    [WEIR_RULE_IPV6] = {"ipv6", "IP_ADDRESS", false, false, false, false},
+    [WEIR_RULE_MAC] = {"mac", "MAC_ADDRESS", false, false, true, false},
+    [WEIR_RULE_URL] = {"url", "URL", false, false, false, false},
+    [WEIR_RULE_URL_CREDENTIALS] = {"url_credentials", "URL", false, false, false, false},
+    [WEIR_RULE_DOMAIN] = {"domain", "URL", false, false, false, false},
+    [WEIR_RULE_BITCOIN] = {"bitcoin", "CRYPTO", false, false, true, false},
+    [WEIR_RULE_BECH32] = {"bech32", "CRYPTO", false, false, true, false},
+    [WEIR_RULE_ETHEREUM] = {"ethereum", "CRYPTO", false, false, true, false},
+    [WEIR_RULE_BASE58] = {"base58_wallet", "CRYPTO", false, false, true, false},
+    [WEIR_RULE_MONERO] = {"monero", "CRYPTO", false, false, true, false},
+    [WEIR_RULE_BIRTH] = {"date_of_birth", "DATE_OF_BIRTH", false, false, true, false},
+    [WEIR_RULE_DATE] = {"date", "DATE_TIME", false, true, true, false},
+    [WEIR_RULE_PERSON] = {"person", "PERSON", true, false, false, false},
+    [WEIR_RULE_ADDRESS] = {"street_address", "STREET_ADDRESS", true, false, true, false},
+    [WEIR_RULE_BOT_TOKEN] = {"discord_token", "SECRET", false, false, false, true},
 };
 
 static size_t number_count(void)
@@ -140,7 +141,8 @@ static void add_builtin(weir_guard_rules_t *rules, const weir_guard_options_t *o
 {
     for (size_t i = 0; i < WEIR_RULE_PARSERS; i++) {
         const weir_guard_parser_rule_t *p = &weir_guard_parser_rules[i];
-        add_rule(rules, p->type, p->id, options->pii && !p->off, WEIR_KIND_PARSER);
+        bool group = p->secret ? options->secrets : options->pii;
+        add_rule(rules, p->type, p->id, group && !p->off, WEIR_KIND_PARSER);
     }
     rules->number_base = (uint16_t)rules->rule_count;
     for (size_t t = 0; t < weir_guard_id_table_count; t++) {

@@ -7,7 +7,7 @@
 #include "guardrails/pii/checks.h"
 #include "guardrails/pii/ids.h"
 
-static unsigned digit(const char *d, size_t i)
+static unsigned figure(const char *d, size_t i)
 {
     return (unsigned)(d[i] - '0');
 }
@@ -30,10 +30,10 @@ static bool at_vat(const char *t, size_t n)
         return false;
     }
     for (size_t i = 1; i < 8; i++) {
-        unsigned v = i % 2 == 0 ? digit(t, i) * 2 : digit(t, i);
+        unsigned v = i % 2 == 0 ? figure(t, i) * 2 : figure(t, i);
         sum += v / 10 + v % 10;
     }
-    return (10 - sum % 10) % 10 == digit(t, 8);
+    return (10 - sum % 10) % 10 == figure(t, 8);
 }
 
 /* Banque-Carrefour des Entreprises, Belgium: 97 less the rest of the first eight. */
@@ -53,12 +53,12 @@ static bool bg_vat(const char *t, size_t n)
     if (n == 9) {
         unsigned r = weir_guard_weighted(t, first, 8) % 11;
         r = r == 10 ? weir_guard_weighted(t, second, 8) % 11 % 10 : r;
-        return r == digit(t, 8);
+        return r == figure(t, 8);
     }
     unsigned r = 11 - weir_guard_weighted(t, other, 9) % 11;
     return n == 10 &&
-           (weir_guard_bg_egn(t, n) || weir_guard_weighted(t, foreign, 9) % 10 == digit(t, 9) ||
-            (r != 10 && r % 11 == digit(t, 9)));
+           (weir_guard_bg_egn(t, n) || weir_guard_weighted(t, foreign, 9) % 10 == figure(t, 9) ||
+            (r != 10 && r % 11 == figure(t, 9)));
 }
 
 /* Finanční správa, Czechia: IČO of eight digits, a birth number, or one of nine that begins with 6.
@@ -68,11 +68,11 @@ static bool cz_vat(const char *t, size_t n)
     static const int8_t weights[] = {8, 7, 6, 5, 4, 3, 2};
     if (n == 8) {
         unsigned r = (11 - weir_guard_weighted(t, weights, 7) % 11) % 10;
-        return t[0] != '9' && r == digit(t, 7);
+        return t[0] != '9' && r == figure(t, 7);
     }
     if (n == 9 && t[0] == '6') {
         unsigned r = weir_guard_weighted(t + 1, weights, 7) % 11;
-        return (8 - (int)((21 - r) % 11) + 10) % 10 == (int)digit(t, 8);
+        return (8 - (int)((21 - r) % 11) + 10) % 10 == (int)figure(t, 8);
     }
     if (n == 9) { /* of people born before 1954, without a check digit */
         unsigned month = weir_guard_value(t + 2, 2) % 50;
@@ -98,7 +98,6 @@ static bool ee_vat(const char *t, size_t n)
 
 static bool es_vat(const char *t, size_t n)
 {
-    char tail[8];
     if (n != 9 || !all_digits(t + 1, 7)) {
         return false;
     }
@@ -106,7 +105,7 @@ static bool es_vat(const char *t, size_t n)
         return weir_guard_es_nif(t, n);
     }
     if (strchr("KLM", t[0]) != NULL) {
-        tail[0] = '0';
+        char tail[8] = {'0'};
         memcpy(tail + 1, t + 1, 7);
         return t[8] == "TRWAGMYFPDXBNJZSQVHLCKE"[weir_guard_value(tail, 8) % 23];
     }
@@ -193,10 +192,10 @@ static bool lt_vat(const char *t, size_t n)
         return false;
     }
     for (unsigned i = 0; i + 1 < n; i++) {
-        first += (1 + i % 9) * digit(t, i);
-        second += (1 + (i + 2) % 9) * digit(t, i);
+        first += (1 + i % 9) * figure(t, i);
+        second += (1 + (i + 2) % 9) * figure(t, i);
     }
-    return (first % 11 == 10 ? second % 11 % 10 : first % 11) == digit(t, n - 1);
+    return (first % 11 == 10 ? second % 11 % 10 : first % 11) == figure(t, n - 1);
 }
 
 /* AED, Luxembourg: the first six modulo 89. */
@@ -233,7 +232,7 @@ static bool nl_vat(const char *t, size_t n)
         return false;
     }
     memcpy(whole + 2, t, 12);
-    return weir_guard_weighted(t, weights, 8) % 11 == digit(t, 8) ||
+    return weir_guard_weighted(t, weights, 8) % 11 == figure(t, 8) ||
            weir_guard_mod97(whole, sizeof(whole)) == 1;
 }
 
@@ -257,7 +256,7 @@ static bool ro_vat(const char *t, size_t n)
     if (n < 6 || n > 10 || t[0] == '0') {
         return false;
     }
-    return weir_guard_weighted(t, weights + 10 - n, n - 1) * 10 % 11 % 10 == digit(t, n - 1);
+    return weir_guard_weighted(t, weights + (10 - n), n - 1) * 10 % 11 % 10 == figure(t, n - 1);
 }
 
 /* Skatteverket, Sweden: organisation number and 01. */

@@ -196,6 +196,9 @@ void weir_guard_at_colon(weir_guard_scan_t *scan, size_t at)
 /* A host name without a scheme; at is a dot with letters around it. */
 void weir_guard_at_dot(weir_guard_scan_t *scan, size_t at)
 {
+    if (weir_rule_on(scan, WEIR_RULE_BOT_TOKEN)) {
+        weir_guard_find_bot_token(scan, at);
+    }
     if (at < scan->host_cursor || at < scan->url_cursor || at == 0 || at + 1 >= scan->len ||
         !weir_is(scan->text[at - 1], WEIR_C_HOST) || !weir_is(scan->text[at + 1], WEIR_C_HOST)) {
         return;

@@ -34,7 +34,8 @@ const weir_guard_pattern_t weir_secrets_cloud[] = {
     TOKEN_("azure_shared_access_signature", "[?&]sig=([A-Za-z0-9%]{43,63}%3[Dd])(?![A-Za-z0-9%])",
            "sig="),
     TOKEN_("azure_client_secret",
-           "(?<![A-Za-z0-9_~.-])" ALNUM_ "{3}[78]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~.-])",
+           "(?<![A-Za-z0-9_~.-])" ALNUM_
+           "{3}[78]Q~[A-Za-z0-9_~.-]{30,33}[A-Za-z0-9_~-](?!\\.?[A-Za-z0-9_~-])",
            "7q~", "8q~"),
     LATE_("azure_devops_token", 80, BH_ ALNUM_ "{76}AZDO" ALNUM_ "{4}" E_, "azdo"),
     NAMED_("azure_devops_classic_token", 3.5F, "(?:azure|devops|vsts)", "[a-z2-7]{52}", "azure",

@@ -68,7 +68,7 @@ const weir_guard_pattern_t weir_secrets_code[] = {
           BH_ "sntrys_eyJ" BASE64_ "{60,300}={0,2}_" BASE64_ "{43}", "sntrys_"),
     TOKEN_("sentry_user_token", B_ "sntryu_" HEX_ "{64}" E_, "sntryu_"),
     TOKEN_("newrelic_user_key", BH_ "NRAK-[A-Z0-9]{27}" E_, "nrak-"),
-    TOKEN_("newrelic_insert_key", BH_ "NRI[IQ]-[A-Za-z0-9-]{32}" EH_, "nrii-", "nriq-"),
+    TOKEN_("newrelic_insert_key", BH_ "NRI[IQ]-" WORD_ "{32}" EH_, "nrii-", "nriq-"),
     TOKEN_("newrelic_browser_key", BH_ "NRJS-" HEX_ "{19}" E_, "nrjs-"),
     LATE_("newrelic_licence_key", 40, B_ "(?:" HEX_ "{36}|[a-z]{2}\\d\\dxx[0-9a-fA-F]{30})NRAL" E_,
           "nral"),

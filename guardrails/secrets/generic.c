@@ -2,6 +2,11 @@
  * that say what they are. */
 #include "guardrails/secrets/secrets.h"
 
+/* "password_field_name", "PasswordWidget": what is said about a password. */
+#define NO_PASSWORD_                                                                            \
+    "(?![a-z0-9]{0,2}_?(?:field|hint|label|widget|file|path|url|type|name|policy|length|input|" \
+    "validat|hasher|reset|prompt|help|strength))"
+
 const weir_guard_pattern_t weir_secrets_generic[] = {
     /* RFC 7519: the first two parts are JSON objects, whose base64url begins with eyJ */
     {.id = "json_web_token",
@@ -26,8 +31,9 @@ const weir_guard_pattern_t weir_secrets_generic[] = {
     {.id = "authorization_header",
      .type = "SECRET",
      .keywords = {"authorization:", "authorization\":", "authorization':"},
-     .expression = "(?i)authorization[\"']?:[ \\t]{0,4}[\"']?(?:basic|bearer|token|bot)[ \\t]{1,4}"
-                   "([A-Za-z0-9+/_.~-]{16,1024}={0,2})",
+     .expression =
+         "(?i)authorization[\"']?:[ \\t]{0,4}[\"']?(?:basic|bearer|token|bot|ssws)[ \\t]{1,4}"
+         "([A-Za-z0-9+/_.~-]{16,1024}={0,2})",
      .after = 1100,
      .score = 0.85F,
      .entropy = 3.0F,
@@ -119,8 +125,10 @@ const weir_guard_pattern_t weir_secrets_generic[] = {
     {.id = "assigned_password",
      .type = "SECRET",
      .keywords = {"password", "passwd", "passphrase", "_pass", "pwd"},
-     .expression = "(?i)(?:password|passwd|passphrase|_pass|pwd)[A-Za-z0-9_]{0,12}[\"']?[ \\t]{0,3}"
-                   "(?::=|=>|=|:)[ \\t]{0,3}[\"'`]([^\\s\"'`]{8,96})[\"'`]",
+     .expression = "(?i)(?:password|passwd|passphrase|_pass(?![b-vx-z])|pwd)" NO_PASSWORD_
+                   "[A-Za-z0-9_]{0,12}[\"']?[ \\t]{0,3}"
+                   "(?::=|=>|=|:)[ \\t]{0,3}[\"'`](?![)\\]},;:][,;.?&|)}\\]:])"
+                   "([^\\s\"'`]{8,96})[\"'`]",
      .after = 160,
      .score = 0.7F,
      .stop_words = true,
@@ -128,7 +136,8 @@ const weir_guard_pattern_t weir_secrets_generic[] = {
     {.id = "password_value",
      .type = "SECRET",
      .keywords = {"password", "passwd", "passphrase", "_pass", "pwd"},
-     .expression = "(?i)(?:password|passwd|passphrase|_pass|pwd)[A-Za-z0-9_]{0,12}[\"']?[ \\t]{0,3}"
+     .expression = "(?i)(?:password|passwd|passphrase|_pass(?![b-vx-z])|pwd)" NO_PASSWORD_
+                   "[A-Za-z0-9_]{0,12}[\"']?[ \\t]{0,3}"
                    "(?:(?::=|=>|=|:)[ \\t]{0,3}|is[ \\t])"
                    "([^\\s\"'`&;,<>(){}\\[\\]|]{8,96}+)(?![(\\[{<])",
      .after = 160,

@@ -25,7 +25,7 @@ const weir_guard_pattern_t weir_secrets_messaging[] = {
           "webhook.office.com"),
     NAMED_("zoom_secret", 3.5F, "zoom", ALNUM_ "{32}", "zoom"),
     NAMED_("twitch_token", 2.7F, "twitch", "[a-z0-9]{30}", "twitch"),
-    LONG_("facebook_access_token", 260, B_ "EAA[A-Z]" ALNUM_ "{60,220}" E_, "eaa"),
+    LONG_("facebook_access_token", 260, B_ "EAA" ALNUM_ "{61,221}" E_, "eaa"),
     NAMED_("facebook_app_secret", 2.7F, "facebook", HEX_ "{32}", "facebook"),
     {.id = "twitter_bearer_token",
      .type = "SECRET",
@@ -72,7 +72,7 @@ const weir_guard_pattern_t weir_secrets_messaging[] = {
     TOKEN_("nylas_api_key", B_ "nyk_v0_" ALNUM_ "{64}" E_, "nyk_v0_"),
     NAMED_("sendbird_token", 2.7F, "sendbird", HEX_ "{40}", "sendbird"),
     NAMED_("pusher_secret", 2.6F, "pusher", HEX_ "{20}", "pusher"),
-    TOKEN_("pubnub_secret_key", BH_ "sec-c-" WORD_ "{48}" EH_, "sec-c-"),
+    TOKEN_("pubnub_secret_key", BH_ "sec-c-[A-Za-z0-9+/_-]{48}(?![A-Za-z0-9+/_-])", "sec-c-"),
     NAMED_("ably_api_key", 3.5F, "ably", WORD_ "{6}\\." WORD_ "{6}:" WORD_ "{43}", "ably"),
 };
 

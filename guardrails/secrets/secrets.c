@@ -55,6 +55,20 @@ static bool is_word(const char *text, size_t len, const char *word)
     return len == strlen(word) && strncasecmp(text, word, len) == 0;
 }
 
+/* "usable_password", "PasswordWidget", "password2": letters with the word in them. */
+static bool names_itself(const char *text, size_t len)
+{
+    bool word = false;
+    size_t digits = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (!isalnum((unsigned char)text[i]) && text[i] != '_' && text[i] != '-')
+            return false;
+        digits += isdigit((unsigned char)text[i]) != 0;
+        word = word || begins(text + i, len - i, "password");
+    }
+    return word && digits <= 1;
+}
+
 bool weir_secret_is_password(const char *text, size_t len)
 {
     static const char *const reference[] = {
@@ -73,6 +87,8 @@ bool weir_secret_is_password(const char *text, size_t len)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (is_word(text, len, words[i]))
             return false;
+    if (names_itself(text, len))
+        return false;
     for (size_t i = 1; i < len; i++)
         if (text[i] != text[0])
             return true;
@@ -130,6 +146,8 @@ static make_up_t look_at(const char *text, size_t len)
 
 bool weir_secret_is_random(const char *text, size_t len)
 {
+    if (len > 3 && memcmp(text + len - 3, "...", 3) == 0)
+        return false; /* cut short: an example */
     while (len > 0 && (text[len - 1] == '=' || text[len - 1] == '.'))
         len--;
     make_up_t m = look_at(text, len);
@@ -139,7 +157,18 @@ bool weir_secret_is_random(const char *text, size_t len)
     /* Among 62 characters two of three neighbours differ in kind, in names of variables one. */
     if (both)
         return m.kinds[0] > 0 && m.changes * (m.kinds[0] > 1 ? 5 : 4) >= len * 2;
+    if (len >= 28 && m.kinds[3] == 0) /* no name is as long without a break */
+        return m.kinds[0] >= 3 && m.changes * 6 >= len;
     return m.kinds[0] >= 4 && m.changes * 5 >= len;
+}
+
+static bool is_version(const char *text, size_t len)
+{
+    size_t n = 0;
+    bool dot = false;
+    while (n < len && (isdigit((unsigned char)text[n]) || text[n] == '.'))
+        dot = text[n++] == '.' || dot;
+    return n >= 5 && dot && text[0] != '.';
 }
 
 bool weir_secret_is_strong(const char *text, size_t len)
@@ -147,7 +176,9 @@ bool weir_secret_is_strong(const char *text, size_t len)
     make_up_t m = look_at(text, len);
     unsigned kinds = (m.kinds[0] > 0) + (m.kinds[1] > 0) + (m.kinds[2] > 0) + (m.kinds[3] > 0);
     bool path = memchr(text, '/', len) != NULL && m.kinds[3] > 1;
-    return len >= 8 && m.kinds[0] > 0 && kinds >= 3 && m.words * 2 <= len && !path &&
+    /* "13.0.0-next-8.29": what a lock file gives to a package called htpasswd. */
+    bool version = m.kinds[2] == 0 && is_version(text, len);
+    return len >= 8 && m.kinds[0] > 0 && kinds >= 3 && m.words * 2 <= len && !path && !version &&
            weir_secret_is_password(text, len);
 }
 

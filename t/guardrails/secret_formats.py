@@ -4,6 +4,7 @@ expressions that find them. A format is text with {class:count} or {class:least-
     an  A-Z a-z 0-9      AL  letters       hex  0-9 a-f       HEX  0-9 A-F      up  A-Z 0-9
     lo  a-z 0-9          d   digits        w    an - _        b64  an + /       b32  a-z 2-7
     B32 A-Z 2-7          az  a-z           uuid               jwt: see secrets.t
+    bot: base64 of a number of 18 digits
 
 NAMED holds values that mean something only beside a name: (name, format). The rest stand alone.
 """
@@ -252,6 +253,11 @@ ALONE = {
     "kubeconfig_client_key": "client-key-data: <{b64:1200}>",
     "wireguard_key": "PrivateKey = <{b64:42}A=>",
     "totp_secret": "otpauth://totp/Shop:joe?secret=<{B32:32}>&issuer=Shop",
+    "discord_token": "{bot}.{w:6}.{w:38}",
+    "intra42_client_secret": "s-s4t2ud-{hex:64}",
+    "scalingo_token": "tk-us-{w:48}",
+    "gitlab_session": "Cookie: _gitlab_session=<{hex:32}>",
+    "adafruit_io_key": "aio_{an:28}",
     "command_line_password": "sshpass -p <{an:12}> ssh deploy@host",
 }
 
@@ -406,4 +412,12 @@ NAMED = {
     "imgur_secret": ("imgur", "{hex:40}"),
     "flickr_secret": ("flickr", "{hex:16}"),
     "giphy_key": ("giphy", "{an:32}"),
+    "fal_api_key": ("fal_ai", "{uuid}:{hex:32}"),
+    "etsy_key": ("etsy", "{lo:24}"),
+    "finicity_secret": ("finicity", "{lo:20}"),
+    "finnhub_key": ("finnhub", "{lo:20}"),
+    "freshbooks_secret": ("freshbooks", "{hex:64}"),
+    "nytimes_key": ("nytimes", "{w:32}"),
+    "private_ai_key": ("private_ai", "{lo:32}"),
+    "sidekiq_secret": ("contribsys__com", "{hex:8}:{hex:8}"),
 }

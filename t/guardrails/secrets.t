@@ -56,6 +56,8 @@ def base64url(value):
 def special(name):
     if name == "uuid":
         return "-".join(chars("hex", n) for n in (8, 4, 4, 4, 12))
+    if name == "bot":
+        return base64.urlsafe_b64encode(chars("d", 18).encode()).decode()
     if name == "fp":
         return ":".join(chars("hex", 2) for _ in range(16))
     payload = {"sub": chars("d", 10), "name": chars("az", 12), "tid": chars("d", 9)}
@@ -183,14 +185,16 @@ if not ok(not false, "no look-alike is taken for the real thing (%d strings)" % 
 APART = ["%(n)s:\n  api_key: %(v)s", "{\"%(n)s\": {\"key\": \"%(v)s\"}}", "client = %(C)sClient('%(v)s')",
          "Here is the %(n)s token %(v)s please use it", "curl https://api.%(n)s.com/v1 -H \"X-Api-Key: %(v)s\"",
          "https://api.%(n)s.com/v1?api_key=%(v)s&q=1", "| %(n)s | `%(v)s` |", "%(n)s key \u2192 %(v)s",
-         "# %(n)s\nAPI_KEY=%(v)s", "%(C)s(api_key='%(v)s')"]
+         "# %(n)s\nAPI_KEY=%(v)s", "%(C)s(api_key='%(v)s')", "- name: %(N)s_KEY\n  value: %(v)s",
+         "{\"name\": \"%(N)s_TOKEN\", \"value\": \"%(v)s\"}", "<add key=\"%(n)sApiKey\" value=\"%(v)s\" />",
+         "%(v)s is my %(n)s key", "use `%(v)s` as the %(n)s token"]
 rows = []
 for rule, (name, form) in secret_formats.NAMED.items():
-    if rule == "oracle_cloud_key_fingerprint":
+    if rule in ("oracle_cloud_key_fingerprint", "sidekiq_secret"):
         continue  # no key, and named so
     for text in APART:
         value = make(form)
-        text = text % {"n": name, "C": name.title().replace(" ", ""), "v": value}
+        text = text % {"n": name, "N": name.upper(), "C": name.title().replace(" ", ""), "v": value}
         rows.append({"rule": rule, "text": text, "value": value})
 for form in secret_formats.ASSIGNED:
     for i in range(EACH):
@@ -249,6 +253,9 @@ HARMLESS = [
     "token = request.headers.get(\"X-Token-Value1\")", "access_token=getUserAccessTokenFromRequest2(request)",
     "password=form.password.value2", "\"auth\": \"basic\"", "the key to success is 32 hours of practice",
     "privateKey = loadPrivateKeyFromFile(path)", "zoom key points: 12 people joined",
+    "password2_field_name=\"password2\"", "h(\"label\",null,\"Password:\"),e?t(\"code\")", "_passive_gain=DeGroote2016Fit",
+    "    verdaccio-htpasswd: 13.0.0-next-8.29", "PurchaseToken: 'eyJ2IjoiMSIsInMiOjEsImMiOi...'", "CHALLENGE_PASSWORD: \"challengePassword\"",
+    "Module.method.aFunctionWithAVeryLongName1234", "this is my zoom key point for today",
     "sk-" + "a" * 48, "the task-oriented risk-based desk-top"]
 for row in scan([{"text": text} for text in HARMLESS]):
     is_([f["rule"] for f in row["findings"] if f["type"] == "SECRET"], [],

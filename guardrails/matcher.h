@@ -366,8 +366,11 @@ enum {
     WEIR_WORK_WORD = 2, /* each of them */
     WEIR_WORK_DIGEST = 30,
     WEIR_WORK_LEAD = 2,   /* a place where a literal may stand */
-    WEIR_WORK_MATCH = 8,  /* one try of an expression from a place on */
+    WEIR_WORK_MATCH = 8,  /* a match, */
+    WEIR_WORK_TRIED = 8,  /* and one for so many bytes of the window in which it is tried */
     WEIR_WORK_NAME = 8,   /* what stands before a value, or one look for a name there */
+    WEIR_WORK_GATES = 6,  /* entropy, stop words and so on of a match, */
+    WEIR_WORK_GATED = 4,  /* and one more for so many bytes of it */
     WEIR_WORK_FOUND = 12, /* a candidate, and its place among the others */
     WEIR_WORK_EACH = 5,   /* allowed for a byte of the text */
     WEIR_WORK_LEAST = 512

@@ -12,8 +12,6 @@
  */
 #include "guardrails/matcher.h"
 
-#include <strings.h>
-
 #define MORE_NAME   24 /* between the name and the assignment */
 #define TO_KEY_WORD 48 /* between the name and a word for keys */
 #define MORE_WORD   12 /* behind that word */
@@ -53,11 +51,18 @@ static size_t back(const char *text, size_t at, size_t most, bool (*is_it)(char 
     return at;
 }
 
-/* Does the word, in any case, end at `at`? */
+/* Does the word, in any case, end at `at`? Mostly its last letter says no. */
 static bool ends_with(const char *text, size_t at, const char *lower)
 {
     size_t n = strlen(lower);
-    return at >= n && strncasecmp(text + at - n, lower, n) == 0;
+    if (at < n) {
+        return false;
+    }
+    while (n > 0 && (text[at - 1] | 0x20) == lower[n - 1]) {
+        at--;
+        n--;
+    }
+    return n == 0;
 }
 
 /* Ends of names in [low, high]: joined with a range that overlaps. */
@@ -178,14 +183,30 @@ static void by_assignment(const weir_guard_scan_t *scan, size_t end,
 /* Where the word for keys that ends at `at`, without an s, begins; `at`: there is none. */
 static size_t key_word(const char *text, size_t at)
 {
-    static const char *const words[] = {"key",    "token",      "secret", "password",
-                                        "passwd", "credential", "bearer"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (ends_with(text, at, words[i])) {
-            return at - strlen(words[i]);
-        }
+    const char *word = "";
+    switch (at == 0 ? '\0' : text[at - 1] | 0x20) {
+    case 'y':
+        word = "key";
+        break;
+    case 'n':
+        word = "token";
+        break;
+    case 't':
+        word = "secret";
+        break;
+    case 'd':
+        word = ends_with(text, at, "passwd") ? "passwd" : "password";
+        break;
+    case 'l':
+        word = "credential";
+        break;
+    case 'r':
+        word = "bearer";
+        break;
+    default:
+        return at;
     }
-    return at;
+    return ends_with(text, at, word) ? at - strlen(word) : at;
 }
 
 /* The same of "api_key" for what begins with key at start. */
@@ -199,14 +220,9 @@ static size_t long_key_word(const char *text, size_t start)
 /* Names in front of a word for keys that ends at `end`. */
 static void before_key_word(const char *text, size_t end, weir_guard_known_value_t *known)
 {
-    size_t start = end;
-    if (end > 0 && weir_one_of((char)(text[end - 1] | 0x20), "yntdlr")) {
-        start = key_word(text, end);
-    } else if (end > 1 && (text[end - 1] | 0x20) == 's') {
-        start = key_word(text, end - 1);
-        start = start == end - 1 ? end : start;
-    }
-    if (start == end) {
+    size_t stem = end - (end > 0 && (text[end - 1] | 0x20) == 's');
+    size_t start = key_word(text, stem);
+    if (start == stem) {
         return;
     }
     size_t first = (text[start] | 0x20) == 'k' ? long_key_word(text, start) : start;

@@ -43,18 +43,39 @@ static bool filler(const char *text, size_t len)
     return false;
 }
 
-/* Words of examples: what holds one is not a secret. */
+/* Words of examples, by their first character: what holds one is not a secret. */
+static const char *const stop_words[][4] = {
+    {"example"},
+    {"sample"},
+    {"placeholder"},
+    {"changeme", "change_me"},
+    {"your_", "your-", "yourkey"},
+    {"xxxxx"},
+    {"dummy"},
+    {"redacted", "replace"},
+    {"<"},
+    {"${"},
+    {"{{"},
+    {"00000000"},
+    {"12345678901"},
+    {"abcdefgh"},
+    {"insert"},
+    {"....."},
+};
+static const uint8_t stop_word_of[128] = {
+    ['e'] = 1, ['s'] = 2,  ['p'] = 3,  ['c'] = 4,  ['y'] = 5,  ['x'] = 6,  ['d'] = 7,  ['r'] = 8,
+    ['<'] = 9, ['$'] = 10, ['{'] = 11, ['0'] = 12, ['1'] = 13, ['a'] = 14, ['i'] = 15, ['.'] = 16};
+
 static bool stop_word(const char *text, size_t len)
 {
-    static const char *const words[] = {
-        "example",  "sample",      "placeholder", "changeme", "change_me", "yourkey", "your_",
-        "your-",    "xxxxx",       "dummy",       "redacted", "<",         "${",      "{{",
-        "00000000", "12345678901", "abcdefgh",    "insert",   "replace",   "....."};
-    for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
-        size_t n = strlen(words[w]);
-        for (size_t i = 0; i + n <= len; i++) {
-            if ((text[i] | 0x20) == (words[w][0] | 0x20) &&
-                strncasecmp(text + i, words[w], n) == 0) {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        unsigned group =
+            c >= 0x80 ? 0 : stop_word_of[weir_is(text[i], WEIR_C_UPPER) ? c | 0x20 : c];
+        for (size_t w = 0; group > 0 && stop_words[group - 1][w] != NULL; w++) {
+            const char *word = stop_words[group - 1][w];
+            size_t n = strlen(word);
+            if (n <= len - i && strncasecmp(text + i, word, n) == 0) {
                 return true;
             }
         }
@@ -149,9 +170,11 @@ static void judge(weir_guard_scan_t *scan, const weir_guard_compiled_t *c, const
     }
     const char *text = scan->text + start;
     size_t len = end - start;
-    if ((p->entropy > 0 && weir_guard_entropy(text, len) < p->entropy) ||
-        (p->stop_words && (filler(text, len) || stop_word(text, len))) ||
-        (p->check != NULL && !p->check(text, len))) {
+    scan->work += WEIR_WORK_GATES + len / WEIR_WORK_GATED;
+    /* In the order of their cost. */
+    if ((p->stop_words && filler(text, len)) || (p->check != NULL && !p->check(text, len)) ||
+        (p->stop_words && stop_word(text, len)) ||
+        (p->entropy > 0 && weir_guard_entropy(text, len) < p->entropy)) {
         return;
     }
     if (p->span == WEIR_GUARD_SPAN_BLOCK) {
@@ -230,6 +253,7 @@ static void flush(weir_guard_scan_t *scan, uint32_t pattern)
     weir_guard_window_t *w = &scan->scratch->windows[pattern];
     const weir_guard_compiled_t *c = &scan->rules->patterns[pattern];
     if (w->end > 0) {
+        scan->work += (w->end - w->start) / WEIR_WORK_TRIED;
         if (c->name == NULL) {
             match_window(scan, c, w->start, w->end);
         } else if (weir_guard_has_run(&c->run, scan->text + w->start, w->end - w->start)) {
@@ -304,7 +328,8 @@ void weir_guard_try_patterns(weir_guard_scan_t *scan)
         scan->scratch->pending[word] = 0;
         for (; bits != 0; bits &= bits - 1) {
             uint32_t pattern = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits);
-            if (rules->no_prefilter) {
+            scan->truncated |= scan->work > scan->limit;
+            if (rules->no_prefilter || scan->truncated) {
                 scan->scratch->windows[pattern].end = 0;
             } else {
                 flush(scan, pattern);

@@ -108,10 +108,7 @@ bool weir_secret_is_mixed(const char *text, size_t len)
 
 static unsigned kind_of(char c)
 {
-    return isdigit((unsigned char)c)   ? 0u
-           : islower((unsigned char)c) ? 1u
-           : isupper((unsigned char)c) ? 2u
-                                       : 3u;
+    return c >= '0' && c <= '9' ? 0u : c >= 'a' && c <= 'z' ? 1u : c >= 'A' && c <= 'Z' ? 2u : 3u;
 }
 
 typedef struct {
@@ -124,23 +121,24 @@ typedef struct {
 static make_up_t look_at(const char *text, size_t len)
 {
     make_up_t m = {0};
-    size_t segment = 0;
+    unsigned segment = 0;
+    unsigned before = len > 0 ? kind_of(text[0]) : 3;
     bool letters = true;
-    for (size_t i = 0; i <= len; i++) {
-        unsigned kind = i < len ? kind_of(text[i]) : 3;
+    for (size_t i = 0; i < len; i++) {
+        unsigned kind = kind_of(text[i]);
         if (kind == 3) {
-            m.words += letters && segment >= 3 ? (unsigned)segment : 0;
+            m.words += letters && segment >= 3 ? segment : 0;
             segment = 0;
             letters = true;
         } else {
             segment++;
             letters = letters && kind != 0;
         }
-        if (i < len) {
-            m.kinds[kind]++;
-            m.changes += i > 0 && kind != kind_of(text[i - 1]);
-        }
+        m.kinds[kind]++;
+        m.changes += kind != before;
+        before = kind;
     }
+    m.words += letters && segment >= 3 ? segment : 0;
     return m;
 }
 

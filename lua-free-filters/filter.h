@@ -6,7 +6,8 @@
  * pipeline.h strings them together.
  *
  * Items and their strings live until the feed() that they were passed to returns. A filter that
- * wants to keep something copies it. Nothing here is thread-safe: one pipeline, one thread.
+ * wants to keep something copies it. Nothing here is thread-safe: one pipeline, one thread at a
+ * time; between two calls it may be moved to another, unless a filter forbids it.
  */
 #ifndef WEIR_FILTERS_FILTER_H
 #define WEIR_FILTERS_FILTER_H
@@ -84,7 +85,9 @@ enum {
     WEIR_FILTER_WATCHES = 1,
     /* Must not miss anything: an event or document over the limit ends the answer with an error.
      * Without any such filter it passes as it is. */
-    WEIR_FILTER_MUST_SEE = 2
+    WEIR_FILTER_MUST_SEE = 2,
+    /* Touches what only the event loop's thread may: no other thread calls it. */
+    WEIR_FILTER_AT_HOME = 4
 };
 
 /* Every function returns WEIR_OK or WEIR_ERR_NOMEM, which breaks the answer off. Bad input is no
@@ -110,6 +113,15 @@ typedef struct {
     /* WATCHES only, may be NULL: a piece of a JSON body, cut anywhere. A filter with it is given no
      * WEIR_ITEM_DOCUMENT and the body need not be collected for its sake. */
     weir_status_t (*piece)(void *self, const char *data, size_t len);
+
+    /* Bytes that it keeps and that its next call may go through. NULL: few. */
+    size_t (*held)(void *self);
+
+    /* It waits to be woken, and keeps what it is fed until then. NULL: never. */
+    bool (*waiting)(void *self);
+
+    /* Calls on another thread are over (weir_pipeline_landed). May be NULL. */
+    void (*landed)(void *self);
 } weir_filter_table_t;
 
 typedef struct {

@@ -9,6 +9,17 @@
 #define DEFAULT_MAX_DOCUMENT ((size_t)16 << 20)
 #define DEFAULT_MAX_NODES    ((uint32_t)256 << 10)
 
+#define FIRST_BLOCK ((size_t)8 << 10)
+#define LAST_BLOCK  ((size_t)128 << 10)
+
+/* A part of a document: it grows without being copied. */
+typedef struct block_s {
+    struct block_s *next;
+    size_t len;
+    size_t cap;
+    char data[];
+} block_t;
+
 struct weir_sink {
     weir_pipeline_t *p;
     uint32_t next; /* the filter that it leads to; n: the writer */
@@ -26,7 +37,9 @@ struct weir_pipeline {
     weir_end_t end;
     weir_stop_t stop;
     weir_sse_parser_t parser;
-    weir_buf_t document;
+    block_t *document;
+    block_t *document_end;
+    size_t document_len;
     weir_ending_t ending;
     const char *input; /* the piece at hand */
     size_t input_len;
@@ -402,6 +415,52 @@ static weir_status_t on_event(void *ctx, const weir_sse_event_t *event)
     return WEIR_OK;
 }
 
+static weir_status_t collect(weir_pipeline_t *p, const char *data, size_t len)
+{
+    while (len > 0) {
+        block_t *b = p->document_end;
+        if (b == NULL || b->len == b->cap) {
+            size_t cap = b == NULL ? FIRST_BLOCK : b->cap < LAST_BLOCK ? 2 * b->cap : b->cap;
+            block_t *next = weir_arena_alloc(p->arena, sizeof(*next) + cap);
+            if (next == NULL) {
+                return WEIR_ERR_NOMEM;
+            }
+            *next = (block_t){.cap = cap};
+            *(b == NULL ? &p->document : &b->next) = next;
+            p->document_end = b = next;
+        }
+        size_t n = len < b->cap - b->len ? len : b->cap - b->len;
+        memcpy(b->data + b->len, data, n);
+        b->len += n;
+        p->document_len += n;
+        data += n;
+        len -= n;
+    }
+    return WEIR_OK;
+}
+
+/* The document in one piece. */
+static weir_status_t join(weir_pipeline_t *p, weir_str_t *text)
+{
+    *text = weir_str(NULL, 0);
+    if (p->document == NULL || p->document->next == NULL) {
+        if (p->document != NULL) {
+            *text = weir_str(p->document->data, p->document_len);
+        }
+        return WEIR_OK;
+    }
+    char *whole = weir_arena_alloc(p->arena, p->document_len);
+    if (whole == NULL) {
+        return WEIR_ERR_NOMEM;
+    }
+    *text = weir_str(whole, p->document_len);
+    for (const block_t *b = p->document; b != NULL; b = b->next) {
+        memcpy(whole, b->data, b->len);
+        whole += b->len;
+    }
+    return WEIR_OK;
+}
+
 static weir_status_t feed_document(weir_pipeline_t *p, const char *data, size_t len)
 {
     for (uint32_t i = 0; i < p->n; i++) {
@@ -414,32 +473,40 @@ static weir_status_t feed_document(weir_pipeline_t *p, const char *data, size_t 
     if (!p->collect || p->passing) {
         return emit(p, data, len);
     }
-    if (len <= p->config.max_document - p->document.len) {
-        weir_buf_append(&p->document, data, len);
-        return p->document.failed ? WEIR_ERR_NOMEM : WEIR_OK;
+    if (len <= p->config.max_document - p->document_len) {
+        return collect(p, data, len);
     }
     if (p->must_see || p->config.out == WEIR_BODY_SSE) {
         return stop_oversized(p);
     }
     p->passing = true;
-    weir_status_t rc = emit(p, p->document.data, p->document.len);
+    weir_status_t rc = WEIR_OK;
+    for (const block_t *b = p->document; b != NULL && rc == WEIR_OK; b = b->next) {
+        rc = emit(p, b->data, b->len);
+    }
     return rc == WEIR_OK ? emit(p, data, len) : rc;
 }
 
 static weir_status_t finish_document(weir_pipeline_t *p)
 {
-    weir_str_t text = weir_str(p->document.data, p->document.len);
-    weir_item_t item = {.kind = WEIR_ITEM_DOCUMENT, .raw = text, .data = text};
+    weir_item_t item = {.kind = WEIR_ITEM_DOCUMENT};
 
     if (p->end == WEIR_END_CUT) {
         p->broken = !p->collect || p->passing;
         return WEIR_OK;
     }
     if (p->passing) {
-        item = (weir_item_t){.kind = WEIR_ITEM_OVERSIZED};
-    } else if (!p->collect) {
+        item.kind = WEIR_ITEM_OVERSIZED;
+        return settle(p, weir_sink_pass(&p->sinks[0], &item));
+    }
+    if (!p->collect) {
         return WEIR_OK;
-    } else if (p->config.out == WEIR_BODY_SSE) {
+    }
+    if (join(p, &item.data) != WEIR_OK) {
+        return WEIR_ERR_NOMEM;
+    }
+    item.raw = item.data;
+    if (p->config.out == WEIR_BODY_SSE) {
         return settle(
             p, weir_sse_from_json(p->config.upstream, &item, p->config.request_id, &p->sinks[0]));
     }
@@ -496,7 +563,6 @@ weir_status_t weir_pipeline_open(weir_arena_t *arena, weir_scratch_t *scratch,
     if (p->config.request_id == NULL) {
         return WEIR_ERR_NOMEM;
     }
-    weir_buf_init(&p->document, arena);
     weir_sse_parser_init(&p->parser, arena, p->config.max_event, on_event, p);
     weir_ending_init(&p->ending, config->protocol, arena, p->config.request_id, config->now);
     *out = p;
@@ -632,7 +698,55 @@ bool weir_pipeline_cut(const weir_pipeline_t *p)
 
 size_t weir_pipeline_held(const weir_pipeline_t *p)
 {
-    return weir_sse_parser_held(&p->parser) + (p->passing ? 0 : p->document.len);
+    return weir_sse_parser_held(&p->parser) + (p->passing ? 0 : p->document_len);
+}
+
+size_t weir_pipeline_load(const weir_pipeline_t *p, bool finish)
+{
+    bool document = p->config.in == WEIR_BODY_JSON;
+    size_t load = document && (!finish || p->passing) ? 0 : weir_pipeline_held(p);
+
+    for (uint32_t i = 0; i < p->n && !p->finished; i++) {
+        const weir_filter_t *f = &p->filters[i];
+        load += f->table->held == NULL ? 0 : f->table->held(f->self);
+    }
+    return p->finished ? 0 : load;
+}
+
+bool weir_pipeline_waiting(const weir_pipeline_t *p)
+{
+    for (uint32_t i = 0; i < p->n && !p->finished; i++) {
+        const weir_filter_t *f = &p->filters[i];
+        if (f->table->waiting != NULL && f->table->waiting(f->self)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool weir_pipeline_movable(const weir_pipeline_t *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        if ((p->filters[i].table->flags & WEIR_FILTER_AT_HOME) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void weir_pipeline_move(weir_pipeline_t *p, weir_scratch_t *scratch)
+{
+    p->scratch = scratch;
+}
+
+void weir_pipeline_landed(weir_pipeline_t *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        const weir_filter_t *f = &p->filters[i];
+        if (f->table->landed != NULL) {
+            f->table->landed(f->self);
+        }
+    }
 }
 
 bool weir_pipeline_may_ping(const weir_pipeline_t *p)

@@ -107,6 +107,24 @@ bool weir_pipeline_cut(const weir_pipeline_t *p);
 /* Bytes of input that are held back now, by the pipeline itself. */
 size_t weir_pipeline_held(const weir_pipeline_t *p);
 
+/*
+ * Bytes that the next call may have to go through beside those it is fed: what the pipeline holds
+ * and what its filters do. A document is gone through at its end only. finish: it is the next call.
+ */
+size_t weir_pipeline_load(const weir_pipeline_t *p, bool finish);
+
+/* A filter waits to be woken: what is fed now is kept in memory. */
+bool weir_pipeline_waiting(const weir_pipeline_t *p);
+
+/* Whether all filters may be called on another thread. */
+bool weir_pipeline_movable(const weir_pipeline_t *p);
+
+/* The calls that follow, maybe on another thread, use this scratch. */
+void weir_pipeline_move(weir_pipeline_t *p, weir_scratch_t *scratch);
+
+/* Back on the thread that it was opened on: filters do what they could not do elsewhere. */
+void weir_pipeline_landed(weir_pipeline_t *p);
+
 /* A comment that keeps a connection alive; false when the protocol's stream takes none now (inside
  * a tapped event, after the end). Write WEIR_KEEP_ALIVE then. */
 bool weir_pipeline_may_ping(const weir_pipeline_t *p);

@@ -5,6 +5,7 @@
 #include "lua-free-filters/edit.h"
 
 #define DEFAULT_MAX_QUEUED ((size_t)1 << 20)
+#define SLICED_WINDOW      ((size_t)4 << 10)
 
 /* One text that goes on over several events. */
 typedef struct text_s {
@@ -15,7 +16,8 @@ typedef struct text_s {
     weir_str_t item_id; /* responses: JSON of item_id, for events that are inserted, */
     const char *event;  /* and the name of the events that carry it */
     weir_redact_text_t text;
-    weir_buf_t made; /* of a document's text: what its slices became */
+    weir_buf_t made; /* what its slices became */
+    bool rewound;    /* held until its end, and now read slice by slice */
 } text_t;
 
 /* An item that waits for a verdict: what stands before field `at` is done. */
@@ -34,7 +36,8 @@ typedef struct queued_s {
 
 struct weir_redact {
     weir_redact_options_t options;
-    weir_redact_rules_t blind; /* for kinds that are not looked at */
+    weir_redact_rules_t blind;  /* for kinds that are not looked at */
+    weir_redact_rules_t sliced; /* for texts that were held until their end */
     weir_redact_stats_t stats;
     weir_arena_t *arena;
     text_t *texts;
@@ -49,6 +52,8 @@ struct weir_redact {
     int64_t sequence;      /* responses: next sequence_number */
     bool changes;          /* not only observes */
     bool granted;          /* the next slice has its turn */
+    bool slept;            /* a slice had no turn */
+    bool elsewhere;        /* not on the event loop's thread */
     bool closed;
 };
 
@@ -64,6 +69,10 @@ weir_status_t weir_redact_open(weir_arena_t *arena, const weir_redact_options_t 
     r->blind.rules = NULL;
     r->blind.check = NULL;
     r->blind.mode = WEIR_REDACT_HOLDBACK;
+    r->sliced = options->text;
+    r->sliced.mode = WEIR_REDACT_WINDOW;
+    r->sliced.window = options->text.window > SLICED_WINDOW ? options->text.window : SLICED_WINDOW;
+    r->sliced.step = WEIR_REDACT_SLICE / 2;
     r->arena = arena;
     r->queue_end = &r->queue;
     r->changes = options->text.mode != WEIR_REDACT_OBSERVE || options->text.restore != NULL;
@@ -76,6 +85,16 @@ weir_status_t weir_redact_open(weir_arena_t *arena, const weir_redact_options_t 
 const weir_redact_stats_t *weir_redact_stats(const weir_redact_t *r)
 {
     return &r->stats;
+}
+
+/* Before each call: whose scratch? */
+static bool enter(weir_redact_t *r)
+{
+    if (r->options.scratch == NULL)
+        return true;
+    r->options.text.scratch = r->options.scratch(r->options.text.ctx, &r->elsewhere);
+    r->sliced.scratch = r->options.text.scratch;
+    return r->options.text.scratch != NULL;
 }
 
 /* --- texts --- */
@@ -140,10 +159,12 @@ void weir_redact_close(weir_redact_t *r)
     if (r->closed)
         return;
     r->closed = true;
+    bool able = enter(r);
     while (r->texts != NULL) {
         text_t *t = r->texts;
         r->texts = t->next;
-        weir_redact_text_abandon(&t->text);
+        if (able)
+            weir_redact_text_abandon(&t->text);
         drop_text(r, t);
     }
     if (r->waiting != NULL)
@@ -324,12 +345,54 @@ static void unlink_text(weir_redact_t *r, text_t *t)
     }
 }
 
+/* May the next slice be read now? */
+static bool may(weir_redact_t *r, size_t size)
+{
+    bool now = r->granted || r->options.turn(r->options.text.ctx, size);
+    r->granted = false;
+    r->slept = !now;
+    return now;
+}
+
+/*
+ * The end of a text, with `text` as its last piece, NULL when it has been fed already. What was
+ * held until here is looked at in slices where the event loop does it: BUSY then, too, as the
+ * text's next slice waits for its turn.
+ */
+static weir_status_t finish(weir_redact_t *r, text_t *t, const weir_str_t *text, weir_buf_t *out)
+{
+    size_t len = text == NULL ? 0 : text->len;
+    bool slices = r->options.text.mode == WEIR_REDACT_BUFFER && r->options.turn != NULL &&
+                  t->text.rules != &r->blind && !r->elsewhere &&
+                  weir_redact_text_held(&t->text) + len > WEIR_REDACT_SLICE;
+    if (!slices && !t->rewound)
+        return weir_redact_text_feed(&t->text, text == NULL ? "" : text->data, len, true, out);
+    weir_status_t rc = WEIR_OK;
+    if (len > 0)
+        rc = weir_redact_text_feed(&t->text, text->data, len, false, &t->made);
+    if (rc == WEIR_OK && !t->rewound) {
+        t->rewound = true;
+        weir_redact_text_rewind(&t->text, &r->sliced);
+    }
+    do {
+        if (rc == WEIR_OK && !t->text.waiting && !may(r, WEIR_REDACT_SLICE / 2))
+            rc = WEIR_ERR_BUSY;
+        if (rc == WEIR_OK)
+            rc = weir_redact_text_step(&t->text, WEIR_REDACT_SLICE / 2, true, &t->made);
+    } while (rc == WEIR_OK && weir_redact_text_left(&t->text) > 0);
+    /* Held until its end: what a later slice blocks takes the earlier ones with it. */
+    if (rc == WEIR_ERR_STATE)
+        t->made.len = 0;
+    *out = t->made;
+    return rc;
+}
+
 /* The end of a text without a piece of its own. */
 static weir_status_t flush(weir_redact_t *r, text_t *t, weir_sink_t *sink)
 {
     weir_buf_t out;
     weir_buf_init(&out, weir_sink_arena(sink));
-    weir_status_t rc = weir_redact_text_feed(&t->text, "", 0, true, &out);
+    weir_status_t rc = finish(r, t, NULL, &out);
     if (rc == WEIR_ERR_BUSY || rc == WEIR_ERR_NOMEM)
         return rc;
     weir_status_t sent = insert(r, t, weir_str(out.data, out.len), sink);
@@ -356,21 +419,22 @@ static size_t slice_end(weir_str_t text, size_t from)
     return end;
 }
 
-/* Feeds a document's text slice by slice. BUSY: *pause says how far it was fed. */
-static weir_status_t feed_slices(weir_redact_t *r, text_t *t, weir_str_t text, pause_t *pause)
+/* Feeds a text slice by slice. BUSY: *pause says how far it was fed. */
+static weir_status_t feed_slices(weir_redact_t *r, text_t *t, weir_str_t text, bool last,
+                                 pause_t *pause)
 {
     weir_status_t rc = WEIR_OK;
     size_t at = pause->to;
     if (pause->fed) /* a verdict was awaited */
-        rc = weir_redact_text_feed(&t->text, "", 0, at == text.len, &t->made);
+        rc = weir_redact_text_feed(&t->text, "", 0, last && at == text.len, &t->made);
     while (rc == WEIR_OK && at < text.len) {
         size_t end = slice_end(text, at);
-        pause->slept = !r->granted && !r->options.turn(r->options.text.ctx, end - at);
-        r->granted = false;
+        pause->slept = !may(r, end - at);
         pause->fed = false;
         if (pause->slept)
             break;
-        rc = weir_redact_text_feed(&t->text, text.data + at, end - at, end == text.len, &t->made);
+        rc = weir_redact_text_feed(&t->text, text.data + at, end - at, last && end == text.len,
+                                   &t->made);
         at = end;
         pause->fed = rc == WEIR_ERR_BUSY;
     }
@@ -383,6 +447,7 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
                                weir_edit_t *edit, bool *silent, weir_sink_t *sink)
 {
     bool fed = pause->fed;
+    bool sliced = false;
     const weir_text_field_t *f = &list->fields[i];
     weir_str_t text;
     weir_buf_t out;
@@ -403,13 +468,18 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
             t->event = weir_arena_strndup(r->arena, item->name.data, item->name.len);
     }
     bool last = !f->delta || ends(list, f->kind, f->choice, f->part);
+    bool held = t->text.rules->mode == WEIR_REDACT_BUFFER || t->rewound;
     weir_buf_init(&out, weir_sink_arena(sink));
-    if (!f->delta && r->options.turn != NULL && text.len > WEIR_REDACT_SLICE / 2) {
-        rc = feed_slices(r, t, text, pause);
+    if (!held && r->options.turn != NULL && text.len > WEIR_REDACT_SLICE / 2) {
+        rc = feed_slices(r, t, text, last, pause);
         out = t->made;
+        sliced = true;
     } else {
-        rc = weir_redact_text_feed(&t->text, fed ? "" : text.data, fed ? 0 : text.len, last, &out);
+        rc = last ? finish(r, t, fed ? NULL : &text, &out)
+                  : weir_redact_text_feed(&t->text, fed ? "" : text.data, fed ? 0 : text.len, false,
+                                          &out);
         pause->fed = rc == WEIR_ERR_BUSY;
+        pause->slept = r->slept;
     }
     if (rc == WEIR_ERR_BUSY || rc == WEIR_ERR_NOMEM || out.failed)
         return rc == WEIR_ERR_BUSY ? rc : WEIR_ERR_NOMEM;
@@ -418,6 +488,8 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
             unlink_text(r, t);
         else
             drop_text(r, t);
+    } else if (sliced) {
+        weir_buf_init(&t->made, r->arena);
     }
     if (!f->delta)
         r->waiting = NULL;
@@ -527,6 +599,7 @@ static weir_status_t process(weir_redact_t *r, weir_item_t *item, pause_t *pause
         if (rc == WEIR_ERR_BUSY) {
             i = list.count;
             pause->fed = true;
+            pause->slept = r->slept;
         }
     }
     if (rc == WEIR_ERR_BUSY) {
@@ -592,6 +665,7 @@ static weir_status_t take(weir_redact_t *r, weir_item_t *item, pause_t *pause, w
     weir_text_end_t all = {WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL};
     weir_text_list_t everything = {.ends = &all, .end_count = 1};
     weir_status_t rc;
+    r->slept = false;
     switch (item->kind) {
     case WEIR_ITEM_EVENT:
     case WEIR_ITEM_DOCUMENT:
@@ -614,6 +688,8 @@ static weir_status_t feed(void *self, weir_item_t *item, weir_sink_t *sink)
     pause_t pause = {0};
     if (r->stats.stopped)
         return WEIR_OK;
+    if (!enter(r))
+        return WEIR_ERR_NOMEM;
     if (r->queue != NULL && item->kind != WEIR_ITEM_COMMENT)
         return enqueue(r, item, &pause, sink);
     weir_status_t rc = take(r, item, &pause, sink);
@@ -667,6 +743,8 @@ static weir_status_t wake(void *self, weir_sink_t *sink)
     weir_redact_t *r = self;
     if (r->queue == NULL)
         return WEIR_OK;
+    if (!enter(r))
+        return WEIR_ERR_NOMEM;
     weir_status_t rc = drain(r, sink);
     return rc == WEIR_ERR_BUSY ? WEIR_OK : rc;
 }
@@ -677,6 +755,8 @@ static weir_status_t end(void *self, weir_end_t why, weir_sink_t *sink)
     weir_text_end_t all = {WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL};
     weir_text_list_t everything = {.ends = &all, .end_count = 1};
     weir_status_t rc = WEIR_OK;
+    if (why == WEIR_END_COMPLETE && !r->stats.stopped && !enter(r))
+        return WEIR_ERR_NOMEM;
     if (why == WEIR_END_COMPLETE && !r->stats.stopped) {
         rc = drain(r, sink);
         if (rc == WEIR_OK)
@@ -693,11 +773,44 @@ static weir_status_t end(void *self, weir_end_t why, weir_sink_t *sink)
     return rc;
 }
 
+static size_t held(void *self)
+{
+    const weir_redact_t *r = self;
+    size_t sum = r->queued + (r->waiting == NULL ? 0 : weir_redact_text_held(&r->waiting->text));
+    for (const text_t *t = r->texts; t != NULL; t = t->next)
+        sum += weir_redact_text_held(&t->text);
+    return sum;
+}
+
+static bool waiting(void *self)
+{
+    const weir_redact_t *r = self;
+    return r->queue != NULL;
+}
+
+static void landed(void *self)
+{
+    const weir_redact_t *r = self;
+    if (r->options.landed != NULL)
+        r->options.landed(r->options.text.ctx);
+}
+
 weir_filter_t weir_redact_filter(weir_redact_t *r)
 {
-    static const weir_filter_table_t table = {
-        .name = "redact", .flags = WEIR_FILTER_MUST_SEE, .feed = feed, .end = end, .wake = wake};
-    static const weir_filter_table_t observer = {
-        .name = "redact", .feed = feed, .end = end, .wake = wake};
+    static const weir_filter_table_t table = {.name = "redact",
+                                              .flags = WEIR_FILTER_MUST_SEE,
+                                              .feed = feed,
+                                              .end = end,
+                                              .wake = wake,
+                                              .held = held,
+                                              .waiting = waiting,
+                                              .landed = landed};
+    static const weir_filter_table_t observer = {.name = "redact",
+                                                 .feed = feed,
+                                                 .end = end,
+                                                 .wake = wake,
+                                                 .held = held,
+                                                 .waiting = waiting,
+                                                 .landed = landed};
     return (weir_filter_t){r->changes ? &table : &observer, r};
 }

@@ -21,11 +21,18 @@ typedef struct {
     weir_stop_t on_block;     /* how a blocked answer ends */
     size_t max_queued;        /* bytes of items that wait for a verdict [1 MiB] */
     /*
-     * Texts of documents are read in slices of WEIR_REDACT_SLICE bytes: may the next one be read
-     * now? False: the filter waits, and is to be woken (weir_pipeline_wake()) to ask again. Called
-     * with the text's ctx. NULL: documents are read at once.
+     * Long texts are read in slices of WEIR_REDACT_SLICE bytes: may the next one be read now?
+     * False: the filter waits, and is to be woken (weir_pipeline_wake()) to ask again. Called with
+     * the text's ctx. NULL: texts are read at once.
      */
     bool (*turn)(void *ctx, size_t size);
+    /*
+     * The scratch of the thread that the filter is called on, with the text's ctx; NULL when out of
+     * memory. *elsewhere: it is another thread than the event loop's, which has time: then a text
+     * that is held until its end is looked at at once, else slice by slice. NULL: that of `text`.
+     */
+    weir_guard_scratch_t *(*scratch)(void *ctx, bool *elsewhere);
+    void (*landed)(void *ctx); /* as the filter's; may be NULL */
 } weir_redact_options_t;
 
 typedef struct {

@@ -19,6 +19,8 @@
 /* Left context is cut off when so much more has left. */
 #define COMPACT_AT 512
 
+#define PIECE 4096
+
 #define LONG_HELD   256  /* more is not looked at with every piece, */
 #define MAX_WATCHED 2048 /* and up to here when white space has come */
 
@@ -43,7 +45,7 @@ void weir_redact_text_free(weir_redact_text_t *t)
 
 size_t weir_redact_text_held(const weir_redact_text_t *t)
 {
-    size_t held = t->swallowing || t->stopped ? 0 : t->len - t->from;
+    size_t held = t->swallowing || t->stopped ? 0 : t->end - t->from;
     return held + (t->restorer != NULL ? t->restorer->held_len : 0);
 }
 
@@ -516,7 +518,7 @@ static void set_next(weir_redact_text_t *t)
 {
     size_t held = t->len - t->from;
     size_t window = window_of(t);
-    size_t quarter = window / 4 > 0 ? window / 4 : 1;
+    size_t quarter = t->rules->step > 0 ? t->rules->step : window / 4 > 0 ? window / 4 : 1;
     switch (t->rules->mode) {
     case WEIR_REDACT_WINDOW:
         t->next = held + (held / 8 > quarter ? held / 8 : quarter);
@@ -535,8 +537,9 @@ static size_t max_held(const weir_redact_text_t *t)
     return t->rules->max_held == 0 ? DEFAULT_MAX_HELD : t->rules->max_held;
 }
 
-/* Moves what waits to what is held, as far as the next look; returns where an escape is cut. */
-static size_t take_some(weir_redact_text_t *t, bool all)
+/* Moves what waits to what is held, as far as the next look and `size` bytes at most; returns where
+ * an escape is cut. */
+static size_t take_some(weir_redact_text_t *t, bool all, size_t size)
 {
     size_t old = t->len;
     size_t most = max_held(t) + 1;
@@ -545,6 +548,7 @@ static size_t take_some(weir_redact_text_t *t, bool all)
     size_t take = t->end - t->len;
     if (!all && take > 0 && held + take > due)
         take = held < due ? due - held : 1;
+    take = take < size ? take : size;
     while (t->len + take < t->end && ((unsigned char)t->data[t->len + take] & 0xc0) == 0x80)
         take++;
     t->len += take;
@@ -602,21 +606,17 @@ static weir_status_t look(weir_redact_text_t *t, size_t whole, bool last, weir_b
     return rc;
 }
 
-weir_status_t weir_redact_text_feed(weir_redact_text_t *t, const char *piece, size_t len, bool last,
-                                    weir_buf_t *out)
+/* Reads on, in at most about `size` bytes of what waits. all: in one look. */
+static weir_status_t advance(weir_redact_text_t *t, bool all, size_t size, bool last,
+                             weir_buf_t *out)
 {
     weir_status_t rc = WEIR_OK;
-    if (t->stopped)
-        return WEIR_ERR_STATE;
-    /* A text that comes in one piece is looked at once. */
-    bool all = last && t->feeds == 0;
-    if (!append(t, piece, len))
-        return WEIR_ERR_NOMEM;
-    if (t->feeds++ == 0)
-        set_next(t);
+    size_t left = t->end - t->len;
+    size_t start = left;
     do {
         size_t seen = t->len;
-        size_t whole = take_some(t, all);
+        size_t whole = take_some(t, all, size - (start - left));
+        left = t->end - t->len;
         bool end = last && t->len == t->end;
         bool full = t->len - t->from > max_held(t);
         if (full && (all || t->rules->mode == WEIR_REDACT_BUFFER))
@@ -632,9 +632,58 @@ weir_status_t weir_redact_text_feed(weir_redact_text_t *t, const char *piece, si
             t->stopped = true;
         }
         compact(t);
-    } while (t->len < t->end);
-    t->held_sum += weir_redact_text_held(t);
+    } while (left > 0 && start - left < size);
     return rc;
+}
+
+weir_status_t weir_redact_text_feed(weir_redact_text_t *t, const char *piece, size_t len, bool last,
+                                    weir_buf_t *out)
+{
+    weir_status_t rc = WEIR_OK;
+    if (t->stopped)
+        return WEIR_ERR_STATE;
+    /* A text that comes in one piece is looked at once. */
+    bool all = last && t->feeds == 0;
+    if (t->feeds++ == 0)
+        set_next(t);
+    /* What waits is moved up whenever a part of it has left: there is to be little of it. */
+    while (rc == WEIR_OK && !all && t->rules->mode == WEIR_REDACT_WINDOW && len > PIECE) {
+        size_t some = PIECE;
+        while (some < len && ((unsigned char)piece[some] & 0xc0) == 0x80)
+            some++;
+        if (!append(t, piece, some))
+            return WEIR_ERR_NOMEM;
+        piece += some;
+        len -= some;
+        rc = advance(t, false, SIZE_MAX, false, out);
+    }
+    if (rc != WEIR_OK && rc != WEIR_ERR_BUSY)
+        return rc;
+    if (!append(t, piece, len))
+        return WEIR_ERR_NOMEM;
+    if (rc == WEIR_OK)
+        rc = advance(t, all, SIZE_MAX, last, out);
+    if (rc == WEIR_OK)
+        t->held_sum += weir_redact_text_held(t);
+    return rc;
+}
+
+void weir_redact_text_rewind(weir_redact_text_t *t, const weir_redact_rules_t *rules)
+{
+    t->rules = rules;
+    t->len = t->from;
+    t->next = 0;
+    set_next(t);
+}
+
+size_t weir_redact_text_left(const weir_redact_text_t *t)
+{
+    return t->end - t->len;
+}
+
+weir_status_t weir_redact_text_step(weir_redact_text_t *t, size_t size, bool last, weir_buf_t *out)
+{
+    return t->stopped ? WEIR_ERR_STATE : advance(t, false, size, last, out);
 }
 
 void weir_redact_text_abandon(weir_redact_text_t *t)

@@ -54,6 +54,7 @@ typedef struct {
     weir_guard_scratch_t *scratch;   /* the worker's */
     weir_redact_mode_t mode;
     size_t window;   /* [512] */
+    size_t step;     /* WINDOW: so much more is looked at together [a quarter of the window] */
     size_t max_held; /* [1 MiB]: more cannot be held: the text is stopped */
     weir_redact_decide_pt decide;
     weir_redact_check_pt check;
@@ -104,6 +105,14 @@ void weir_redact_text_free(weir_redact_text_t *t);
  */
 weir_status_t weir_redact_text_feed(weir_redact_text_t *t, const char *piece, size_t len, bool last,
                                     weir_buf_t *out);
+
+/*
+ * The same in steps, for what was held until its end: rewind() takes other rules of mode WINDOW,
+ * which outlive the text; step() then reads on in at most `size` bytes of what left() tells.
+ */
+void weir_redact_text_rewind(weir_redact_text_t *t, const weir_redact_rules_t *rules);
+weir_status_t weir_redact_text_step(weir_redact_text_t *t, size_t size, bool last, weir_buf_t *out);
+size_t weir_redact_text_left(const weir_redact_text_t *t);
 
 /* The client has gone: what is held is decided (decide() hears of it) and dropped. */
 void weir_redact_text_abandon(weir_redact_text_t *t);

@@ -16,6 +16,10 @@
 #include "lua-free-filters/translate/translate.h"
 
 
+/* goes through the pipeline before it is asked for the time again */
+
+#define NGX_HTTP_WEIR_PIECE         4096
+
 /* sent on before more is read when this much has been made of one chain */
 
 #define NGX_HTTP_WEIR_ENOUGH        65536
@@ -40,6 +44,7 @@ static ngx_int_t ngx_http_weir_watch_end(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in, ngx_chain_t *last);
 static ngx_int_t ngx_http_weir_transform(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
+static ngx_uint_t ngx_http_weir_should_rest(ngx_http_weir_core_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_take(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_buf_t *b);
 static ngx_int_t ngx_http_weir_finish(ngx_http_weir_core_ctx_t *ctx,
@@ -183,6 +188,11 @@ ngx_http_weir_open_answer(ngx_http_request_t *r,
     }
 
     ctx->watching = config.tap;
+    ctx->collects = (config.in == WEIR_BODY_JSON);
+
+    ctx->turn.handler = ngx_http_weir_turn_answer;
+    ctx->turn.data = ctx;
+    ctx->turn.log = r->connection->log;
     ctx->public.stream = (config.out == WEIR_BODY_SSE);
 
     r->filter_need_in_memory = 1;
@@ -468,6 +478,14 @@ ngx_http_weir_transform(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
         return NGX_ERROR;
     }
 
+    if (ctx->answering) {
+        r->buffered |= NGX_HTTP_WEIR_BUFFERED;
+
+        rc = ngx_http_weir_send_out(r, ctx);
+
+        return (rc == NGX_ERROR) ? NGX_ERROR : NGX_AGAIN;
+    }
+
     /* while a verdict is awaited the end is still to come */
 
     if (!ctx->finishing) {
@@ -495,23 +513,41 @@ ngx_http_weir_transform(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
             }
         }
 
+        if (weir_pipeline_waiting(ctx->pipeline)
+            || !ngx_http_weir_turn(ctx)
+            || ngx_http_weir_answer_on_thread(ctx, NGX_HTTP_WEIR_ANSWER_FEED)
+               == NGX_AGAIN)
+        {
+            r->buffered |= NGX_HTTP_WEIR_BUFFERED;
+            return NGX_AGAIN;
+        }
+
         ctx->made = 0;
 
-        while (ctx->in && ctx->made < NGX_HTTP_WEIR_ENOUGH) {
+        do {
             cl = ctx->in;
 
-            if (ngx_http_weir_take(r, ctx, cl->buf) != NGX_OK) {
+            switch (ngx_http_weir_take(r, ctx, cl->buf)) {
+
+            case NGX_OK:
+                ctx->in = cl->next;
+                ngx_free_chain(r->pool, cl);
+                break;
+
+            case NGX_AGAIN:
+                break;
+
+            default:
                 return NGX_ERROR;
             }
-
-            ctx->in = cl->next;
-            ngx_free_chain(r->pool, cl);
 
             if (ctx->ended) {
                 ngx_http_weir_consume(ctx->in);
                 ctx->in = NULL;
             }
-        }
+
+        } while (ctx->in && ctx->made < NGX_HTTP_WEIR_ENOUGH
+                 && !ngx_http_weir_should_rest(ctx));
 
         ngx_http_weir_look(r, ctx);
 
@@ -526,12 +562,28 @@ ngx_http_weir_transform(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
 }
 
 
-/* one buffer of the input, which is free again afterwards */
+/* whether what comes next may be another turn's, a thread's, or a waker's */
+
+static ngx_uint_t
+ngx_http_weir_should_rest(ngx_http_weir_core_ctx_t *ctx)
+{
+    return !ngx_http_weir_in_time(ctx)
+           || weir_pipeline_waiting(ctx->pipeline)
+           || weir_pipeline_load(ctx->pipeline, 0) > NGX_HTTP_WEIR_PIECE
+           || (ctx->collects && ctx->in->buf->last_buf);
+}
+
+
+/*
+ * One piece of one buffer of the input.  NGX_OK: it is free again afterwards;
+ * NGX_AGAIN: there is more in it.
+ */
 
 static ngx_int_t
 ngx_http_weir_take(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
     ngx_buf_t *b)
 {
+    size_t        size;
     ngx_uint_t    cut;
     ngx_chain_t  *cl;
 
@@ -539,11 +591,18 @@ ngx_http_weir_take(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
 
     if (ngx_buf_in_memory(b) && b->last > b->pos) {
 
-        if (weir_pipeline_feed(ctx->pipeline, (char *) b->pos,
-                               b->last - b->pos)
+        size = ngx_min(b->last - b->pos, NGX_HTTP_WEIR_PIECE);
+
+        if (weir_pipeline_feed(ctx->pipeline, (char *) b->pos, size)
             != WEIR_OK)
         {
             return NGX_ERROR;
+        }
+
+        b->pos += size;
+
+        if (b->pos < b->last && !ngx_http_weir_over(ctx)) {
+            return NGX_AGAIN;
         }
 
         b->pos = b->last;
@@ -590,14 +649,18 @@ ngx_http_weir_take(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
         }
     }
 
-    if (weir_pipeline_ended(ctx->pipeline)
-        || weir_pipeline_stopped(ctx->pipeline)
-        || weir_pipeline_broken(ctx->pipeline))
-    {
-        return ngx_http_weir_add_last(r, ctx);
-    }
+    return ngx_http_weir_over(ctx) ? ngx_http_weir_add_last(r, ctx) : NGX_OK;
+}
 
-    return NGX_OK;
+
+/* the answer's last byte is written, or none can be any more */
+
+ngx_uint_t
+ngx_http_weir_over(ngx_http_weir_core_ctx_t *ctx)
+{
+    return weir_pipeline_ended(ctx->pipeline)
+           || weir_pipeline_stopped(ctx->pipeline)
+           || weir_pipeline_broken(ctx->pipeline);
 }
 
 
@@ -725,11 +788,7 @@ ngx_http_weir_consume(ngx_chain_t *in)
 ngx_int_t
 ngx_http_weir_pump(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 {
-    if (!ctx->ended
-        && (weir_pipeline_ended(ctx->pipeline)
-            || weir_pipeline_stopped(ctx->pipeline)
-            || weir_pipeline_broken(ctx->pipeline)))
-    {
+    if (!ctx->ended && ngx_http_weir_over(ctx)) {
         ngx_http_weir_consume(ctx->in);
         ctx->in = NULL;
 
@@ -747,4 +806,60 @@ ngx_http_weir_pump(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     }
 
     return ngx_http_weir_send_out(r, ctx);
+}
+
+
+/* behind a call that came from outside, with what it has made */
+
+void
+ngx_http_weir_go_on_answer(ngx_http_weir_core_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    c = r->connection;
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_weir_pump(r, ctx);
+    }
+
+    if (rc != NGX_ERROR && !ctx->ended && !ctx->finishing) {
+        rc = ngx_http_weir_transform(r, ctx, NULL);
+    }
+
+    ngx_http_weir_look(r, ctx);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+
+    } else {
+
+        /* who waits for the output to be gone finds it so */
+
+        r->write_event_handler(r);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* its turn has come */
+
+void
+ngx_http_weir_turn_answer(ngx_event_t *ev)
+{
+    ngx_http_weir_core_ctx_t *ctx = ev->data;
+
+    ngx_http_set_log_request(ctx->request->connection->log, ctx->request);
+
+    if (ctx->woken) {
+        ctx->woken = 0;
+        ngx_http_weir_wake(&ctx->public);
+        return;
+    }
+
+    if (!ctx->ended) {
+        ngx_http_weir_go_on_answer(ctx, NGX_OK);
+    }
 }

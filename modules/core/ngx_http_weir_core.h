@@ -119,6 +119,15 @@ typedef struct {
 
     ngx_flag_t                      upstream_keys;  /* some location has one */
 
+    /* answers' part of each turn of the event loop, of this worker */
+
+    int64_t                         turn_ends;  /* microseconds; 0: nobody
+                                                 * has asked yet */
+    ngx_event_t                     turn;
+    ngx_event_t                     turn_next;
+    ngx_queue_t                     turn_waiting;
+    ngx_uint_t                      turn_serves;
+
 #if (NGX_THREADS)
     ngx_thread_pool_t              *threads;
     ngx_uint_t                      bodies;     /* some location reads them */
@@ -132,6 +141,22 @@ typedef enum {
     NGX_HTTP_WEIR_API_CHAT,
     NGX_HTTP_WEIR_API_ANTHROPIC
 } ngx_http_weir_api_e;
+
+
+/* what a thread does of an answer */
+
+typedef enum {
+    NGX_HTTP_WEIR_ANSWER_FEED = 1,
+    NGX_HTTP_WEIR_ANSWER_WAKE,
+    NGX_HTTP_WEIR_ANSWER_ABORT
+} ngx_http_weir_answer_task_e;
+
+
+typedef enum {
+    NGX_HTTP_WEIR_ANSWER_GOES_ON = 0,
+    NGX_HTTP_WEIR_ANSWER_COMPLETE,
+    NGX_HTTP_WEIR_ANSWER_CUT
+} ngx_http_weir_answer_end_e;
 
 
 typedef struct {
@@ -230,6 +255,9 @@ struct ngx_http_weir_core_ctx_s {
     ngx_int_t                       made_rc;
     const ngx_http_weir_refusal_t  *stop_why;
     ngx_event_t                     still;
+#if (NGX_THREADS)
+    ngx_thread_task_t              *task;
+#endif
 
     /* the answer: ngx_http_weir_answer.c */
 
@@ -244,6 +272,19 @@ struct ngx_http_weir_core_ctx_s {
     ngx_str_t                       error;
     ngx_str_t                       judged;     /* the first bytes of a document
                                                  * that passes */
+
+    /* it on a thread, or waiting: ngx_http_weir_answer_work.c */
+
+    ngx_event_t                     turn;
+    ngx_uint_t                      answering;  /* a thread is: its task */
+    ngx_chain_t                    *taken;      /* input that it reads, */
+    ngx_chain_t                    *taken_left; /* and what it did not */
+    ngx_uint_t                      taken_end;
+    weir_status_t                   answered;
+    weir_scratch_t                 *scratch;
+    ngx_queue_t                     made_blocks;
+    ngx_queue_t                     blocks;
+    weir_stop_reason_t              stop_how;
 
     unsigned                        needs:8;
     unsigned                        working:1;      /* a thread is */
@@ -274,6 +315,11 @@ struct ngx_http_weir_core_ctx_s {
                                                      * not to be an error */
     unsigned                        told_error:1;   /* it is one */
     unsigned                        good:1;         /* by its status */
+    unsigned                        collects:1;     /* a document, whole */
+    unsigned                        threadless:1;   /* the event loop does all
+                                                     * of it */
+    unsigned                        woken:1;        /* while a thread had
+                                                     * it */
     unsigned                        finishing:1;
     unsigned                        ended:1;
     unsigned                        cut:1;
@@ -445,9 +491,26 @@ ngx_int_t ngx_http_weir_answer_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 ngx_int_t ngx_http_weir_pump(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_go_on_answer(ngx_http_weir_core_ctx_t *ctx, ngx_int_t rc);
+void ngx_http_weir_turn_answer(ngx_event_t *ev);
+ngx_uint_t ngx_http_weir_over(ngx_http_weir_core_ctx_t *ctx);
 ngx_uint_t ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b);
 
+/* what takes long of it: ngx_http_weir_answer_work.c */
+
+ngx_uint_t ngx_http_weir_turn(ngx_http_weir_core_ctx_t *ctx);
+ngx_uint_t ngx_http_weir_in_time(ngx_http_weir_core_ctx_t *ctx);
+ngx_int_t ngx_http_weir_answer_on_thread(ngx_http_weir_core_ctx_t *ctx,
+    ngx_uint_t task);
+ngx_int_t ngx_http_weir_abort_answer(ngx_http_weir_core_ctx_t *ctx);
+weir_status_t ngx_http_weir_write_block(ngx_http_weir_core_ctx_t *ctx,
+    const char *text, size_t len);
+void ngx_http_weir_free_blocks(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t all);
+
 /* ends from outside: ngx_http_weir_stop.c */
+
+void ngx_http_weir_stop_answer(ngx_http_weir_core_ctx_t *ctx,
+    weir_stop_reason_t how, const ngx_http_weir_refusal_t *why);
 
 void ngx_http_weir_stop(ngx_http_weir_ctx_t *public, weir_stop_reason_t how,
     const ngx_http_weir_refusal_t *why);

@@ -290,6 +290,7 @@ ngx_http_weir_core_create_main_conf(ngx_conf_t *cf)
     }
 
     ngx_queue_init(&wmcf->live);
+    ngx_queue_init(&wmcf->turn_waiting);
 
     return wmcf;
 }

@@ -89,6 +89,13 @@ ngx_http_weir_header_filter(ngx_http_request_t *r)
 
     ctx->replace = 0;
 
+    if (ctx->answering) {
+
+        /* the one that a thread is at cannot be replaced */
+
+        return NGX_ERROR;
+    }
+
     if (ctx->header_held) {
 
         /* another answer, in the place of the one whose header was held */

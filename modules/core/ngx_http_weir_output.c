@@ -30,6 +30,10 @@ ngx_http_weir_write(void *data, const char *text, size_t len, bool stable)
     size_t      n;
     ngx_buf_t  *b;
 
+    if (ctx->answering) {
+        return ngx_http_weir_write_block(ctx, text, len);
+    }
+
     ctx->made += len;
 
     while (len) {
@@ -153,6 +157,8 @@ ngx_http_weir_send_out(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 
     ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
                             (ngx_buf_tag_t) &ngx_http_weir_core_module);
+
+    ngx_http_weir_free_blocks(ctx, 0);
 
     return rc;
 }

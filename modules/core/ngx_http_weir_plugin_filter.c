@@ -46,22 +46,20 @@ static void ngx_http_weir_foreign_ready(weir_plugin_request_t *rq,
 
 
 static const weir_filter_table_t  ngx_http_weir_foreign_open_filter = {
-    "plugin",
-    0,
-    ngx_http_weir_foreign_feed,
-    ngx_http_weir_foreign_end,
-    ngx_http_weir_foreign_wake,
-    NULL
+    .name = "plugin",
+    .flags = WEIR_FILTER_AT_HOME,
+    .feed = ngx_http_weir_foreign_feed,
+    .end = ngx_http_weir_foreign_end,
+    .wake = ngx_http_weir_foreign_wake
 };
 
 
 static const weir_filter_table_t  ngx_http_weir_foreign_closed_filter = {
-    "plugin",
-    WEIR_FILTER_MUST_SEE,
-    ngx_http_weir_foreign_feed,
-    ngx_http_weir_foreign_end,
-    ngx_http_weir_foreign_wake,
-    NULL
+    .name = "plugin",
+    .flags = WEIR_FILTER_MUST_SEE|WEIR_FILTER_AT_HOME,
+    .feed = ngx_http_weir_foreign_feed,
+    .end = ngx_http_weir_foreign_end,
+    .wake = ngx_http_weir_foreign_wake
 };
 
 

@@ -34,8 +34,9 @@ static ngx_int_t ngx_http_weir_models_end(const weir_json_doc_t *doc,
 
 
 static const weir_filter_table_t  ngx_http_weir_models_table = {
-    "models", WEIR_FILTER_MUST_SEE, ngx_http_weir_models_feed, NULL, NULL,
-    NULL
+    .name = "models",
+    .flags = WEIR_FILTER_MUST_SEE,
+    .feed = ngx_http_weir_models_feed
 };
 
 

@@ -107,6 +107,10 @@ ngx_http_weir_settle(ngx_http_weir_core_ctx_t *ctx)
     public->settled = 1;
     ngx_queue_remove(&ctx->queue);
 
+    if (ctx->turn.posted) {
+        ngx_delete_posted_event(&ctx->turn);
+    }
+
     r = ctx->request;
 
     ngx_http_weir_release(ctx);

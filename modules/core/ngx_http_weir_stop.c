@@ -25,8 +25,6 @@ ngx_http_weir_stop(ngx_http_weir_ctx_t *public, weir_stop_reason_t how,
 {
     ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
 
-    ngx_int_t            rc;
-    weir_stop_t          stop;
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
@@ -56,6 +54,28 @@ ngx_http_weir_stop(ngx_http_weir_ctx_t *public, weir_stop_reason_t how,
         ngx_http_run_posted_requests(c);
         return;
     }
+
+    if (ctx->answering) {
+        ctx->stop_how = how;
+        ctx->stop_why = why;
+        return;
+    }
+
+    ngx_http_weir_stop_answer(ctx, how, why);
+}
+
+
+void
+ngx_http_weir_stop_answer(ngx_http_weir_core_ctx_t *ctx,
+    weir_stop_reason_t how, const ngx_http_weir_refusal_t *why)
+{
+    ngx_int_t            rc;
+    weir_stop_t          stop;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    c = r->connection;
 
     stop.reason = how;
     stop.status = why->status;
@@ -130,14 +150,20 @@ ngx_http_weir_wake(ngx_http_weir_ctx_t *public)
 {
     ngx_http_weir_core_ctx_t *ctx = (ngx_http_weir_core_ctx_t *) public;
 
-    ngx_int_t            rc;
-    ngx_connection_t    *c;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-    c = r->connection;
+    ngx_int_t  rc;
 
     if (ctx->pipeline == NULL || ctx->ended || public->settled) {
+        return;
+    }
+
+    if (ctx->answering) {
+        ctx->woken = 1;
+        return;
+    }
+
+    if (ngx_http_weir_answer_on_thread(ctx, NGX_HTTP_WEIR_ANSWER_WAKE)
+        == NGX_AGAIN)
+    {
         return;
     }
 
@@ -145,24 +171,14 @@ ngx_http_weir_wake(ngx_http_weir_ctx_t *public)
 
     case WEIR_OK:
     case WEIR_ERR_BUSY:
-        rc = ngx_http_weir_pump(r, ctx);
+        rc = NGX_OK;
         break;
 
     default:
         rc = NGX_ERROR;
     }
 
-    if (rc == NGX_ERROR) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-
-    } else {
-
-        /* who waits for the output to be gone finds it so */
-
-        r->write_event_handler(r);
-    }
-
-    ngx_http_run_posted_requests(c);
+    ngx_http_weir_go_on_answer(ctx, rc);
 }
 
 

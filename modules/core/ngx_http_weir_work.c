@@ -92,12 +92,15 @@ ngx_http_weir_work(ngx_http_weir_ctx_t *public,
         return NGX_DECLINED;
     }
 
-    task = ngx_thread_task_alloc(ctx->request->pool,
-                                 sizeof(ngx_http_weir_job_t));
-    if (task == NULL) {
-        return NGX_DECLINED;
+    if (ctx->task == NULL) {
+        ctx->task = ngx_thread_task_alloc(ctx->request->pool,
+                                          sizeof(ngx_http_weir_job_t));
+        if (ctx->task == NULL) {
+            return NGX_DECLINED;
+        }
     }
 
+    task = ctx->task;
     job = task->ctx;
 
     job->ctx = ctx;
@@ -188,6 +191,11 @@ ngx_http_weir_worked(ngx_event_t *ev)
     ctx->working = 0;
     ctx->public.unwanted = 0;
 
+    if (ctx->answering) {
+        job->done(job->data);
+        return;
+    }
+
     if (ctx->gone) {
         ngx_http_finalize_request(r, NGX_ERROR);
         ngx_http_run_posted_requests(c);
@@ -223,6 +231,8 @@ ngx_http_weir_gone(void *data)
 
     ctx->gone = 1;
     ctx->public.unwanted = 1;
+
+    (void) ngx_http_weir_abort_answer(ctx);
 }
 
 
@@ -317,6 +327,8 @@ ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx)
 void
 ngx_http_weir_free_memory(ngx_http_weir_core_ctx_t *ctx)
 {
+    ngx_http_weir_free_blocks(ctx, 1);
+
     if (ctx->arena.total > NGX_HTTP_WEIR_FREE && ctx->wmcf->threads
         && ngx_http_weir_free_later(ctx, &ctx->arena) == NGX_OK)
     {
@@ -361,6 +373,8 @@ ngx_http_weir_free_body(ngx_http_weir_core_ctx_t *ctx)
 void
 ngx_http_weir_free_memory(ngx_http_weir_core_ctx_t *ctx)
 {
+    ngx_http_weir_free_blocks(ctx, 1);
+
     ngx_http_weir_free_body(ctx);
     weir_arena_free(&ctx->arena);
 }

@@ -211,6 +211,13 @@ struct ngx_http_weir_guard_ctx_s {
 
     weir_redact_t                      *redact;
     ngx_event_t                         slice;
+    weir_guard_scratch_t               *scratch;    /* for threads */
+    weir_guard_scratch_t               *scratch_spare;
+    weir_guard_fold_t                   fold;
+    weir_buf_t                          later;      /* a JSON string that a
+                                                     * thread wants to ask
+                                                     * about, */
+    uint64_t                            later_hash; /* and its hash */
 
     /* the second opinion: ngx_http_weir_guard_tier2.c */
 

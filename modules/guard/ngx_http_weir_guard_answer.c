@@ -16,6 +16,9 @@ static ngx_uint_t ngx_http_weir_guard_type_is(ngx_http_request_t *r,
     const char *type, size_t len);
 static bool ngx_http_weir_guard_slice(void *data, size_t size);
 static void ngx_http_weir_guard_slice_handler(ngx_event_t *ev);
+static weir_guard_scratch_t *ngx_http_weir_guard_answer_scratch(void *data,
+    bool *elsewhere);
+static void ngx_http_weir_guard_landed(void *data);
 static ngx_int_t ngx_http_weir_guard_on_block(
     ngx_http_weir_guard_ctx_t *gctx, weir_stop_t *stop);
 static uint32_t ngx_http_weir_guard_kinds(uint32_t parts);
@@ -27,6 +30,8 @@ static weir_check_t ngx_http_weir_guard_check(void *data, const char *text,
 static weir_check_t ngx_http_weir_guard_ask_window(
     ngx_http_weir_guard_ctx_t *gctx, const char *text, size_t len,
     uint64_t hash);
+static ngx_int_t ngx_http_weir_guard_start_ask(
+    ngx_http_weir_guard_ctx_t *gctx, weir_buf_t *text, uint64_t hash);
 static void ngx_http_weir_guard_window_said(ngx_http_weir_guard_ctx_t *gctx,
     ngx_int_t rc);
 
@@ -211,17 +216,15 @@ ngx_http_weir_guard_open(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
             options.text.mode = WEIR_REDACT_OBSERVE;
         }
 
-        /* where texts are held until their end they are scanned there */
+        gctx->slice.handler = ngx_http_weir_guard_slice_handler;
+        gctx->slice.data = gctx;
+        gctx->slice.log = r->connection->log;
 
-        if (options.text.mode == WEIR_REDACT_HOLDBACK
-            || options.text.mode == WEIR_REDACT_WINDOW)
-        {
-            gctx->slice.handler = ngx_http_weir_guard_slice_handler;
-            gctx->slice.data = gctx;
-            gctx->slice.log = r->connection->log;
+        options.turn = ngx_http_weir_guard_slice;
+        options.scratch = ngx_http_weir_guard_answer_scratch;
+        options.landed = ngx_http_weir_guard_landed;
 
-            options.turn = ngx_http_weir_guard_slice;
-        }
+        weir_buf_init(&gctx->later, gctx->arena);
 
         if (policy->classifies[WEIR_GUARD_OUTPUT]) {
             options.text.check = ngx_http_weir_guard_check;
@@ -247,12 +250,16 @@ ngx_http_weir_guard_open(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
 }
 
 
-/* a slice of a whole answer */
+/* a slice of a long text */
 
 static bool
 ngx_http_weir_guard_slice(void *data, size_t size)
 {
     ngx_http_weir_guard_ctx_t *gctx = data;
+
+    if (gctx->ctx->on_thread) {
+        return 1;
+    }
 
     if (!ngx_http_weir_guard_turn(gctx->wgmcf, &gctx->slice, size)) {
         return 0;
@@ -270,6 +277,61 @@ ngx_http_weir_guard_slice_handler(ngx_event_t *ev)
     ngx_http_weir_guard_ctx_t *gctx = ev->data;
 
     gctx->wgmcf->weir->wake(gctx->ctx);
+}
+
+
+/* those of the worker are the event loop's */
+
+static weir_guard_scratch_t *
+ngx_http_weir_guard_answer_scratch(void *data, bool *elsewhere)
+{
+    ngx_http_weir_guard_ctx_t *gctx = data;
+
+    *elsewhere = (gctx->ctx->on_thread != 0);
+
+    if (!gctx->ctx->on_thread) {
+        gctx->spare = gctx->wgmcf->spare;
+        return gctx->wgmcf->scratch;
+    }
+
+    if (gctx->scratch == NULL) {
+        gctx->scratch = weir_guard_scratch_create();
+    }
+
+    if (gctx->scratch_spare == NULL) {
+        gctx->scratch_spare = weir_guard_scratch_create();
+    }
+
+    gctx->spare = gctx->scratch_spare;
+
+    return gctx->scratch_spare ? gctx->scratch : NULL;
+}
+
+
+/* what a thread could not ask is asked now */
+
+static void
+ngx_http_weir_guard_landed(void *data)
+{
+    ngx_http_weir_guard_ctx_t *gctx = data;
+
+    if (gctx->later.len == 0) {
+        return;
+    }
+
+    if (ngx_http_weir_guard_start_ask(gctx, &gctx->later, gctx->later_hash)
+        != NGX_OK)
+    {
+        /* as if it had been answered */
+
+        gctx->asked = gctx->later_hash;
+        gctx->verdict = 1;
+        gctx->stop = !gctx->policy->tier2.open;
+
+        ngx_post_event(&gctx->slice, &ngx_posted_next_events);
+    }
+
+    weir_buf_init(&gctx->later, gctx->arena);
 }
 
 
@@ -356,6 +418,7 @@ ngx_http_weir_guard_check(void *data, const char *text, size_t len,
     uint64_t                          hash;
     ngx_uint_t                        grey;
     weir_scores_t                     scores;
+    weir_guard_fold_t                *fold;
     ngx_http_weir_guard_main_conf_t  *wgmcf;
 
     wgmcf = gctx->wgmcf;
@@ -384,8 +447,9 @@ ngx_http_weir_guard_check(void *data, const char *text, size_t len,
         return gctx->stop ? WEIR_CHECK_STOP : WEIR_CHECK_PASS;
     }
 
-    if (weir_classify_text(&wgmcf->model, &wgmcf->fold, text, len, &scores,
-                           NULL)
+    fold = gctx->ctx->on_thread ? &gctx->fold : &wgmcf->fold;
+
+    if (weir_classify_text(&wgmcf->model, fold, text, len, &scores, NULL)
         != WEIR_OK)
     {
         ngx_http_weir_guard_failed(gctx, NGX_HTTP_WEIR_GUARD_FAILED_SCAN);
@@ -422,27 +486,45 @@ ngx_http_weir_guard_ask_window(ngx_http_weir_guard_ctx_t *gctx,
 {
     weir_buf_t  buf;
 
-    if (gctx->call) {
+    if (gctx->call || gctx->later.len) {
         return WEIR_CHECK_WAIT;
     }
 
     weir_buf_init(&buf, gctx->arena);
     weir_json_write_string(&buf, weir_str(text, len));
 
-    if (buf.failed
-        || ngx_http_weir_guard_ask(gctx, weir_str(buf.data, buf.len), 1,
+    if (gctx->ctx->on_thread && !buf.failed) {
+        gctx->later = buf;
+        gctx->later_hash = hash;
+        return WEIR_CHECK_WAIT;
+    }
+
+    if (ngx_http_weir_guard_start_ask(gctx, &buf, hash) != NGX_OK) {
+        return gctx->policy->tier2.open ? WEIR_CHECK_PASS : WEIR_CHECK_STOP;
+    }
+
+    return WEIR_CHECK_WAIT;
+}
+
+
+static ngx_int_t
+ngx_http_weir_guard_start_ask(ngx_http_weir_guard_ctx_t *gctx,
+    weir_buf_t *text, uint64_t hash)
+{
+    if (text->failed
+        || ngx_http_weir_guard_ask(gctx, weir_str(text->data, text->len), 1,
                                    ngx_http_weir_guard_window_said)
            != NGX_OK)
     {
         ngx_http_weir_guard_failed(gctx, NGX_HTTP_WEIR_GUARD_FAILED_TIER2);
-        return gctx->policy->tier2.open ? WEIR_CHECK_PASS : WEIR_CHECK_STOP;
+        return NGX_ERROR;
     }
 
     gctx->asked = hash;
     gctx->verdict = 0;
     gctx->stop = 0;
 
-    return WEIR_CHECK_WAIT;
+    return NGX_OK;
 }
 
 
@@ -450,6 +532,12 @@ static void
 ngx_http_weir_guard_window_said(ngx_http_weir_guard_ctx_t *gctx, ngx_int_t rc)
 {
     weir_guard_action_t  action;
+
+    /* a thread looks at what is left of an answer whose client has gone */
+
+    if (gctx->ctx->on_thread) {
+        return;
+    }
 
     gctx->verdict = 1;
 
@@ -516,6 +604,10 @@ ngx_http_weir_guard_settled(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
         (void) ngx_atomic_fetch_add(&wgmcf->sh->scanned[WEIR_GUARD_OUTPUT],
                                     stats->scanned);
         (void) ngx_atomic_fetch_add(&wgmcf->sh->restored, stats->restored);
+
+        weir_guard_fold_free(&gctx->fold);
+        weir_guard_scratch_free(gctx->scratch);
+        weir_guard_scratch_free(gctx->scratch_spare);
     }
 
     ngx_http_weir_guard_log(gctx);

@@ -34,7 +34,7 @@
 
 /* changes with any change below that an older module cannot live with */
 
-#define NGX_HTTP_WEIR_ABI   2
+#define NGX_HTTP_WEIR_ABI   3
 
 #define NGX_HTTP_WEIR_CORE  "ngx_http_weir_core_module"
 
@@ -336,6 +336,9 @@ struct ngx_http_weir_ctx_s {
     ngx_atomic_t                   unwanted;   /* nobody waits any more for
                                                 * what the thread makes */
     ngx_uint_t                     works;      /* done by threads so far */
+    ngx_uint_t                     on_thread;  /* one calls the filters of the
+                                                * answer: those stay away from
+                                                * r, as work() does */
 };
 
 

@@ -1,30 +1,52 @@
 /*
  * Preloaded under NGINX: how much of a processor's time each turn of an event loop takes, from one
- * epoll_wait() to the next. At its exit a process writes "turns longest_us over_2ms" into a file
- * LOOP_TURNS.<pid>, where LOOP_TURNS names a path.
+ * epoll_wait() to the next. At its exit a process writes into a file LOOP_TURNS.<pid>, where
+ * LOOP_TURNS names a path, a line for each of its longest turns, the longest first: microseconds of
+ * the thread's own time, page faults, and how often the thread lost its processor to another.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#define KEPT 64
+
 typedef int (*epoll_wait_pt)(int, struct epoll_event *, int, int);
+
+typedef struct {
+    long us;
+    long faults;
+    long lost;
+} turn_t;
 
 static epoll_wait_pt real;
 static char path[4000];
-static long began = -1;
-static unsigned long turns;
-static long longest;
-static unsigned long over;
+static turn_t began = {-1, 0, 0};
+static turn_t longest[KEPT]; /* the longest first */
 
-static long now_us(void)
+static turn_t now(void)
 {
     struct timespec t;
+    struct rusage usage;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    getrusage(RUSAGE_THREAD, &usage);
+    return (turn_t){t.tv_sec * 1000000 + t.tv_nsec / 1000, usage.ru_minflt, usage.ru_nivcsw};
+}
+
+static void keep(turn_t took)
+{
+    size_t at = KEPT;
+    while (at > 0 && longest[at - 1].us < took.us)
+        at--;
+    if (at == KEPT)
+        return;
+    memmove(longest + at + 1, longest + at, (KEPT - at - 1) * sizeof *longest);
+    longest[at] = took;
 }
 
 /* In place of the C library's. */
@@ -34,14 +56,12 @@ int counted_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
     if (real == NULL)
         real = (epoll_wait_pt)dlsym(RTLD_NEXT, "epoll_wait");
-    if (began >= 0) {
-        long took = now_us() - began;
-        turns++;
-        longest = took > longest ? took : longest;
-        over += took > 2000;
+    if (began.us >= 0) {
+        turn_t end = now();
+        keep((turn_t){end.us - began.us, end.faults - began.faults, end.lost - began.lost});
     }
     int n = real(fd, events, max, timeout);
-    began = now_us();
+    began = now();
     return n;
 }
 
@@ -55,12 +75,13 @@ __attribute__((constructor)) static void see(void)
 __attribute__((destructor)) static void tell(void)
 {
     char name[4096];
-    if (path[0] == '\0' || turns == 0)
+    if (path[0] == '\0' || longest[0].us == 0)
         return;
     snprintf(name, sizeof name, "%s.%d", path, (int)getpid());
     FILE *f = fopen(name, "w");
     if (f == NULL)
         return;
-    fprintf(f, "%lu %ld %lu\n", turns, longest, over);
+    for (size_t i = 0; i < KEPT && longest[i].us > 0; i++)
+        fprintf(f, "%ld %ld %ld\n", longest[i].us, longest[i].faults, longest[i].lost);
     fclose(f);
 }

@@ -348,7 +348,7 @@ static void unlink_text(weir_redact_t *r, text_t *t)
 /* May the next slice be read now? */
 static bool may(weir_redact_t *r, size_t size)
 {
-    bool now = r->granted || r->options.turn(r->options.text.ctx, size);
+    bool now = r->granted || r->options.turn == NULL || r->options.turn(r->options.text.ctx, size);
     r->granted = false;
     r->slept = !now;
     return now;
@@ -410,10 +410,12 @@ typedef struct {
     size_t to;
 } pause_t;
 
-/* The end of the next slice of a document's text: between two characters. */
-static size_t slice_end(weir_str_t text, size_t from)
+/* The end of the next slice of a text: between two characters. A window is looked at often. */
+static size_t slice_end(const weir_redact_t *r, weir_str_t text, size_t from)
 {
-    size_t end = text.len - from > WEIR_REDACT_SLICE ? from + WEIR_REDACT_SLICE : text.len;
+    bool window = r->options.text.mode == WEIR_REDACT_WINDOW;
+    size_t size = window ? WEIR_REDACT_SLICE / 4 : WEIR_REDACT_SLICE;
+    size_t end = text.len - from > size ? from + size : text.len;
     while (end < text.len && ((unsigned char)text.data[end] & 0xc0) == 0x80)
         end++;
     return end;
@@ -428,7 +430,7 @@ static weir_status_t feed_slices(weir_redact_t *r, text_t *t, weir_str_t text, b
     if (pause->fed) /* a verdict was awaited */
         rc = weir_redact_text_feed(&t->text, "", 0, last && at == text.len, &t->made);
     while (rc == WEIR_OK && at < text.len) {
-        size_t end = slice_end(text, at);
+        size_t end = slice_end(r, text, at);
         pause->slept = !may(r, end - at);
         pause->fed = false;
         if (pause->slept)

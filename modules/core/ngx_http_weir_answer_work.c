@@ -459,17 +459,13 @@ ngx_http_weir_untake(ngx_http_weir_core_ctx_t *ctx)
         next = cl->next;
         b = cl->buf;
 
-        if (ngx_buf_in_memory(b)) {
-            b->pos = b->last;
-            b->file_pos = b->file_last;
-        }
-
-        if ((b->flush || b->sync) && ngx_buf_size(b) == 0 && !b->last_buf
-            && !ctx->header_held && next)
-        {
+        if (ngx_buf_special(b) && !b->last_buf && next && !ctx->header_held) {
             ngx_http_weir_append(ctx, cl);
             continue;
         }
+
+        b->pos = b->last;
+        b->file_pos = b->file_last;
 
         ngx_free_chain(ctx->request->pool, cl);
     }

@@ -16,7 +16,7 @@ typedef struct text_s {
     weir_str_t item_id; /* responses: JSON of item_id, for events that are inserted, */
     const char *event;  /* and the name of the events that carry it */
     weir_redact_text_t text;
-    weir_buf_t made; /* what its slices became */
+    weir_buf_t made; /* what it became, until that leaves */
     bool rewound;    /* held until its end, and now read slice by slice */
 } text_t;
 
@@ -365,9 +365,12 @@ static weir_status_t finish(weir_redact_t *r, text_t *t, const weir_str_t *text,
     bool slices = r->options.text.mode == WEIR_REDACT_BUFFER && r->options.turn != NULL &&
                   t->text.rules != &r->blind && !r->elsewhere &&
                   weir_redact_text_held(&t->text) + len > WEIR_REDACT_SLICE;
-    if (!slices && !t->rewound)
-        return weir_redact_text_feed(&t->text, text == NULL ? "" : text->data, len, true, out);
     weir_status_t rc = WEIR_OK;
+    if (!slices && !t->rewound) {
+        rc = weir_redact_text_feed(&t->text, text == NULL ? "" : text->data, len, true, &t->made);
+        *out = t->made;
+        return rc;
+    }
     if (len > 0)
         rc = weir_redact_text_feed(&t->text, text->data, len, false, &t->made);
     if (rc == WEIR_OK && !t->rewound) {
@@ -449,7 +452,6 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
                                weir_edit_t *edit, bool *silent, weir_sink_t *sink)
 {
     bool fed = pause->fed;
-    bool sliced = false;
     const weir_text_field_t *f = &list->fields[i];
     weir_str_t text;
     weir_buf_t out;
@@ -475,11 +477,12 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
     if (!held && r->options.turn != NULL && text.len > WEIR_REDACT_SLICE / 2) {
         rc = feed_slices(r, t, text, last, pause);
         out = t->made;
-        sliced = true;
     } else {
+        /* What leaves in front of a verdict that is awaited is kept. */
         rc = last ? finish(r, t, fed ? NULL : &text, &out)
                   : weir_redact_text_feed(&t->text, fed ? "" : text.data, fed ? 0 : text.len, false,
-                                          &out);
+                                          &t->made);
+        out = t->made;
         pause->fed = rc == WEIR_ERR_BUSY;
         pause->slept = r->slept;
     }
@@ -490,8 +493,7 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
             unlink_text(r, t);
         else
             drop_text(r, t);
-    } else if (sliced) {
-        weir_buf_init(&t->made, r->arena);
+        t = NULL;
     }
     if (!f->delta)
         r->waiting = NULL;
@@ -501,6 +503,8 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
     weir_status_t spliced = WEIR_OK;
     if (!weir_str_eq(now, text))
         spliced = weir_edit_string(edit, doc, f->node, now, NULL);
+    if (t != NULL)
+        t->made.len = 0;
     return spliced == WEIR_OK ? rc : spliced;
 }
 

@@ -51,8 +51,6 @@ static ngx_int_t ngx_http_weir_finish(ngx_http_weir_core_ctx_t *ctx,
     weir_end_t why);
 static ngx_int_t ngx_http_weir_add_last(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-static void ngx_http_weir_look(ngx_http_request_t *r,
-    ngx_http_weir_core_ctx_t *ctx);
 static void ngx_http_weir_consume(ngx_chain_t *in);
 
 
@@ -762,7 +760,7 @@ ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b)
 }
 
 
-static void
+void
 ngx_http_weir_look(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 {
     if (ctx->public.ttft < 0 && weir_usage_of(ctx->usage)->first_content) {
@@ -806,60 +804,4 @@ ngx_http_weir_pump(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
     }
 
     return ngx_http_weir_send_out(r, ctx);
-}
-
-
-/* behind a call that came from outside, with what it has made */
-
-void
-ngx_http_weir_go_on_answer(ngx_http_weir_core_ctx_t *ctx, ngx_int_t rc)
-{
-    ngx_connection_t    *c;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-    c = r->connection;
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_weir_pump(r, ctx);
-    }
-
-    if (rc != NGX_ERROR && !ctx->ended && !ctx->finishing) {
-        rc = ngx_http_weir_transform(r, ctx, NULL);
-    }
-
-    ngx_http_weir_look(r, ctx);
-
-    if (rc == NGX_ERROR) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-
-    } else {
-
-        /* who waits for the output to be gone finds it so */
-
-        r->write_event_handler(r);
-    }
-
-    ngx_http_run_posted_requests(c);
-}
-
-
-/* its turn has come */
-
-void
-ngx_http_weir_turn_answer(ngx_event_t *ev)
-{
-    ngx_http_weir_core_ctx_t *ctx = ev->data;
-
-    ngx_http_set_log_request(ctx->request->connection->log, ctx->request);
-
-    if (ctx->woken) {
-        ctx->woken = 0;
-        ngx_http_weir_wake(&ctx->public);
-        return;
-    }
-
-    if (!ctx->ended) {
-        ngx_http_weir_go_on_answer(ctx, NGX_OK);
-    }
 }

@@ -615,3 +615,59 @@ ngx_http_weir_free_blocks(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t all)
         ngx_free_chain(ctx->request->pool, cl);
     }
 }
+
+
+/* behind a call that came from outside, with what it has made */
+
+void
+ngx_http_weir_go_on_answer(ngx_http_weir_core_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    c = r->connection;
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_weir_pump(r, ctx);
+    }
+
+    if (rc != NGX_ERROR && !ctx->ended && !ctx->finishing) {
+        rc = ngx_http_weir_answer_body(r, ctx, NULL);
+    }
+
+    ngx_http_weir_look(r, ctx);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+
+    } else {
+
+        /* who waits for the output to be gone finds it so */
+
+        r->write_event_handler(r);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* its turn has come */
+
+void
+ngx_http_weir_turn_answer(ngx_event_t *ev)
+{
+    ngx_http_weir_core_ctx_t *ctx = ev->data;
+
+    ngx_http_set_log_request(ctx->request->connection->log, ctx->request);
+
+    if (ctx->woken) {
+        ctx->woken = 0;
+        ngx_http_weir_wake(&ctx->public);
+        return;
+    }
+
+    if (!ctx->ended) {
+        ngx_http_weir_go_on_answer(ctx, NGX_OK);
+    }
+}

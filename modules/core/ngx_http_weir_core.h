@@ -491,8 +491,8 @@ ngx_int_t ngx_http_weir_answer_body(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, ngx_chain_t *in);
 ngx_int_t ngx_http_weir_pump(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx);
-void ngx_http_weir_go_on_answer(ngx_http_weir_core_ctx_t *ctx, ngx_int_t rc);
-void ngx_http_weir_turn_answer(ngx_event_t *ev);
+void ngx_http_weir_look(ngx_http_request_t *r,
+    ngx_http_weir_core_ctx_t *ctx);
 ngx_uint_t ngx_http_weir_over(ngx_http_weir_core_ctx_t *ctx);
 ngx_uint_t ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b);
 
@@ -503,6 +503,8 @@ ngx_uint_t ngx_http_weir_in_time(ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_answer_on_thread(ngx_http_weir_core_ctx_t *ctx,
     ngx_uint_t task);
 ngx_int_t ngx_http_weir_abort_answer(ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_go_on_answer(ngx_http_weir_core_ctx_t *ctx, ngx_int_t rc);
+void ngx_http_weir_turn_answer(ngx_event_t *ev);
 weir_status_t ngx_http_weir_write_block(ngx_http_weir_core_ctx_t *ctx,
     const char *text, size_t len);
 void ngx_http_weir_free_blocks(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t all);

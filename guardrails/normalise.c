@@ -152,6 +152,70 @@ void weir_guard_lower_ascii(char *out, const char *text, size_t len)
     }
 }
 
+/* Controls other than tabulators and line ends; DEL. */
+static bool is_control(char c)
+{
+    unsigned char u = (unsigned char)c;
+    return (u < 0x20 && (u < '\t' || u > '\r')) || u == 0x7f;
+}
+
+#if defined(__SSE2__)
+/* Of sixteen bytes those that are controls; for bytes above 0x7f: none. */
+static __m128i controls_of(__m128i v)
+{
+    const __m128i four = _mm_set1_epi8('\r' - '\t');
+    __m128i low = _mm_cmpeq_epi8(_mm_subs_epu8(v, _mm_set1_epi8(0x1f)), _mm_setzero_si128());
+    __m128i line = _mm_sub_epi8(v, _mm_set1_epi8('\t'));
+    __m128i kept = _mm_cmpeq_epi8(_mm_min_epu8(line, four), line);
+    return _mm_or_si128(_mm_andnot_si128(kept, low), _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+}
+
+/* Is there a byte in v that is not printable ASCII or a line feed? Its sign bit is set. */
+static __m128i odd_of(__m128i v)
+{
+    __m128i low = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* and those above 0x7f */
+    __m128i feed = _mm_cmpeq_epi8(v, _mm_set1_epi8('\n'));
+    return _mm_or_si128(_mm_andnot_si128(feed, low), _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+}
+#endif
+
+static bool has_controls(const char *text, size_t len)
+{
+    size_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 16 <= len; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + i));
+        if (_mm_movemask_epi8(controls_of(v)) != 0) {
+            return true;
+        }
+    }
+#endif
+    for (; i < len; i++) {
+        if (is_control(text[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ASCII without controls: its own view. */
+static bool is_plain(const char *text, size_t len)
+{
+    size_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 64 <= len; i += 64) {
+        const __m128i *v = (const __m128i *)(const void *)(text + i);
+        __m128i a = _mm_or_si128(odd_of(_mm_loadu_si128(v)), odd_of(_mm_loadu_si128(v + 1)));
+        __m128i b = _mm_or_si128(odd_of(_mm_loadu_si128(v + 2)), odd_of(_mm_loadu_si128(v + 3)));
+        if (_mm_movemask_epi8(_mm_or_si128(a, b)) != 0 &&
+            (has_controls(text + i, 64) || !weir_guard_is_ascii(text + i, 64))) {
+            return false;
+        }
+    }
+#endif
+    return weir_guard_is_ascii(text + i, len - i) && !has_controls(text + i, len - i);
+}
+
 /* Decodes one character; *used is 1 and the result 0xfffd for what is no UTF-8. */
 static uint32_t decode(const char *text, size_t len, size_t *used)
 {
@@ -280,6 +344,78 @@ static bool parts_groups(const weir_guard_build_t *b, uint32_t code)
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || c == ')';
 }
 
+/* Digits are no part of it: between numbers a control is a separator. */
+static bool in_word(char c)
+{
+    return (unsigned char)c > ' ' && !is_control(c) && (unsigned)(c - '0') > 9;
+}
+
+/* Do the controls at text[at] part letters of one word? At the end of the text they may. */
+static bool parts_word(const weir_guard_build_t *b, const char *text, size_t len, size_t at)
+{
+    if (b->len == 0 || !in_word(b->fold->slots[b->slot].data[b->len - 1])) {
+        return false;
+    }
+    while (at < len && is_control(text[at])) {
+        at++;
+    }
+    return at == len || in_word(text[at]);
+}
+
+#define MAX_REVERSED 256 /* bytes of one override that are turned */
+
+/* Where the text reversed by the override at `at` ends: in front of the next direction control, the
+ * line's end, or the limit. */
+static size_t reversed_end(const char *text, size_t len, size_t at)
+{
+    size_t limit = len - at > MAX_REVERSED ? at + MAX_REVERSED : len;
+    size_t i = at + 3;
+    while (i < limit) {
+        size_t used;
+        uint32_t code = decode(text + i, len - i, &used);
+        bool control = (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+        if (control || code == '\n' || code == '\r' || i + used > limit) {
+            break;
+        }
+        i += used;
+    }
+    return i;
+}
+
+/*
+ * Adds the characters of text[start, end) in the order in which they are seen, on a line of their
+ * own; invisible ones not. In front of the text as it stands, which a model may read, too: so
+ * origins ascend.
+ */
+static void add_reversed(weir_guard_build_t *b, const char *text, size_t start, size_t end)
+{
+    char turned[MAX_REVERSED + 2] = {'\n'};
+    size_t n = 1;
+    for (size_t at = end; at > start;) {
+        size_t first = at - 1;
+        size_t used;
+        while (first > start && at - first < 4 && ((unsigned char)text[first] & 0xc0) == 0x80) {
+            first--;
+        }
+        uint32_t code = decode(text + first, at - first, &used);
+        const weir_guard_unicode_t *u = weir_guard_unicode(code);
+        if (used < at - first || (used == 1 && code >= 0x80)) {
+            first = at - 1; /* no UTF-8 */
+        } else if (u->kind == WEIR_UNICODE_COMPAT && u->len <= at - first) {
+            memcpy(turned + n, weir_guard_unicode_pool + u->offset, u->len);
+            n += u->len;
+        } else if (u->kind != WEIR_UNICODE_STRIP && u->kind != WEIR_UNICODE_BIDI) {
+            memcpy(turned + n, text + first, at - first);
+            n += at - first;
+        }
+        at = first;
+    }
+    turned[n++] = '\n';
+    if (n > 2) {
+        weir_guard_build_replace(b, turned, n, start, end);
+    }
+}
+
 /* One character above ASCII: text[at .. at + used). */
 static uint32_t fold_one(weir_guard_build_t *b, const char *text, size_t len, size_t at,
                          size_t used, uint32_t code, unsigned options, word_t *word)
@@ -288,6 +424,9 @@ static uint32_t fold_one(weir_guard_build_t *b, const char *text, size_t len, si
     const char *replacement = (const char *)weir_guard_unicode_pool + u->offset;
     bool take = false;
     uint32_t flag = 0;
+    if (weir_guard_is_mark(code) && weir_guard_mark_hides(text, len, at, code)) {
+        return WEIR_GUARD_FOLD_INVISIBLE;
+    }
     if (parts_groups(b, code)) {
         weir_guard_build_replace(b, "-", 1, at, at + used);
         return WEIR_GUARD_FOLD_COMPAT;
@@ -352,26 +491,38 @@ weir_status_t weir_guard_normalise_into(weir_guard_fold_t *fold, unsigned slot, 
         return weir_error_at(err, WEIR_ERR_LIMIT, "text", "text_too_long",
                              "a text of %zu bytes is too long to fold", len);
     }
-    bool ascii = weir_guard_is_ascii(text, len);
-    if (ascii && !lower) {
+    bool plain = is_plain(text, len);
+    if (plain && !lower) {
         *view = (weir_guard_view_t){.text = len == 0 ? "" : text, .len = len};
         return WEIR_OK;
     }
+    bool controls = !plain && has_controls(text, len);
     weir_guard_build_begin(&b, fold, slot, len + len / 8);
-    if (ascii && !b.failed && len > 0) {
+    if (plain && !b.failed && len > 0) {
         weir_guard_lower_ascii(fold->slots[slot].data, text, len);
         *view = (weir_guard_view_t){.text = fold->slots[slot].data, .len = len};
         return WEIR_OK;
     }
     for (size_t i = 0; i < len && !b.failed;) {
         size_t run = i;
-        while (run < len && (unsigned char)text[run] < 0x80) {
+        while (run < len && (unsigned char)text[run] < 0x80 &&
+               !(controls && is_control(text[run]))) {
             run++;
         }
         weir_guard_build_copy(&b, text + i, run - i, i);
-        if (run < len) {
+        if (run < len && (unsigned char)text[run] < 0x80) {
+            if (parts_word(&b, text, len, run)) {
+                flags |= WEIR_GUARD_FOLD_INVISIBLE;
+            } else {
+                weir_guard_build_copy(&b, text + run, 1, run);
+            }
+            run++;
+        } else if (run < len) {
             size_t used;
             uint32_t code = decode(text + run, len - run, &used);
+            if (code == 0x202e && (options & WEIR_GUARD_FOLD_IN_PLACE) == 0) {
+                add_reversed(&b, text, run + used, reversed_end(text, len, run));
+            }
             flags |= WEIR_GUARD_FOLD_NON_ASCII |
                      fold_one(&b, text, len, run, used, code, options, &word);
             run += used;

@@ -1,7 +1,8 @@
 /*
  * Folds text into a shadow in which an evasion looks like what it hides: compatibility forms
- * (NFKC per code point, no re-ordering or composition), invisible and bidi characters, tags,
- * confusables, digits of all scripts, base64 and other codes. Each view maps back to the original.
+ * (NFKC per code point, no re-ordering or composition), invisible and bidi characters, controls
+ * between letters, combining marks that hide letters, tags, confusables, digits of all scripts,
+ * base64 and other codes. Each view maps back to the original.
  */
 #ifndef WEIR_GUARDRAILS_NORMALISE_H
 #define WEIR_GUARDRAILS_NORMALISE_H
@@ -13,15 +14,16 @@
 enum {
     WEIR_GUARD_FOLD_LOWER = 1,       /* lower-case: ASCII, and simple one-to-one mappings */
     WEIR_GUARD_FOLD_CONFUSABLES = 2, /* confusables to Latin in every word (deny, injection) */
-    WEIR_GUARD_FOLD_KEEP_DIGITS = 4  /* leave Nd digits of other scripts alone */
+    WEIR_GUARD_FOLD_KEEP_DIGITS = 4, /* leave Nd digits of other scripts alone */
+    WEIR_GUARD_FOLD_IN_PLACE = 8     /* do not turn reversed text: nothing behind a word counts */
 };
 
 /* What was met (flags of a view). */
 enum {
     WEIR_GUARD_FOLD_NON_ASCII = 1,
     WEIR_GUARD_FOLD_BROKEN = 2,      /* invalid UTF-8, now U+FFFD */
-    WEIR_GUARD_FOLD_INVISIBLE = 4,   /* zero-width, soft hyphen, variation selectors stripped */
-    WEIR_GUARD_FOLD_BIDI = 8,        /* direction controls stripped */
+    WEIR_GUARD_FOLD_INVISIBLE = 4,   /* zero-width, controls, marks that hide letters stripped */
+    WEIR_GUARD_FOLD_BIDI = 8,        /* direction controls stripped, reversed text turned */
     WEIR_GUARD_FOLD_TAGS = 16,       /* tag characters turned into ASCII */
     WEIR_GUARD_FOLD_COMPAT = 32,     /* compatibility forms (full width, mathematical, ...) */
     WEIR_GUARD_FOLD_CONFUSED = 64,   /* confusable letters in a mixed-script word */

@@ -379,7 +379,8 @@ weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratc
     }
     scratch->fold.atom_count = 0;
     if (rules->streaming || options->no_decode) {
-        status = weir_guard_normalise(&scratch->fold, text, whole, 0, &views[0], err);
+        unsigned in_place = rules->streaming ? WEIR_GUARD_FOLD_IN_PLACE : 0;
+        status = weir_guard_normalise(&scratch->fold, text, whole, in_place, &views[0], err);
     } else {
         /* Room for all: a limit on a text's codes together would be another one for its parts. */
         weir_guard_decoding_t how = {.from = options->from,

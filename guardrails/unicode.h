@@ -26,6 +26,9 @@ extern const uint16_t weir_guard_unicode_index[0x110000 / 128];
 extern const uint16_t weir_guard_unicode_cells[];
 extern const weir_guard_unicode_t weir_guard_unicode_actions[];
 extern const uint8_t weir_guard_unicode_pool[];
+/* Of each mark at U+0300 to U+036F, the letters that it makes one character with: bit 0 is A, bit
+ * 26 is a. */
+extern const uint64_t weir_guard_unicode_compositions[];
 
 /* code is below 0x110000. */
 static inline const weir_guard_unicode_t *weir_guard_unicode(uint32_t code)

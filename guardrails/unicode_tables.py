@@ -7,7 +7,7 @@ import unicodedata
 STRIP = [(0x200B, 0x200F), (0x2060, 0x2064), (0xFEFF, 0xFEFF), (0xAD, 0xAD), (0x34F, 0x34F),
          (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
          (0xFE00, 0xFE0F), (0xE0100, 0xE01EF), (0x2065, 0x2065), (0x206A, 0x206F),
-         (0x1D173, 0x1D17A), (0xFFF9, 0xFFFB)]
+         (0x1D173, 0x1D17A), (0xFFF9, 0xFFFB), (0x80, 0x84), (0x86, 0x9F)]
 BIDI = [(0x200E, 0x200F), (0x202A, 0x202E), (0x2066, 0x2069), (0x61C, 0x61C)]
 
 # Letters that look like Latin ones: the pairs of UTS #39's confusables that people use.
@@ -28,11 +28,14 @@ CONFUSABLES = {
     "Ꭰ": "D", "Ꭱ": "R", "Ꭲ": "T", "Ꭺ": "A", "Ꭻ": "J", "Ꭼ": "E", "Ꮃ": "W", "Ꮇ": "M",
     "Ꮋ": "H", "Ꮐ": "G", "Ꮓ": "Z", "Ꮪ": "S", "Ꮯ": "C", "Ꮲ": "P", "Ꮮ": "L", "Ᏼ": "B",
     "Ꮶ": "K", "Ꮩ": "V", "Ꮢ": "R", "Ꮍ": "Y",
-    "ı": "i", "ɑ": "a", "ɩ": "i", "ʋ": "v", "ɪ": "i", "ʏ": "y", "ʀ": "r", "ɴ": "n", "ʟ": "l",
-    "ʜ": "h", "ɢ": "g", "ʙ": "b", "ᴀ": "a", "ᴄ": "c", "ᴅ": "d", "ᴇ": "e", "ᴊ": "j", "ᴋ": "k",
-    "ᴍ": "m", "ᴏ": "o", "ᴘ": "p", "ᴛ": "t", "ᴜ": "u", "ᴠ": "v", "ᴡ": "w", "ᴢ": "z", "ꜰ": "f",
-    "ꜱ": "s", "ⲟ": "o", "ⲣ": "p", "ⲥ": "c",
+    "ı": "i", "ɑ": "a", "ɩ": "i", "ʋ": "v", 
+    
+    
+    "ⲟ": "o", "ⲣ": "p", "ⲥ": "c",
 }
+
+# Small capitals: no orthography writes words with them, so they are folded everywhere.
+SMALL_CAPITALS = dict(zip("ɪʏʀɴʟʜɢʙᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢꜰꜱꞯ", "iyrnlhgbacdejkmoptuvwzfsq"))
 
 
 def within(code, ranges):
@@ -59,6 +62,8 @@ def action(code):
                               (0x1F1E6, "A", 26)):
         if low <= code < low + count:
             return ("COMPAT", chr(ord(first) + code - low))
+    if c in SMALL_CAPITALS:
+        return ("COMPAT", SMALL_CAPITALS[c])
     if c in CONFUSABLES:
         return ("CONFUSABLE", CONFUSABLES[c])
     folded = unicodedata.normalize("NFKC", c)
@@ -70,6 +75,12 @@ def action(code):
     if unicodedata.category(c)[0] in "LM":
         return ("LETTER", "")
     return None
+
+
+def compositions(mark):
+    """Bits of the letters A to Z, a to z that make one character with the mark."""
+    letters = [chr(c) for c in (*range(65, 91), *range(97, 123))]
+    return sum(1 << i for i, c in enumerate(letters) if len(unicodedata.normalize("NFC", c + chr(mark))) == 1)
 
 
 def numbers(values):
@@ -127,6 +138,8 @@ def main():
                 line = "   "
             line += word
         out.write(line + "\n};\n\n")
+        out.write("const uint64_t weir_guard_unicode_compositions[112] = {\n%s\n};\n\n"
+                  % numbers(compositions(mark) for mark in range(0x300, 0x370)))
         out.write("const uint8_t weir_guard_unicode_pool[%d] = {\n%s\n};\n" % (len(pool), numbers(pool)))
 
 

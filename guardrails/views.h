@@ -52,6 +52,10 @@ void weir_guard_build_mapped(weir_guard_build_t *build, const char *text, size_t
 /* Lower-cases ASCII letters; out may be text. */
 void weir_guard_lower_ascii(char *out, const char *text, size_t len);
 
+/* A mark that no language puts on what it stands on, at text[at], whose code point is given. */
+bool weir_guard_is_mark(uint32_t code);
+bool weir_guard_mark_hides(const char *text, size_t len, size_t at, uint32_t code);
+
 /* True when no byte is above 0x7f. */
 bool weir_guard_is_ascii(const char *text, size_t len);
 

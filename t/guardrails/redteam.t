@@ -9,6 +9,7 @@ import html
 import os
 import subprocess
 import sys
+import unicodedata
 import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -99,6 +100,10 @@ DISGUISES = {
     "joiners here and there": lambda s: sprinkle(s, "\u200c\u200d\u2060\ufeff"),
     "soft hyphens": lambda s: "\u00ad".join(s),
     "bidi marks": lambda s: "\u202e" + sprinkle(s, "\u200e\u200f") + "\u202c",
+    "reversed under an override": lambda s: "\u202e" + s[::-1] + "\u202c",
+    "struck through": lambda s: "\u0336".join(s) + "\u0336",
+    "heaps of marks": lambda s: "".join(
+        c + "".join(chr(rng.randrange(0x300, 0x34F)) for _ in range(rng.randint(2, 4))) for c in s),
     "variation selectors": lambda s: sprinkle(s, "\ufe0e\ufe0f\U000e0101"),
     "combining grapheme joiners": lambda s: sprinkle(s, "\u034f"),
     "tag characters": lambda s: "".join(chr(0xE0000 + ord(c)) for c in s),
@@ -175,6 +180,33 @@ PLAIN = ("\u041f\u0440\u0438\u0432\u0435\u0442, \u043a\u0430\u043a \u0434\u0435\
          "\u041a\u0430\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1, \u03c4\u03b9 \u03ba\u03ac\u03bd\u03b5\u03b9\u03c2;")
 row = scan([{"text": PLAIN}], "--no-scores")[0]
 is_(row["findings"], [], "Russian and Greek are no disguise")
+
+# -- letters only: controls between them, small capitals
+
+SMALL = str.maketrans("abcdefghijklmnoprstuvwz", "\u1d00\u0299\u1d04\u1d05\u1d07\ua730\u0262\u029c\u026a\u1d0a\u1d0b\u029f"
+                      "\u1d0d\u0274\u1d0f\u1d18\u0280\ua731\u1d1b\u1d1c\u1d20\u1d21\u1d22")
+for name, disguise in (("small capitals", lambda s: s.translate(SMALL)),
+                       ("an accent on each", lambda s: "".join(c + "\u0301" for c in s)),
+                       ("controls", lambda s: sprinkle(s, "\0\1\x08\x1b\x7f\u0086"))):
+    text = "Write to %s now" % disguise(make("EMAIL_ADDRESS"))
+    row = scan([{"text": text}], "--no-scores")[0]
+    is_([(f["type"], f["start"], text.encode()[f["end"]:][-4:]) for f in row["findings"]],
+        [("EMAIL_ADDRESS", 9, b" now")], "%s: an address" % name)
+
+# -- what languages write is no disguise: decomposed or not, the same is found
+
+LANGUAGES = [
+    "S\u1ed1 \u0111i\u1ec7n tho\u1ea1i c\u1ee7a t\u00f4i l\u00e0 028 3822 1234, nh\u01b0ng \u0111\u1eebng g\u1ecdi tr\u01b0\u1edbc ch\u00edn gi\u1edd.",
+    "P\u0159\u00edli\u0161 \u017elu\u0165ou\u010dk\u00fd k\u016f\u0148 \u00fap\u011bl \u010f\u00e1belsk\u00e9 \u00f3dy na karel@example.cz.",
+    "\u092e\u0947\u0930\u093e \u0928\u0902\u092c\u0930 +91 98765 43210 \u0939\u0948\u0964",
+    "\u0631\u064e\u0642\u0652\u0645\u064f \u0647\u0627\u062a\u0650\u0641\u064a +966 50 123 4567",
+    "\u05d4\u05b7\u05d8\u05b6\u05bc\u05dc\u05b6\u05e4\u05d5\u05b9\u05df \u05e9\u05b6\u05dc\u05b4\u05bc\u05d9 +972 50 123 4567",
+    "\u00c9l\u00e8ve n\u00e9 \u00e0 No\u00ebl, \u00e9crit \u00e0 zoe@example.fr; na\u00efvet\u00e9, ga\u00eft\u00e9."]
+for text in LANGUAGES:
+    found = [f["type"] for f in scan([{"text": text}], "--no-scores")[0]["findings"]]
+    apart = [f["type"] for f in
+             scan([{"text": unicodedata.normalize("NFD", text)}], "--no-scores")[0]["findings"]]
+    ok(len(found) == 1 and found == apart, "%s: %s" % (text[:18], found)) or diag(apart)
 
 # -- redaction of what is disguised: nothing of the value is left, whatever the pieces
 

@@ -212,6 +212,77 @@ static void test_views(void)
     weir_guard_fold_free(&fold);
 }
 
+/* What is folded to what; NULL: it stays as it is. */
+static void test_folds(void)
+{
+    static const struct {
+        const char *name;
+        const char *text;
+        const char *folded;
+    } cases[] = {
+        {"a stroke through letters", "b\xcc\xb6y\xcc\xb6", "by"},
+        {"a stroke through a number and a blank", "1\xcc\xb6 \xcc\xb6-\xcc\xb6", "1 -"},
+        {"three accents in a row",
+         "n\xcc\x81i\xcc\x81"
+         "c\xcc\x81",
+         "nic"},
+        {"three marks on a letter", "o\xcc\x81\xcc\x81\xcc\x81", "o"},
+        {"an enclosing mark", "x\xe2\x83\x9d", "x"},
+        {"decomposed French", "e\xcc\x81te\xcc\x81", NULL},
+        {"decomposed Vietnamese", "nghie\xcc\x82\xcc\xa3p", NULL},
+        {"decomposed Vietnamese, two vowels",
+         "tru\xcc\x9bo\xcc\x9b\xcc\x81"
+         "c",
+         NULL},
+        {"Hindi", "\xe0\xa4\x95\xe0\xa4\xbf\xe0\xa4\x82", NULL},
+        {"Hebrew with points", "\xd7\xa9\xd6\xb8\xd7\x9c", NULL},
+        {"Arabic with vowels", "\xd8\xb1\xd9\x8e\xd9\x82", NULL},
+        {"a stressed Cyrillic letter", "\xd0\xb7\xd0\xb0\xcc\x81\xd0\xbc", NULL},
+        {"controls between letters", "a\001\bb\177c", "abc"},
+        {"a control at a word's border", "a \001b", NULL},
+        {"controls between numbers",
+         "12\003"
+         "34",
+         NULL},
+        {"tabulators and line ends", "a\tb\r\nc", NULL},
+        {"small capitals", "\xe1\xb4\x80\xca\x99\xea\x9c\xb1", "abs"},
+        {"an override",
+         "a \xe2\x80\xae"
+         "cb\xe2\x80\xac d",
+         "a \nbc\ncb d"},
+        {"an override up to the line's end",
+         "\xe2\x80\xae\xc3\xa9"
+         "b\nd",
+         "\nb\xc3\xa9\n\xc3\xa9"
+         "b\nd"},
+        {"nothing overridden", "a\xe2\x80\xae\nb", "a\nb"},
+    };
+    weir_guard_fold_t fold = {.atoms = NULL};
+    weir_error_t err;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        weir_guard_view_t view;
+        const char *want = cases[i].folded == NULL ? cases[i].text : cases[i].folded;
+        size_t len = strlen(cases[i].text);
+        weir_guard_normalise(&fold, cases[i].text, len, 0, &view, &err);
+        bool inside = true;
+        for (size_t at = 0; at < view.len; at++) {
+            size_t start = 0;
+            size_t end = 0;
+            weir_guard_view_span(&view, at, at + 1, &start, &end);
+            inside = inside && start < end && end <= len;
+        }
+        ok(view.len == strlen(want) && memcmp(view.text, want, view.len) == 0 && inside,
+           "folded: %s", cases[i].name);
+    }
+    weir_guard_view_t view;
+    static const char reversed[] = "\xe2\x80\xae"
+                                   "cb";
+    weir_guard_normalise(&fold, reversed, sizeof(reversed) - 1, WEIR_GUARD_FOLD_IN_PLACE, &view,
+                         &err);
+    ok(view.len == 2 && memcmp(view.text, "cb", 2) == 0, "in place nothing is turned");
+    weir_guard_fold_free(&fold);
+}
+
 int main(void)
 {
     weir_guard_options_t options = {.pii = true, .secrets = true};
@@ -223,6 +294,7 @@ int main(void)
     test_errors();
     test_switches();
     test_views();
+    test_folds();
     weir_guard_rules_free(rules);
     weir_guard_scratch_free(scratch);
     return done_testing();

@@ -355,7 +355,7 @@ struct weir_guard_scratch {
  */
 enum {
     WEIR_WORK_BYTE = 1,  /* of a layer, decoded */
-    WEIR_WORK_RUN = 1,   /* of its offset map */
+    WEIR_WORK_RUN = 2,   /* of its offset map */
     WEIR_WORK_GROUP = 4, /* an alphanumeric run with digits: telephone, dates, identity numbers */
     WEIR_WORK_PHONE = 2,
     WEIR_WORK_LAYOUT = 1,
@@ -372,7 +372,7 @@ enum {
     WEIR_WORK_GATES = 6,  /* entropy, stop words and so on of a match, */
     WEIR_WORK_GATED = 4,  /* and one more for so many bytes of it */
     WEIR_WORK_FOUND = 12, /* a candidate, and its place among the others */
-    WEIR_WORK_EACH = 5,   /* allowed for a byte of the text */
+    WEIR_WORK_TWO = 9,    /* allowed for two bytes of the text */
     WEIR_WORK_LEAST = 512
 };
 

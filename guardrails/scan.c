@@ -391,7 +391,7 @@ weir_status_t weir_guard_scan(const weir_guard_rules_t *rules, weir_guard_scratc
                                           err);
     }
     uint64_t limit =
-        options->thorough ? UINT64_MAX : WEIR_WORK_LEAST + (uint64_t)whole * WEIR_WORK_EACH;
+        options->thorough ? UINT64_MAX : WEIR_WORK_LEAST + (uint64_t)whole * WEIR_WORK_TWO / 2;
     for (size_t v = 0; v < count && status == WEIR_OK; v++) {
         size_t open = v == 0 ? 0 : ends[v - 1].open;
         bool more = options->more && open != SIZE_MAX;

@@ -247,6 +247,16 @@ static const char *const hostile[] = {
     ("\\uEAAC-0041254.EAAC-2541%29.EAA+T1%aaaazoomaa1.aGlp://"
      "\320\260%2541%aaacarp.eyjeya241\200aa1.2./3\213assAC-"
      "twilioae9.s://am9.E\320\260E"),
+    ("pi-keyssb_secrixaalogglya.alogglyaa5aaaaaaaaalogglya12logglykeysavlooke"
+     "rngrokkeysCsplunklyapi-keysm_sat_svoyage-%25419.A"),
+    ("\\uEAAC-0-2mo120141-0\320\260lAAC-0ab:1541252-0\320500141245\3205125001"
+     "450<C-2mob#2-0\3205001412500145\320500145259.uEAwname is LD-t :x41\260%"
+     "2541%a6s"),
+    ("tokensuY://cfat_12p.eyjt-skyAlboaa1cfacebookfplpe%2554-tovercel41e_afas"
+     "tlyaK1ccodacy-ovauth0apwdnexmo=.E\320pwd="),
+    ("httLB29/J\3202\260mp://\320\26054@a.dex.xb-AC-aaasW2541-aau\342\200\213"
+     "a1aaasut%25Ae%aaaPpi-2_apikey=4%api-test%accsdjango-insecure-apikey=4;G"
+     "B"),
 };
 
 #define HOSTILE (sizeof(hostile) / sizeof(hostile[0]))

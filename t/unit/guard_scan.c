@@ -110,6 +110,50 @@ static void test_nothing(const weir_guard_rules_t *rules)
     finds_none(rules, "123-45-678 000-12-3456 666-12-3456 GB00 NWBK 6016 1331 9268 19");
 }
 
+/* A value without a form of its own: what has to stand between it and the service's name. */
+static void test_named(void)
+{
+#define KEY "3f9a1c27b85e40d6a1937c5be20f684d"
+    static const char *const not_given[] = {
+        "datadog " KEY,
+        "datadog_site=eu1.example.com, datadog=<see below> " KEY,
+        "rollbar {" KEY "}",
+        KEY " is what the rollbar said",
+        "rollbar and then, fifty bytes of ordinary words later on, key " KEY,
+        "rollbar=" KEY "0",
+        "rollbar=0" KEY,
+        "rollbar key/" KEY,
+    };
+    static const char *const found[] = {
+        "DATADOG_API_KEY=" KEY,
+        "datadog: " KEY,
+        "datadog key " KEY,
+        "datadog := '" KEY "'",
+        "\"datadogKey\" : \"" KEY "\"",
+        "'dd_api' => '" KEY "'",
+        "rollbar == " KEY,
+        "rollbar is " KEY,
+        "rollbar | " KEY,
+        "Rollbar.init(token=\"" KEY "\")",
+        "rollbar(\"" KEY "\")",
+        "rollbar: Bearer " KEY,
+        "rollbar access tokens: " KEY,
+        "The key of our rollbar project is the following secret:\n " KEY,
+        "my rollbar credential \xe2\x86\x92 " KEY,
+        "rollbar is our tracker, its api keys\n" KEY,
+    };
+    weir_guard_options_t options = {.secrets = true};
+    weir_guard_rules_t *rules = compile(&options);
+    for (size_t i = 0; i < sizeof(not_given) / sizeof(not_given[0]); i++) {
+        finds_none(rules, not_given[i]);
+    }
+    for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++) {
+        finds(rules, found[i], "SECRET", KEY, found[i]);
+    }
+    weir_guard_rules_free(rules);
+#undef KEY
+}
+
 static void test_custom(void)
 {
     static const weir_str_t values[] = {{"Blue Heron", 10}, {"joe@example.org", 15}};
@@ -290,6 +334,7 @@ int main(void)
     scratch = weir_guard_scratch_create();
     test_evasions(rules);
     test_nothing(rules);
+    test_named();
     test_custom();
     test_errors();
     test_switches();

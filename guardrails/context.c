@@ -48,7 +48,7 @@ const char *const weir_guard_parser_context[WEIR_CONTEXT_PARSERS] = {
     [WEIR_CONTEXT_FILLER] =
         "at|on|me|us|is|to|no|nr|number|numbers|the|him|her|them|it|my|our|your|his|their|via|"
         "using|"
-        "with|a|directly|please|now|by|be|for|back|auf|unter|mich|uns|ist|lautet|al|es|el|la|sur|"
+        "with|a|directly|please|now|by|be|for|back|s|auf|unter|mich|uns|ist|lautet|al|es|el|la|sur|"
         "au|"
         "mi|mon|est|le|è|é|este|jest|numero|número|numéro|nummer|номер|или|на|or|and|und|et|y|o",
     [WEIR_CONTEXT_CARD] = "card|cards|cc|credit|debit|visa|mastercard|amex|maestro|discover|"

@@ -90,6 +90,22 @@ static void read_printed(const weir_guard_scan_t *scan, size_t start, printed_t 
     }
 }
 
+static bool four_digits(const weir_guard_scan_t *scan, size_t at)
+{
+    bool all = at + 4 <= scan->len;
+    for (size_t i = at; all && i < at + 4; i++) {
+        all = weir_is(scan->text[i], WEIR_C_DIGIT);
+    }
+    return all;
+}
+
+/* "3208 3848 4488 5128 5768 6408": groups of four on both sides are a row of numbers. */
+static bool in_row(const weir_guard_scan_t *scan, size_t start, size_t end)
+{
+    return start >= 5 && scan->text[start - 1] == ' ' && four_digits(scan, start - 5) &&
+           end < scan->len && scan->text[end] == ' ' && four_digits(scan, end + 1);
+}
+
 static void judge(weir_guard_scan_t *scan, size_t start, size_t end, const char *digits, size_t n,
                   bool grouped, bool odd)
 {
@@ -106,8 +122,11 @@ static void judge(weir_guard_scan_t *scan, size_t start, size_t end, const char 
     }
     /* Of 19 digits any 64-bit number has as many, and half of them a sign. */
     bool negative = n > 16 && start > 0 && scan->text[start - 1] == '-';
-    bool likely = grouped || (n >= 15 && !negative);
+    bool likely = grouped || n == 15 || n == 16 || (n == 19 && !negative);
     float score = known == 2 ? 0.8f : known == 1 ? (likely ? 0.6f : 0.45f) : 0.2f;
+    if (grouped && !near && in_row(scan, start, end)) {
+        return;
+    }
     if (near) {
         score = known == 2 ? 0.98f : known == 1 ? 0.9f : 0.6f;
     }

@@ -240,7 +240,7 @@ static bool other_number(const phone_t *p)
     if (p->parts >= 2 && g[0] == 1 && p->digits[0] == '0' && p->separators[1] == '.') {
         return true; /* "0.0341797 0" */
     }
-    if (dots > 0 && dots + 1 < p->parts && p->separators[p->parts - 1] == '.') {
+    if (dots > 0 && dots + 1 < p->parts && !p->brackets && p->separators[p->parts - 1] == '.') {
         return true;
     }
     /* Thousands: "1 200 000". */
@@ -403,9 +403,19 @@ static float national(weir_guard_scan_t *scan, const phone_t *p)
     return grouped ? 0.6f : p->count >= 9 && p->count <= 12 ? 0.55f : 0.5f;
 }
 
+/* "32 32 85": six digits are a number of the smallest networks, and mostly something else. */
+static bool three_pairs(const phone_t *p)
+{
+    return p->count == 6 && p->parts == 3 && p->groups[0] == 2 && p->groups[1] == 2 &&
+           p->separators[1] == ' ' && p->separators[2] == ' ';
+}
+
 static float score_of(weir_guard_scan_t *scan, const phone_t *p)
 {
     unsigned n = p->count;
+    if (n < 7) {
+        return named_in_front(scan, p) ? 0.6f : 0.0f;
+    }
     bool near = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_PHONE) ||
                 weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_PHONE_WEAK);
     bool other = weir_guard_near(scan, p->start, p->end, WEIR_CONTEXT_NOT_PHONE) && !near;
@@ -431,7 +441,8 @@ static float score_of(weir_guard_scan_t *scan, const phone_t *p)
     if (pairs && !other) {
         return near ? 0.9f : 0.6f;
     }
-    bool trunk = p->digits[0] == '0' && n >= 9 && n <= 12 && p->parts >= 3;
+    bool trunk =
+        p->digits[0] == '0' && n >= 9 && n <= 12 && p->parts >= 3 && p->groups[p->parts - 1] > 1;
     if (trunk && !other && (near || p->groups[0] > 1)) {
         return near ? 0.85f : 0.5f;
     }
@@ -480,7 +491,7 @@ void weir_guard_find_phone(weir_guard_scan_t *scan, size_t start)
         return;
     }
     p.start = at;
-    if (!collect(scan, at, &p) || p.count < 7) {
+    if (!collect(scan, at, &p) || (p.count < 7 && !three_pairs(&p))) {
         return;
     }
     scan->work += WEIR_WORK_PHONE;

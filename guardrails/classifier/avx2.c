@@ -160,12 +160,12 @@ AVX2 static inline uint32_t put(__m128i bucket, uint32_t mask, uint16_t *out)
     return (uint32_t)_mm_popcnt_u32(mask & 255);
 }
 
-AVX2 uint32_t weir_grams_avx2(const weir_words_t *words, uint32_t buckets, uint16_t *out)
+AVX2 uint32_t weir_grams_avx2(const uint8_t *text, uint32_t len, uint32_t buckets, uint16_t *out)
 {
     const __m256i all = _mm256_set1_epi16((short)buckets);
     uint32_t n = 0;
-    for (uint32_t at = 0; at < words->len; at += 16) {
-        const uint8_t *p = words->text + at;
+    for (uint32_t at = 0; at < len; at += 16) {
+        const uint8_t *p = text + at;
         __m256i bytes = _mm256_loadu_si256((const __m256i *)p);
         weir_eight_t x, y;
         uint32_t grams =

@@ -222,12 +222,13 @@ AVX512 static inline uint32_t put(__m512i bucket, uint32_t is_gram, uint16_t *ou
     return (uint32_t)_mm_popcnt_u32(is_gram);
 }
 
-AVX512 uint32_t weir_grams_avx512(const weir_words_t *words, uint32_t buckets, uint16_t *out)
+AVX512 uint32_t weir_grams_avx512(const uint8_t *text, uint32_t len, uint32_t buckets,
+                                  uint16_t *out)
 {
     const __m512i all = _mm512_set1_epi16((short)buckets);
     uint32_t n = 0;
-    for (uint32_t at = 0; at < words->len; at += 32) {
-        __m512i bytes = _mm512_loadu_si512(words->text + at);
+    for (uint32_t at = 0; at < len; at += 32) {
+        __m512i bytes = _mm512_loadu_si512(text + at);
         uint64_t solid = _mm512_cmpneq_epu8_mask(bytes, _mm512_set1_epi8(' '));
         uint64_t three = solid >> 1, four = three & solid >> 2, five = four & solid >> 3;
         n += put(gram_buckets(bytes, 0x0707070707070707, all), (uint32_t)three, out + n);

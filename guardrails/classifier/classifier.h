@@ -1,7 +1,9 @@
 /*
  * Hashed n-gram linear classifier: eight heads over one table of int8 weights, scored per window
- * of about 512 bytes. A text's score joins its windows' maximum and mean, then a Platt sigmoid
- * (Platt 1999) makes it a probability. Nothing here allocates; everything is thread-safe as long
+ * of about 512 bytes, and where a window is not plainly harmless per span of about 96, so that a
+ * sentence is found inside a page. A text's score joins its windows' maximum and mean, or is its
+ * largest span's less a margin where that is more; then a Platt sigmoid (Platt 1999) makes it a
+ * probability. Nothing here allocates; everything is thread-safe as long
  * as a stream has one owner at a time.
  *
  * Texts are given in the normaliser's folded view (guardrails/normalise.h): valid UTF-8, NFKC,
@@ -41,9 +43,11 @@ typedef enum {
 
 /* One head's numbers; see weir_classifier_scores for how they are used. */
 typedef struct {
-    float scale;    /* int8 weight times scale = logit share */
+    float scale;    /* int8 weight times scale = logit share; not negative */
     float bias;     /* added to each window's logit */
     float max_part; /* share of the largest window in the text's logit; the mean has the rest */
+    float gate;     /* a window whose logit reaches this for any head is scored by spans too */
+    float margin;   /* what a span's logit must have over the text's to count instead */
     float platt_a;  /* p = 1 / (1 + exp(-(platt_a * logit + platt_b))) */
     float platt_b;
     float review; /* shipped thresholds on p */
@@ -87,10 +91,12 @@ void weir_classify(const weir_classifier_t *model, const char *text, size_t len,
 
 /*
  * The same fed in pieces cut anywhere; the scores are the ones of weir_classify over the whole,
- * whatever the cuts. The struct is the caller's (about 2 KB), may be copied, and its fields are
+ * whatever the cuts. The struct is the caller's (about 3 KB), may be copied, and its fields are
  * private.
  */
 #define WEIR_CLASSIFY_WORD 32 /* longest run scored as one word, in bytes */
+#define WEIR_CLASSIFY_PART 32 /* bytes of a window's words that are summed together */
+#define WEIR_CLASSIFY_SPAN 3  /* parts behind one another that are scored together */
 #define WEIR_CLASSIFY_WINDOW                                            \
     512 /* a word that begins behind this many bytes opens a new window \
          */
@@ -100,14 +106,18 @@ typedef struct {
     uint32_t windows;         /* closed ones that held a feature */
     float top[WEIR_HEADS];    /* largest logit of the closed windows */
     double total[WEIR_HEADS]; /* sum of their logits */
-    uint64_t previous;        /* hash of the last closed window's last word, 0: none */
-    uint32_t len;             /* of text; always ends in a space, but for an open word */
-    uint32_t word;            /* bytes of the open word, in text or mark; 0: none */
-    uint32_t mark_bytes;      /* what marks add to the window's length */
+    float span[WEIR_HEADS];   /* largest sum of weights, over its length, of their spans */
+    int32_t tail[WEIR_CLASSIFY_SPAN - 1][WEIR_HEADS]; /* sums of the last parts so far, */
+    uint16_t tail_features[WEIR_CLASSIFY_SPAN - 1];   /* and how many features they hold */
+    uint64_t previous;   /* hash of the last closed window's last word, 0: none */
+    uint32_t len;        /* of text; always ends in a space, but for an open word */
+    uint32_t word;       /* bytes of the open word, in text or mark; 0: none */
+    uint32_t mark_bytes; /* what marks add to the window's length */
     uint32_t marks;
     bool mark_open;                                              /* the open word is a mark */
     uint8_t mark[WEIR_CLASSIFY_WORD + 8];                        /* the open mark */
     uint16_t mark_bucket[WEIR_CLASSIFY_WINDOW];                  /* buckets of the window's marks */
+    uint8_t mark_part[WEIR_CLASSIFY_WINDOW];                     /* the part that each stands in */
     uint8_t text[WEIR_CLASSIFY_WINDOW + 4 * WEIR_CLASSIFY_WORD]; /* its words between spaces */
 } weir_classify_stream_t;
 

@@ -149,15 +149,15 @@ static uint32_t each_word(const weir_words_t *all, weir_words_t *once, uint64_t 
     return n;
 }
 
-/* Buckets of the grams of all words. */
-static uint32_t word_grams(const weir_words_t *words, uint32_t buckets, uint16_t *out)
+/* Buckets of the grams that begin in text[0..len); see paths.h. */
+static uint32_t word_grams(const uint8_t *text, uint32_t len, uint32_t buckets, uint16_t *out)
 {
     uint32_t n = 0;
-    uint64_t space = spaces(words->text);
-    for (uint32_t at = 0; at < words->len; at += BLOCK) {
-        uint64_t next = spaces(words->text + at + BLOCK);
-        uint32_t positions = words->len - at < BLOCK ? words->len - at : BLOCK;
-        n += grams(words->text + at, ~space, ~next, positions, out + n);
+    uint64_t space = spaces(text);
+    for (uint32_t at = 0; at < len; at += BLOCK) {
+        uint64_t next = spaces(text + at + BLOCK);
+        uint32_t positions = len - at < BLOCK ? len - at : BLOCK;
+        n += grams(text + at, ~space, ~next, positions, out + n);
         space = next;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -166,41 +166,52 @@ static uint32_t word_grams(const weir_words_t *words, uint32_t buckets, uint16_t
     return n;
 }
 
-/* Buckets of words and their grams, some of them more than once. */
-static uint32_t word_buckets(const weir_classifier_t *model, const weir_words_t *all,
-                             uint64_t *previous, uint16_t *out)
+static uint32_t gram_buckets(const weir_classifier_t *model, const uint8_t *text, uint32_t len,
+                             uint16_t *out)
 {
-    weir_words_t once;
-    uint32_t n;
 #ifdef WEIR_CLASSIFY_X86
     if (model->path == WEIR_PATH_AVX512) {
-        n = weir_words_avx512(all, &once, previous, model->buckets, out);
-        weir_words_pad(&once);
-        return n + weir_grams_avx512(&once, model->buckets, out + n);
+        return weir_grams_avx512(text, len, model->buckets, out);
     }
-#endif
-    n = each_word(all, &once, previous, model->buckets, out);
-    weir_words_pad(&once);
-#ifdef WEIR_CLASSIFY_X86
     if (model->path == WEIR_PATH_AVX2) {
-        return n + weir_grams_avx2(&once, model->buckets, out + n);
+        return weir_grams_avx2(text, len, model->buckets, out);
     }
 #endif
-    return n + word_grams(&once, model->buckets, out + n);
+    return word_grams(text, len, model->buckets, out);
+}
+
+/* Buckets of all words, three each; in *once each word that the window holds, once. */
+static uint32_t word_buckets(const weir_classifier_t *model, const weir_words_t *all,
+                             weir_words_t *once, uint64_t *previous, uint16_t *out)
+{
+#ifdef WEIR_CLASSIFY_X86
+    if (model->path == WEIR_PATH_AVX512) {
+        return weir_words_avx512(all, once, previous, model->buckets, out);
+    }
+#endif
+    return each_word(all, once, previous, model->buckets, out);
+}
+
+/* The open window's words, with the open one. */
+static void read_words(const weir_classify_stream_t *s, weir_words_t *all)
+{
+    memcpy(all->text, s->text, s->len);
+    all->len = s->len;
+    if (s->word > 0 && !s->mark_open) {
+        all->text[all->len++] = ' ';
+    }
+    weir_words_pad(all);
 }
 
 uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous, uint16_t *out)
 {
     weir_seen_t seen;
-    weir_words_t all;
-    memcpy(all.text, s->text, s->len);
-    all.len = s->len;
-    if (s->word > 0 && !s->mark_open) {
-        all.text[all.len++] = ' ';
-    }
-    weir_words_pad(&all);
+    weir_words_t all, once;
+    read_words(s, &all);
     *previous = s->previous;
-    uint32_t n = word_buckets(s->model, &all, previous, out);
+    uint32_t n = word_buckets(s->model, &all, &once, previous, out);
+    weir_words_pad(&once);
+    n += gram_buckets(s->model, once.text, once.len, out + n);
     memcpy(out + n, s->mark_bucket, s->marks * sizeof(*out));
     n += s->marks;
     if (s->mark_open && s->word > 0) {
@@ -208,4 +219,60 @@ uint32_t weir_window_buckets(const weir_classify_stream_t *s, uint64_t *previous
     }
     memset(&seen, 0, sizeof(seen));
     return weir_distinct(&seen, out, n);
+}
+
+/* --- parts --- */
+
+/* In which part of its window a bucket was met last, counted from WEIR_CLASSIFY_SPAN; 0: in none.
+ */
+typedef struct {
+    uint8_t part[WEIR_CLASSIFIER_MAX_BUCKETS];
+} weir_last_met_t;
+
+/* Keeps those of n buckets that the part and the parts of a span before it have not met. */
+static void keep_fresh(weir_last_met_t *met, const uint16_t *bucket, uint32_t n,
+                       weir_window_parts_t *parts, uint32_t part)
+{
+    uint32_t kept = parts->end[part];
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t *last = &met->part[bucket[i]];
+        parts->bucket[kept] = bucket[i];
+        kept += *last <= part;
+        *last = (uint8_t)(part + WEIR_CLASSIFY_SPAN);
+    }
+    parts->end[part] = (uint16_t)kept;
+}
+
+void weir_window_parts(const weir_classify_stream_t *s, weir_window_parts_t *parts)
+{
+    weir_last_met_t met;
+    weir_words_t all, once;
+    uint16_t words[WEIR_WINDOW_FEATURES], grams_here[8 * WEIR_CLASSIFY_PART];
+    uint64_t previous = s->previous;
+    uint32_t word = 0, mark = 0;
+    read_words(s, &all);
+    word_buckets(s->model, &all, &once, &previous, words);
+    memset(&met, 0, sizeof(met));
+    parts->count = 0;
+    for (uint32_t at = 0; at < all.len; at += WEIR_CLASSIFY_PART) {
+        uint32_t part = parts->count++;
+        uint32_t len = all.len - at < WEIR_CLASSIFY_PART ? all.len - at : WEIR_CLASSIFY_PART;
+        /* A word ends at each space but the first. */
+        uint64_t ends = spaces(all.text + at) & (((uint64_t)1 << len) - 1);
+        uint32_t ended = (uint32_t)__builtin_popcountll(ends) - (at == 0);
+        parts->end[part] = part == 0 ? 0 : parts->end[part - 1];
+        keep_fresh(&met, words + 3 * (size_t)word, 3 * ended, parts, part);
+        word += ended;
+        uint32_t n = gram_buckets(s->model, all.text + at, len, grams_here);
+        keep_fresh(&met, grams_here, n, parts, part);
+        uint32_t first = mark;
+        while (mark < s->marks && s->mark_part[mark] == part) {
+            mark++;
+        }
+        keep_fresh(&met, s->mark_bucket + first, mark - first, parts, part);
+    }
+    if (s->mark_open && s->word > 0) {
+        uint16_t last = weir_mark_bucket(s->mark, s->word, s->model->buckets);
+        keep_fresh(&met, &last, 1, parts, parts->count - 1);
+    }
 }

@@ -25,6 +25,22 @@
 uint32_t weir_window_buckets(const weir_classify_stream_t *stream, uint64_t *previous,
                              uint16_t *out);
 
+#define WEIR_WINDOW_PARTS \
+    ((WEIR_CLASSIFY_WINDOW + 4 * WEIR_CLASSIFY_WORD + WEIR_CLASSIFY_PART) / WEIR_CLASSIFY_PART)
+
+/*
+ * A window's buckets by the part in which a word ends, or a gram or mark begins; those that one of
+ * the parts of a span before it holds too are left out.
+ */
+typedef struct {
+    uint16_t bucket[WEIR_WINDOW_FEATURES];
+    uint32_t count;                  /* of parts */
+    uint16_t end[WEIR_WINDOW_PARTS]; /* index behind the part's last bucket */
+} weir_window_parts_t;
+
+/* Of the stream's open window. */
+void weir_window_parts(const weir_classify_stream_t *stream, weir_window_parts_t *parts);
+
 /* Called with each window that closes; buckets as above. */
 typedef void (*weir_window_fn)(void *context, const uint16_t *buckets, uint32_t count);
 
@@ -32,7 +48,18 @@ typedef void (*weir_window_fn)(void *context, const uint16_t *buckets, uint32_t 
 void weir_each_window(const weir_classifier_t *model, const char *text, size_t len,
                       weir_window_fn fn, void *context);
 
-/* What a window's weight sum is multiplied with: one over the length of its feature vector. */
+/* What a text's probability is made of, per head; see weir_head_params_t. */
+typedef struct {
+    uint32_t windows; /* that held a feature; 0: all logits are the bias */
+    float top[WEIR_HEADS];
+    double mean[WEIR_HEADS];
+    float span[WEIR_HEADS]; /* the largest of a span, without the margin */
+} weir_logits_t;
+
+/* Of what the stream was fed so far; see weir_classify_scores. */
+void weir_classify_logits(const weir_classify_stream_t *stream, weir_logits_t *logits);
+
+/* What a weight sum is multiplied with: one over the length of its feature vector. */
 static inline float weir_window_norm(uint32_t features)
 {
     float n = (float)(features + WEIR_CLASSIFY_DAMPING);

@@ -29,13 +29,14 @@ static weir_status_t read_head(const uint8_t *p, int head, weir_head_params_t *o
                 "weights: head %d, number %d is not finite or beyond 1e6; train again", head, i);
         }
     }
-    *out = (weir_head_params_t){v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
-    if (out->max_part < 0 || out->max_part > 1 || out->platt_a < 0 || out->review < 0 ||
-        out->review > out->block) {
-        return weir_error(err, WEIR_ERR_INVALID,
-                          "weights: head %d has a share outside 0 to 1, a falling calibration or "
-                          "review above block; train again",
-                          head);
+    *out = (weir_head_params_t){v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]};
+    if (out->scale < 0 || out->margin < 0 || out->max_part < 0 || out->max_part > 1 ||
+        out->platt_a < 0 || out->review < 0 || out->review > out->block) {
+        return weir_error(
+            err, WEIR_ERR_INVALID,
+            "weights: head %d has a share outside 0 to 1, a negative scale or margin, a "
+            "falling calibration or review above block; train again",
+            head);
     }
     return WEIR_OK;
 }
@@ -52,7 +53,7 @@ weir_status_t weir_classifier_open(weir_classifier_t *model, const void *data, s
     }
     if (p[7] != WEIR_MODEL_MAGIC[7] || get_u32(p + 12) != WEIR_HEADS) {
         return weir_error(err, WEIR_ERR_UNSUPPORTED,
-                          "weights: version %c with %u heads; this library reads version 1 with %d",
+                          "weights: version %c with %u heads; this library reads version 2 with %d",
                           p[7] >= ' ' && p[7] < 127 ? p[7] : '?', get_u32(p + 12), WEIR_HEADS);
     }
     uint32_t buckets = get_u32(p + 8);

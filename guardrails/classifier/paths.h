@@ -130,9 +130,12 @@ size_t weir_take_avx512(weir_classify_stream_t *s, const char *text, size_t len)
 uint32_t weir_words_avx512(const weir_words_t *all, weir_words_t *once, uint64_t *previous,
                            uint32_t buckets, uint16_t *out);
 
-/* weir_grams_*: buckets of the words' grams; up to 31 entries behind them are written too. */
-uint32_t weir_grams_avx2(const weir_words_t *words, uint32_t buckets, uint16_t *out);
-uint32_t weir_grams_avx512(const weir_words_t *words, uint32_t buckets, uint16_t *out);
+/*
+ * weir_grams_*: buckets of the grams that begin in text[0..len), where words and WEIR_WORDS_PAD
+ * bytes go on behind it; up to 31 entries behind the buckets are written too.
+ */
+uint32_t weir_grams_avx2(const uint8_t *text, uint32_t len, uint32_t buckets, uint16_t *out);
+uint32_t weir_grams_avx512(const uint8_t *text, uint32_t len, uint32_t buckets, uint16_t *out);
 
 /* weir_sum_*: sums of the heads' weights over n distinct buckets. */
 void weir_sum_avx2(const int8_t *weights, const uint16_t *bucket, uint32_t n,

@@ -10,9 +10,14 @@
 /* Text is judged, and turned, in pieces of this many bytes: one sentence may hide in a page. */
 #define PIECE 512
 
-/* A piece is turned when that makes it likelier by this much, in tenths of a natural logarithm. */
+/*
+ * A piece is turned when that makes it likelier by this much, in tenths of a natural logarithm; a
+ * text of a few words, whose letters say little, unless that makes it much less likely.
+ */
 #define ROT13_MARGIN  20
 #define ROT13_LETTERS 8
+#define ROT13_SHORT   96
+#define ROT13_DOUBT   (-80)
 
 /*
  * For each letter: how much likelier, in tenths of a natural logarithm, the letter 13 places on is
@@ -72,7 +77,9 @@ __attribute__((target("avx2"))) static int32_t turn_chunks(const char *text, siz
 }
 #endif
 
-static bool turned_is_likelier(const weir_classifier_t *model, const char *text, size_t len)
+/* Whether the text turned is likelier by more than the margin. */
+static bool turned_is_likelier(const weir_classifier_t *model, const char *text, size_t len,
+                               int32_t margin)
 {
     int32_t sum[4] = {0};
     size_t i = 0;
@@ -93,7 +100,7 @@ static bool turned_is_likelier(const weir_classifier_t *model, const char *text,
     /* PIECE letters and their gains fit 32 bits; the gain is the signed low half. */
     int32_t all = sum[0] + sum[1] + sum[2] + sum[3];
     int32_t letters = (all + LETTER / 2) / LETTER;
-    return letters >= ROT13_LETTERS && all - letters * LETTER > ROT13_MARGIN;
+    return letters >= ROT13_LETTERS && all - letters * LETTER > margin;
 }
 
 static void feed_turned(weir_classify_stream_t *stream, const char *text, size_t len)
@@ -110,10 +117,11 @@ static void classify_turned(const weir_classifier_t *model, const char *text, si
                             weir_scores_t *scores)
 {
     weir_classify_stream_t stream;
+    int32_t margin = len < ROT13_SHORT ? ROT13_DOUBT : ROT13_MARGIN;
     bool begun = false;
     for (size_t at = 0; at < len; at += PIECE) {
         size_t n = len - at < PIECE ? len - at : PIECE;
-        if (!turned_is_likelier(model, text + at, n)) {
+        if (!turned_is_likelier(model, text + at, n, margin)) {
             continue;
         }
         if (!begun) {
@@ -152,19 +160,76 @@ void weir_classify_views(const weir_classifier_t *model, const weir_guard_view_t
             weir_classify(model, views[v].text, views[v].len, &one);
             take_larger(scores, &one);
         }
+        if (v == 0 || (views[v].flags & WEIR_GUARD_FOLD_DECODED) == 0) {
+            classify_turned(model, views[v].text, views[v].len, scores);
+        }
     }
-    if (count > 0) {
-        classify_turned(model, views[0].text, views[0].len, scores);
+}
+
+/* --- pages --- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* A sentence seems to end before byte i. */
+static bool sentence_ends(const char *text, size_t i)
+{
+    char c = text[i - 1], end = i >= 2 ? text[i - 2] : ' ';
+    return c == '\n' || (is_space(c) && (end == '.' || end == '!' || end == '?'));
+}
+
+/* Where a page that holds a run without spaces ends: on a border of four, as codes have them. */
+static size_t cut_run(const char *text)
+{
+    size_t start = WEIR_CLASSIFY_PAGE;
+    while (start > 0 && !is_space(text[start - 1])) {
+        start--;
     }
+    size_t end = WEIR_CLASSIFY_PAGE - (WEIR_CLASSIFY_PAGE - start) % 4;
+    while (end > WEIR_CLASSIFY_PAGE - 8 && ((unsigned char)text[end] & 0xC0) == 0x80) {
+        end--;
+    }
+    return end;
+}
+
+size_t weir_classify_page(const char *text, size_t len, bool more)
+{
+    if (len <= WEIR_CLASSIFY_PAGE) {
+        return more ? 0 : len;
+    }
+    size_t space = 0;
+    for (size_t i = WEIR_CLASSIFY_PAGE; i > WEIR_CLASSIFY_PAGE / 2; i--) {
+        if (i > WEIR_CLASSIFY_PAGE - PIECE && sentence_ends(text, i)) {
+            return i;
+        }
+        if (space == 0 && is_space(text[i - 1])) {
+            space = i;
+        }
+    }
+    return space > 0 ? space : cut_run(text);
 }
 
 weir_status_t weir_classify_text(const weir_classifier_t *model, weir_guard_fold_t *fold,
                                  const char *text, size_t len, weir_scores_t *scores,
                                  weir_error_t *err)
 {
-    weir_guard_view_t views[WEIR_GUARD_MAX_VIEWS];
-    size_t count = 0;
-    weir_status_t status = weir_guard_views(fold, text, len, 0, views, &count, err);
-    weir_classify_views(model, views, status == WEIR_OK ? count : 0, scores);
+    weir_status_t status = WEIR_OK;
+    memset(scores, 0, sizeof(*scores));
+    for (size_t at = 0, n; status == WEIR_OK && at < len; at += n) {
+        weir_guard_view_t views[WEIR_GUARD_MAX_VIEWS];
+        weir_scores_t page;
+        size_t count = 0;
+        n = weir_classify_page(text + at, len - at, false);
+        status = weir_guard_views(fold, text + at, n, 0, views, &count, err);
+        if (status == WEIR_OK) {
+            weir_classify_views(model, views, count, &page);
+            take_larger(scores, &page);
+        }
+    }
+    if (status != WEIR_OK) {
+        memset(scores, 0, sizeof(*scores));
+    }
     return status;
 }

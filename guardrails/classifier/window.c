@@ -42,6 +42,7 @@ void weir_window_open(weir_classify_stream_t *s)
 static void end_mark(weir_classify_stream_t *s)
 {
     memset(s->mark + s->word, 0, 8);
+    s->mark_part[s->marks] = (uint8_t)((s->len - 1) / WEIR_CLASSIFY_PART);
     s->mark_bucket[s->marks++] = weir_mark_bucket(s->mark, s->word, s->model->buckets);
     s->mark_bytes += s->word + 1;
     s->word = 0;

@@ -40,28 +40,6 @@ double weir_auc(const double *value, const bool *positive, size_t n)
     return positives > 0 && below > 0 ? sum / (positives * below) : 0.5;
 }
 
-float weir_best_max_part(const weir_sample_t *s, size_t n)
-{
-    double best = 0;
-    float part = 0;
-    double *value = calloc(n + 1, sizeof(*value));
-    bool *positive = calloc(n + 1, sizeof(*positive));
-    for (int q = 0; q <= 4 && value != NULL && positive != NULL; q++) {
-        for (size_t i = 0; i < n; i++) {
-            value[i] = (double)s[i].mean + q / 4.0 * ((double)s[i].top - (double)s[i].mean);
-            positive[i] = s[i].positive;
-        }
-        double auc = weir_auc(value, positive, n);
-        if (auc > best) {
-            best = auc;
-            part = (float)q / 4;
-        }
-    }
-    free(value);
-    free(positive);
-    return part;
-}
-
 static double sample_loss(double t, double z)
 {
     double loss = z >= 0 ? log1p(exp(-z)) + (1 - t) * z : log1p(exp(z)) - t * z;

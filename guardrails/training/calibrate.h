@@ -6,19 +6,15 @@
 
 #include "guardrails/training/learn.h"
 
-/* One row's held-out logits for one head. */
+/* One row of a head's. */
 typedef struct {
-    float top;
-    float mean;
     float weight;
     bool positive;
+    bool counts; /* is harmless, and of those that set the thresholds */
 } weir_sample_t;
 
 /* Area under the ROC curve of value[0..n), ties at half; 0.5 when a class is missing. */
 double weir_auc(const double *value, const bool *positive, size_t n);
-
-/* The share of the maximum (0, 0.25 .. 1) with the best AUC; the smaller one on a tie. */
-float weir_best_max_part(const weir_sample_t *samples, size_t n);
 
 /*
  * Platt's sigmoid with his prior-smoothed targets, by Newton's method with step halving (Lin, Lin,

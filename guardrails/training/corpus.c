@@ -55,6 +55,8 @@ weir_status_t weir_corpus_add(weir_corpus_t *corpus, weir_str_t text,
     row->text = text;
     memcpy(row->label, label, sizeof(row->label));
     row->weight = weight;
+    row->form = WEIR_FORM_FOUND;
+    row->family = 0;
     row->source = (uint8_t)(corpus->source_count - 1);
     corpus->sources[corpus->source_count - 1].used++;
     return WEIR_OK;
@@ -148,7 +150,8 @@ size_t weir_corpus_distinct(weir_corpus_t *corpus)
         return 0;
     }
     for (size_t i = 0; i < corpus->count; i++) {
-        list[i] = (weir_essence_t){essence(corpus->rows[i].text), (uint32_t)i};
+        bool spaced = corpus->rows[i].form == WEIR_FORM_SPACED;
+        list[i] = (weir_essence_t){essence(corpus->rows[i].text) + spaced, (uint32_t)i};
     }
     qsort(list, corpus->count, sizeof(*list), by_hash_then_row);
     for (size_t i = 0, j; i < corpus->count; i = j) {

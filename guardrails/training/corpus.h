@@ -14,10 +14,20 @@
 
 enum { WEIR_LABEL_UNKNOWN = -1, WEIR_LABEL_NO = 0, WEIR_LABEL_YES = 1 };
 
+/* How a row's text came about. All but the first are for learning only. */
+typedef enum {
+    WEIR_FORM_FOUND,  /* as the source has it, or a view of that */
+    WEIR_FORM_PIECE,  /* a piece of such a text */
+    WEIR_FORM_HIDDEN, /* a view of a text that training hid (disguise.h) */
+    WEIR_FORM_SPACED  /* the same with letters apart, which no folding makes the same text */
+} weir_form_t;
+
 typedef struct {
     weir_str_t text;
     int8_t label[WEIR_HEADS];
     uint8_t source; /* index into sources */
+    weir_form_t form;
+    uint32_t family; /* the same for all forms of one text; 0 until it is prepared */
     float weight;
 } weir_row_t;
 
@@ -60,7 +70,8 @@ weir_status_t weir_corpus_read_folder(weir_corpus_t *corpus, const char *folder,
 
 /*
  * Leaves out rows whose text, lower-cased and without anything but letters and digits, occurred
- * before; returns how many. The first occurrence stays; when labels differ, both go.
+ * before in a row that is as spaced; returns how many. The first occurrence stays; when labels
+ * differ, both go.
  */
 size_t weir_corpus_distinct(weir_corpus_t *corpus);
 

@@ -82,6 +82,9 @@ static weir_status_t evaluate(const weir_eval_options_t *o, weir_arena_t *arena,
         status = weir_eval_evasion(&e);
     }
     if (status == WEIR_OK) {
+        status = weir_eval_padded(&e);
+    }
+    if (status == WEIR_OK) {
         status = weir_eval_pii(&e);
     }
     if (status == WEIR_OK) {

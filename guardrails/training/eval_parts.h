@@ -18,6 +18,7 @@ typedef struct {
 
 weir_status_t weir_eval_classifiers(weir_evaluation_t *e);
 weir_status_t weir_eval_evasion(weir_evaluation_t *e);
+weir_status_t weir_eval_padded(weir_evaluation_t *e);
 weir_status_t weir_eval_pii(weir_evaluation_t *e);
 weir_status_t weir_eval_stream(weir_evaluation_t *e);
 

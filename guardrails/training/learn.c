@@ -115,38 +115,19 @@ void weir_features_free(weir_feature_table_t *table)
 
 /* --- learning --- */
 
-static void window_logits(const weir_linear_t *m, const weir_feature_table_t *t, size_t window,
-                          float out[WEIR_HEADS])
+static void feature_logits(const weir_linear_t *m, const uint16_t *bucket, uint32_t n,
+                           float out[WEIR_HEADS])
 {
     float sum[WEIR_HEADS] = {0};
-    uint64_t from = t->start[window], to = t->start[window + 1];
-    for (uint64_t i = from; i < to; i++) {
-        const float *weight = m->weight[t->bucket[i]];
+    for (uint32_t i = 0; i < n; i++) {
+        const float *weight = m->weight[bucket[i]];
         for (int h = 0; h < WEIR_HEADS; h++) {
             sum[h] += weight[h];
         }
     }
-    float norm = weir_window_norm((uint32_t)(to - from));
+    float norm = weir_window_norm(n);
     for (int h = 0; h < WEIR_HEADS; h++) {
         out[h] = m->bias[h] + sum[h] * norm;
-    }
-}
-
-void weir_linear_row(const weir_linear_t *m, const weir_feature_table_t *t, size_t row,
-                     float top[WEIR_HEADS], float mean[WEIR_HEADS])
-{
-    weir_row_windows_t span = t->row[row];
-    for (int h = 0; h < WEIR_HEADS; h++) {
-        top[h] = m->bias[h];
-        mean[h] = span.count == 0 ? m->bias[h] : 0;
-    }
-    for (uint32_t w = 0; w < span.count; w++) {
-        float logit[WEIR_HEADS];
-        window_logits(m, t, span.first + w, logit);
-        for (int h = 0; h < WEIR_HEADS; h++) {
-            top[h] = w == 0 || logit[h] > top[h] ? logit[h] : top[h];
-            mean[h] += logit[h] / (float)span.count;
-        }
     }
 }
 
@@ -155,17 +136,33 @@ typedef struct {
     float (*sum)[WEIR_HEADS];    /* weights at the ends of the averaged epochs */
     float bias_square[WEIR_HEADS];
     float bias_sum[WEIR_HEADS];
+    uint64_t random; /* state of the generator that drops features */
+    uint16_t seen[WEIR_WINDOW_FEATURES];
 } weir_adagrad_t;
+
+/* The features of a window that a step sees, in their order; returns their number. */
+static uint32_t draw_features(weir_adagrad_t *a, const weir_feature_table_t *t, size_t window,
+                              float drop)
+{
+    uint32_t limit = (uint32_t)(drop * 65536), n = 0;
+    uint64_t from = t->start[window], to = t->start[window + 1], bits = 0;
+    for (uint64_t i = from; i < to; i++, bits >>= 16) {
+        bits = (i - from) % 4 == 0 ? weir_random(&a->random) : bits;
+        a->seen[n] = t->bucket[i];
+        n += (bits & 0xFFFF) >= limit;
+    }
+    return n;
+}
 
 static void step(weir_linear_t *m, weir_adagrad_t *a, const weir_feature_table_t *t, size_t window,
                  const weir_row_t *row, float share, const weir_learn_options_t *o)
 {
     float logit[WEIR_HEADS];
     float gradient[WEIR_HEADS] = {0}, decay[WEIR_HEADS];
-    uint64_t from = t->start[window], to = t->start[window + 1];
-    float norm = weir_window_norm((uint32_t)(to - from));
+    uint32_t n = draw_features(a, t, window, o->drop);
+    float norm = weir_window_norm(n);
 
-    window_logits(m, t, window, logit);
+    feature_logits(m, a->seen, n, logit);
     for (int h = 0; h < WEIR_HEADS; h++) {
         decay[h] = o->decay[h] * share * norm;
         if (row->label[h] == WEIR_LABEL_UNKNOWN) {
@@ -176,9 +173,9 @@ static void step(weir_linear_t *m, weir_adagrad_t *a, const weir_feature_table_t
         m->bias[h] -= 0.1f * o->rate * g / (1e-3f + __builtin_sqrtf(a->bias_square[h]));
         gradient[h] = g * norm;
     }
-    for (uint64_t i = from; i < to; i++) {
-        float *weight = m->weight[t->bucket[i]];
-        float *square = a->square[t->bucket[i]];
+    for (uint32_t i = 0; i < n; i++) {
+        float *weight = m->weight[a->seen[i]];
+        float *square = a->square[a->seen[i]];
         for (int h = 0; h < WEIR_HEADS; h++) {
             float g = gradient[h] + decay[h] * weight[h];
             square[h] += g * g;
@@ -238,7 +235,8 @@ weir_status_t weir_learn(const weir_corpus_t *corpus, const weir_feature_table_t
                          weir_linear_t *m, weir_error_t *err)
 {
     weir_adagrad_t a = {.square = calloc(o->buckets, sizeof(*a.square)),
-                        .sum = calloc(o->buckets, sizeof(*a.sum))};
+                        .sum = calloc(o->buckets, sizeof(*a.sum)),
+                        .random = ~o->seed};
     uint32_t *order = calloc(table->windows + 1, sizeof(*order));
     uint32_t *owner = calloc(table->windows + 1, sizeof(*owner));
     memset(m, 0, sizeof(*m));

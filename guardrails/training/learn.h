@@ -1,8 +1,9 @@
 /*
  * Logistic regression of all heads at once over hashed presence features: AdaGrad (Duchi, Hazan,
- * Singer 2011) on one thread, the weights averaged over the last half of the epochs, with a fixed
- * order, so that the same corpus gives the same weights bit for bit. Arithmetic is IEEE double and
- * float without contraction; exp is our own.
+ * Singer 2011) on one thread, with dropout (Hinton and others 2012) of features, the weights
+ * averaged over the last half of the epochs, with a fixed order, so that the same corpus gives the
+ * same weights bit for bit. Arithmetic is IEEE double and float without contraction; exp is our
+ * own.
  */
 #ifndef WEIR_GUARD_TRAINING_LEARN_H
 #define WEIR_GUARD_TRAINING_LEARN_H
@@ -14,6 +15,7 @@ typedef struct {
     uint32_t epochs;
     float rate;
     float decay[WEIR_HEADS]; /* L2 on the touched weights, per step */
+    float drop;              /* share of a window's features that a step does not see */
     uint64_t seed;
 } weir_learn_options_t;
 
@@ -50,10 +52,6 @@ weir_status_t weir_learn(const weir_corpus_t *corpus, const weir_feature_table_t
                          const weir_learn_options_t *options, const uint8_t *fold, uint8_t skip,
                          weir_linear_t *model, weir_error_t *err);
 void weir_linear_free(weir_linear_t *model);
-
-/* Largest and mean window logit of a row, per head. A row without features gives bias. */
-void weir_linear_row(const weir_linear_t *model, const weir_feature_table_t *table, size_t row,
-                     float top[WEIR_HEADS], float mean[WEIR_HEADS]);
 
 /* 1 / (1 + exp(-x)) from basic operations only: the same on every IEEE machine. */
 double weir_sigmoid(double x);

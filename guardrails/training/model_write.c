@@ -58,8 +58,8 @@ weir_status_t weir_model_encode(const weir_linear_t *m, const weir_head_params_t
     for (int h = 0; h < WEIR_HEADS; h++) {
         float scale = full_scale(m, h, scratch) / 127;
         const weir_head_params_t *p = &params[h];
-        float number[WEIR_MODEL_FLOATS] = {scale,      m->bias[h], p->max_part, p->platt_a,
-                                           p->platt_b, p->review,  p->block};
+        float number[WEIR_MODEL_FLOATS] = {scale,      m->bias[h], p->max_part, p->gate, p->margin,
+                                           p->platt_a, p->platt_b, p->review,   p->block};
         for (int i = 0; i < WEIR_MODEL_FLOATS; i++) {
             put_f32(data + WEIR_MODEL_PARAMS + 4 * (WEIR_MODEL_FLOATS * h + i), number[i]);
         }

@@ -23,6 +23,10 @@ static const int8_t REQUEST[WEIR_HEADS] = {N, N, N, N, N, N, N, N};
  */
 #define WILD_WEIGHT 0.2f
 
+/* Comments, attacks and requests as people wrote them; most other rows are pairs or templates. */
+#define COMMENT_WEIGHT 3.0f
+#define REQUEST_WEIGHT 4.0f
+
 typedef struct {
     weir_corpus_t *corpus;
     weir_error_t *err;
@@ -43,7 +47,7 @@ typedef weir_status_t (*weir_record_fn)(weir_loader_t *l, const weir_record_t *r
 
 static weir_status_t jigsaw_record(weir_loader_t *l, const weir_record_t *r)
 {
-    return add(l, r->field[0], weir_str_is(r->field[1], "1") ? TOXIC : CLEAN, 1.0f);
+    return add(l, r->field[0], weir_str_is(r->field[1], "1") ? TOXIC : CLEAN, COMMENT_WEIGHT);
 }
 
 /*
@@ -153,9 +157,9 @@ static weir_status_t injection_record(weir_loader_t *l, const weir_record_t *r)
         return add(l, r->field[0], NULL, 0);
     }
     if (weir_str_is(r->field[1], "0")) {
-        return add(l, r->field[0], REQUEST, 1.0f);
+        return add(l, r->field[0], REQUEST, REQUEST_WEIGHT);
     }
-    return add(l, r->field[0], is_jailbreak(r->field[2]) ? JAILBREAK : INJECTION, 1.0f);
+    return add(l, r->field[0], is_jailbreak(r->field[2]) ? JAILBREAK : INJECTION, REQUEST_WEIGHT);
 }
 
 static weir_status_t gptfuzzer_record(weir_loader_t *l, const weir_record_t *r)

@@ -11,8 +11,8 @@
 /* A splice takes as long as scanning so many bytes. */
 #define SPLICE_COST 32
 
-/* A classifier says nothing of less. */
-#define MIN_CLASSIFIED 12
+/* To score a text, however short, takes as long as scanning so many bytes. */
+#define SCORE_COST 64
 
 /* A JSON text and where it stands in the body: itself, or within a string of it. */
 typedef struct {
@@ -39,7 +39,7 @@ typedef struct {
     size_t from;  /* and the first that is not decided */
     size_t size;  /* of the next slice */
     size_t base;  /* decoded bytes in front of left */
-    size_t fresh; /* the first byte that is not classified */
+    size_t fresh; /* the first byte that is not in the page or one before it */
 } segment_t;
 
 typedef struct {
@@ -69,6 +69,8 @@ struct weir_request_guard {
     uint32_t found_cap;
     char *buffer; /* a decoded slice */
     size_t buffer_cap;
+    char *page; /* of the segment, so far; a byte longer than one can be */
+    size_t page_len;
     uint64_t scanned;
     bool truncated;
     bool needs_names;
@@ -429,7 +431,7 @@ static void move_on(segment_t *s, const slice_t *slice, size_t decided)
 }
 
 static weir_status_t classify(weir_request_guard_t *g, weir_guard_fold_t *fold,
-                              const slice_t *slice, weir_error_t *err);
+                              const slice_t *slice, size_t *cost, weir_error_t *err);
 
 static weir_status_t take_all(weir_request_guard_t *g, const slice_t *slice,
                               const weir_guard_result_t *found, size_t limit)
@@ -496,7 +498,7 @@ static weir_status_t scan_slice(weir_request_guard_t *g, weir_guard_scratch_t *s
     }
     rc = take_all(g, &slice, &found, slice.more ? decided : slice.text.len + 1);
     if (rc == WEIR_OK && g->options.model != NULL && !s->bare)
-        rc = classify(g, fold, &slice, err);
+        rc = classify(g, fold, &slice, cost, err);
     if (rc != WEIR_OK)
         return rc;
     if (slice.more)
@@ -506,21 +508,50 @@ static weir_status_t scan_slice(weir_request_guard_t *g, weir_guard_scratch_t *s
     return WEIR_OK;
 }
 
-/* Each byte is classified once, with its slice's left context. */
-static weir_status_t classify(weir_request_guard_t *g, weir_guard_fold_t *fold,
-                              const slice_t *slice, weir_error_t *err)
+/* Scores the pages that the buffer holds whole. */
+static weir_status_t score_pages(weir_request_guard_t *g, weir_guard_fold_t *fold, bool more,
+                                 size_t *cost, weir_error_t *err)
 {
-    weir_scores_t scores;
-    if (slice->end <= g->segment.fresh || slice->text.len < MIN_CLASSIFIED)
-        return WEIR_OK;
-    g->segment.fresh = slice->end;
-    weir_status_t rc =
-        weir_classify_text(g->options.model, fold, slice->text.data, slice->text.len, &scores, err);
-    if (rc != WEIR_OK)
-        return rc;
-    bool goes_on =
-        g->options.scored(g->options.ctx, &scores, slice->text, g->texts[g->at].part, g->at);
-    return goes_on ? WEIR_OK : WEIR_ERR_STATE;
+    size_t n;
+    while (g->page_len > 0 && (n = weir_classify_page(g->page, g->page_len, more)) > 0) {
+        weir_scores_t scores;
+        *cost += SCORE_COST;
+        weir_status_t rc = weir_classify_text(g->options.model, fold, g->page, n, &scores, err);
+        if (rc != WEIR_OK)
+            return rc;
+        if (!g->options.scored(g->options.ctx, &scores, weir_str(g->page, n), g->texts[g->at].part,
+                               g->at))
+            return WEIR_ERR_STATE;
+        g->page_len -= n;
+        memmove(g->page, g->page + n, g->page_len);
+    }
+    return WEIR_OK;
+}
+
+/* Each byte is classified once, in the pages that the whole text has (classifier/text.h). */
+static weir_status_t classify(weir_request_guard_t *g, weir_guard_fold_t *fold,
+                              const slice_t *slice, size_t *cost, weir_error_t *err)
+{
+    const segment_t *s = &g->segment;
+    cursor_t c = {s->left, 0};
+    if (g->page == NULL && (g->page = weir_arena_alloc(g->arena, WEIR_CLASSIFY_PAGE + 1)) == NULL)
+        return WEIR_ERR_NOMEM;
+    if (s->fresh == s->begin)
+        g->page_len = 0;
+    while (c.raw < s->fresh)
+        advance(&c, s->layer.text, c.decoded + 1);
+    g->segment.fresh = slice->end > s->fresh ? slice->end : s->fresh;
+    for (size_t at = c.decoded; at < slice->text.len;) {
+        size_t room = WEIR_CLASSIFY_PAGE + 1 - g->page_len;
+        size_t n = slice->text.len - at < room ? slice->text.len - at : room;
+        memcpy(g->page + g->page_len, slice->text.data + at, n);
+        g->page_len += n;
+        at += n;
+        weir_status_t rc = score_pages(g, fold, true, cost, err);
+        if (rc != WEIR_OK)
+            return rc;
+    }
+    return slice->more ? WEIR_OK : score_pages(g, fold, false, cost, err);
 }
 
 weir_status_t weir_request_guard_step(weir_request_guard_t *g, weir_guard_scratch_t *scratch,

@@ -38,8 +38,8 @@ typedef weir_request_action_t (*weir_request_decide_pt)(void *ctx,
                                                         weir_str_t value, weir_request_part_t part,
                                                         uint32_t text, weir_str_t *replacement);
 
-/* The scores of a slice, which is valid during the call. False: as STOP. */
-typedef bool (*weir_request_scored_pt)(void *ctx, const weir_scores_t *scores, weir_str_t slice,
+/* The scores of a text's page (classifier/text.h), valid during the call. False: as STOP. */
+typedef bool (*weir_request_scored_pt)(void *ctx, const weir_scores_t *scores, weir_str_t page,
                                        weir_request_part_t part, uint32_t text);
 
 typedef struct {

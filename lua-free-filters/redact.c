@@ -178,6 +178,8 @@ void weir_redact_close(weir_redact_t *r)
     }
     r->queue_end = &r->queue;
     r->queued = 0;
+    if (r->options.closed != NULL)
+        r->options.closed(r->options.text.ctx);
 }
 
 /* --- events of our own --- */

@@ -33,6 +33,8 @@ typedef struct {
      */
     weir_guard_scratch_t *(*scratch)(void *ctx, bool *elsewhere);
     void (*landed)(void *ctx); /* as the filter's; may be NULL */
+    void (*closed)(void *ctx); /* the scratch is not needed any more, on whatever thread; may be
+                                  NULL */
 } weir_redact_options_t;
 
 typedef struct {

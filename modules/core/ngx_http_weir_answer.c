@@ -28,10 +28,6 @@
 
 #define NGX_HTTP_WEIR_LINGER        500
 
-/* in r->buffered; the image filter's, which has no business with events */
-
-#define NGX_HTTP_WEIR_BUFFERED      0x08
-
 
 static ngx_int_t ngx_http_weir_collect_filters(ngx_http_request_t *r,
     ngx_http_weir_core_ctx_t *ctx, weir_filter_t *filters, ngx_uint_t *n,

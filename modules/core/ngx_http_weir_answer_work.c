@@ -25,15 +25,23 @@
 #define NGX_HTTP_WEIR_TURN   500
 
 
-/* what a thread has written */
+/*
+ * What a thread has written.  Not of malloc(), which at times gives megabytes
+ * of a thread's back in the free() of the last of them: that would be the
+ * event loop's.
+ */
 
 typedef struct {
     ngx_queue_t                     queue;
     u_char                         *last;
-    u_char                          data[NGX_HTTP_WEIR_BLOCK];
+    u_char                          data[1];
 } ngx_http_weir_block_t;
 
+#define NGX_HTTP_WEIR_BLOCK_DATA                                              \
+    (NGX_HTTP_WEIR_BLOCK - offsetof(ngx_http_weir_block_t, data))
 
+
+static void ngx_http_weir_begin_turn(ngx_http_weir_core_main_conf_t *wmcf);
 static int64_t ngx_http_weir_microseconds(void);
 static void ngx_http_weir_turn_over(ngx_event_t *ev);
 static void ngx_http_weir_turn_handler(ngx_event_t *ev);
@@ -59,21 +67,43 @@ ngx_http_weir_turn(ngx_http_weir_core_ctx_t *ctx)
 
     wmcf = ctx->wmcf;
 
-    if (wmcf->turn_ends == 0) {
-        wmcf->turn_ends = ngx_http_weir_microseconds() + NGX_HTTP_WEIR_TURN;
-
-        wmcf->turn.handler = ngx_http_weir_turn_over;
-        wmcf->turn.data = wmcf;
-        wmcf->turn.log = ngx_cycle->log;
-
-        ngx_post_event(&wmcf->turn, &ngx_posted_events);
-    }
+    ngx_http_weir_begin_turn(wmcf);
 
     if ((wmcf->turn_serves || ngx_queue_empty(&wmcf->turn_waiting))
         && ngx_http_weir_in_time(ctx))
     {
         return 1;
     }
+
+    ngx_http_weir_next_turn(ctx);
+
+    return 0;
+}
+
+
+static void
+ngx_http_weir_begin_turn(ngx_http_weir_core_main_conf_t *wmcf)
+{
+    if (wmcf->turn_ends) {
+        return;
+    }
+
+    wmcf->turn_ends = ngx_http_weir_microseconds() + NGX_HTTP_WEIR_TURN;
+
+    wmcf->turn.handler = ngx_http_weir_turn_over;
+    wmcf->turn.data = wmcf;
+    wmcf->turn.log = ngx_cycle->log;
+
+    ngx_post_event(&wmcf->turn, &ngx_posted_events);
+}
+
+
+void
+ngx_http_weir_next_turn(ngx_http_weir_core_ctx_t *ctx)
+{
+    ngx_http_weir_core_main_conf_t  *wmcf;
+
+    wmcf = ctx->wmcf;
 
     ngx_post_event(&ctx->turn, &wmcf->turn_waiting);
 
@@ -84,8 +114,6 @@ ngx_http_weir_turn(ngx_http_weir_core_ctx_t *ctx)
 
         ngx_post_event(&wmcf->turn_next, &ngx_posted_next_events);
     }
-
-    return 0;
 }
 
 
@@ -123,29 +151,40 @@ ngx_http_weir_turn_over(ngx_event_t *ev)
 static void
 ngx_http_weir_turn_handler(ngx_event_t *ev)
 {
-    ngx_queue_t                     *q;
+    ngx_queue_t                      queue;
     ngx_event_t                     *next;
     ngx_http_weir_core_main_conf_t  *wmcf;
 
     wmcf = ev->data;
 
+    ngx_http_weir_begin_turn(wmcf);
+
     wmcf->turn_serves = 1;
 
-    do {
-        q = ngx_queue_head(&wmcf->turn_waiting);
+    /* those that ask again have their next turn behind the others' */
 
-        if (q == ngx_queue_sentinel(&wmcf->turn_waiting)) {
-            break;
-        }
+    ngx_queue_init(&queue);
+    ngx_queue_add(&queue, &wmcf->turn_waiting);
+    ngx_queue_init(&wmcf->turn_waiting);
 
-        next = ngx_queue_data(q, ngx_event_t, queue);
+    while (!ngx_queue_empty(&queue)) {
+        next = ngx_queue_data(ngx_queue_head(&queue), ngx_event_t, queue);
 
         ngx_delete_posted_event(next);
 
         next->handler(next);
 
-    } while (wmcf->turn_ends == 0
-             || ngx_http_weir_microseconds() < wmcf->turn_ends);
+        if (ngx_http_weir_microseconds() >= wmcf->turn_ends) {
+            break;
+        }
+    }
+
+    ngx_queue_add(&queue, &wmcf->turn_waiting);
+    ngx_queue_init(&wmcf->turn_waiting);
+
+    if (!ngx_queue_empty(&queue)) {
+        ngx_queue_add(&wmcf->turn_waiting, &queue);
+    }
 
     wmcf->turn_serves = 0;
 
@@ -432,7 +471,7 @@ ngx_http_weir_take_blocks(ngx_http_weir_core_ctx_t *ctx)
         b->start = block->data;
         b->pos = b->start;
         b->last = block->last;
-        b->end = b->start + NGX_HTTP_WEIR_BLOCK;
+        b->end = b->start + NGX_HTTP_WEIR_BLOCK_DATA;
         b->tag = (ngx_buf_tag_t) &ngx_http_weir_core_module;
 
         /* this, too, tells them from those of the request's pool */
@@ -539,10 +578,11 @@ ngx_http_weir_write_block(ngx_http_weir_core_ctx_t *ctx, const char *text,
     while (len) {
 
         if (block == NULL
-            || block->last == block->data + NGX_HTTP_WEIR_BLOCK)
+            || block->last == block->data + NGX_HTTP_WEIR_BLOCK_DATA)
         {
-            block = ngx_alloc(sizeof(ngx_http_weir_block_t), ngx_cycle->log);
-            if (block == NULL) {
+            block = mmap(NULL, NGX_HTTP_WEIR_BLOCK, PROT_READ|PROT_WRITE,
+                         MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
+            if (block == MAP_FAILED) {
                 return WEIR_ERR_NOMEM;
             }
 
@@ -550,7 +590,7 @@ ngx_http_weir_write_block(ngx_http_weir_core_ctx_t *ctx, const char *text,
             ngx_queue_insert_tail(&ctx->made_blocks, &block->queue);
         }
 
-        n = ngx_min(len, (size_t) (block->data + NGX_HTTP_WEIR_BLOCK
+        n = ngx_min(len, (size_t) (block->data + NGX_HTTP_WEIR_BLOCK_DATA
                                    - block->last));
 
         block->last = ngx_cpymem(block->last, text, n);
@@ -581,7 +621,8 @@ ngx_http_weir_free_blocks(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t all)
         while (!ngx_queue_empty(&ctx->blocks)) {
             q = ngx_queue_head(&ctx->blocks);
             ngx_queue_remove(q);
-            ngx_free(ngx_queue_data(q, ngx_http_weir_block_t, queue));
+            (void) munmap(ngx_queue_data(q, ngx_http_weir_block_t, queue),
+                          NGX_HTTP_WEIR_BLOCK);
         }
 
         weir_scratch_free(ctx->scratch);
@@ -610,7 +651,7 @@ ngx_http_weir_free_blocks(ngx_http_weir_core_ctx_t *ctx, ngx_uint_t all)
                 (cl->buf->start - offsetof(ngx_http_weir_block_t, data));
 
         ngx_queue_remove(&block->queue);
-        ngx_free(block);
+        (void) munmap(block, NGX_HTTP_WEIR_BLOCK);
 
         ngx_free_chain(ctx->request->pool, cl);
     }
@@ -667,7 +708,7 @@ ngx_http_weir_turn_answer(ngx_event_t *ev)
         return;
     }
 
-    if (!ctx->ended) {
+    if (!ctx->ended || ctx->out) {
         ngx_http_weir_go_on_answer(ctx, NGX_OK);
     }
 }

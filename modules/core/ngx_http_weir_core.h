@@ -50,6 +50,10 @@
 
 #define NGX_HTTP_WEIR_LARGE           (128 * 1024)
 
+/* in r->buffered; the image filter's, which has no business with events */
+
+#define NGX_HTTP_WEIR_BUFFERED        0x08
+
 /* memory of a request that a thread frees */
 
 #define NGX_HTTP_WEIR_FREE            (512 * 1024)
@@ -499,6 +503,7 @@ ngx_uint_t ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b);
 /* what takes long of it: ngx_http_weir_answer_work.c */
 
 ngx_uint_t ngx_http_weir_turn(ngx_http_weir_core_ctx_t *ctx);
+void ngx_http_weir_next_turn(ngx_http_weir_core_ctx_t *ctx);
 ngx_uint_t ngx_http_weir_in_time(ngx_http_weir_core_ctx_t *ctx);
 ngx_int_t ngx_http_weir_answer_on_thread(ngx_http_weir_core_ctx_t *ctx,
     ngx_uint_t task);

@@ -16,8 +16,14 @@
 #define NGX_HTTP_WEIR_BODY_BUFFER   16384
 
 
+/* leaves in one turn of the event loop */
+
+#define NGX_HTTP_WEIR_AT_ONCE       262144
+
+
 static ngx_buf_t *ngx_http_weir_get_buf(ngx_http_weir_core_ctx_t *ctx,
     size_t len);
+static ngx_chain_t *ngx_http_weir_detach(ngx_http_weir_core_ctx_t *ctx);
 
 
 /* the pipeline's output: into ctx->out */
@@ -148,10 +154,7 @@ ngx_http_weir_send_out(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 
     /* detached first: a later filter may call back */
 
-    out = ctx->out;
-
-    ctx->out = NULL;
-    ctx->out_last = NULL;
+    out = ngx_http_weir_detach(ctx);
 
     rc = ngx_http_weir_next_body(r, ctx, out);
 
@@ -160,5 +163,43 @@ ngx_http_weir_send_out(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 
     ngx_http_weir_free_blocks(ctx, 0);
 
+    if (ctx->out && rc != NGX_ERROR) {
+        r->buffered |= NGX_HTTP_WEIR_BUFFERED;
+
+        ngx_http_weir_next_turn(ctx);
+    }
+
     return rc;
+}
+
+
+/* what is to leave now; megabytes leave in more than one turn */
+
+static ngx_chain_t *
+ngx_http_weir_detach(ngx_http_weir_core_ctx_t *ctx)
+{
+    off_t         size;
+    ngx_chain_t  *cl, *out;
+
+    if (ctx->turn.posted) {
+        return NULL;
+    }
+
+    out = ctx->out;
+    size = 0;
+
+    for (cl = out; cl; cl = cl->next) {
+        size += ngx_buf_size(cl->buf);
+
+        if (size >= NGX_HTTP_WEIR_AT_ONCE && cl->next) {
+            ctx->out = cl->next;
+            cl->next = NULL;
+            return out;
+        }
+    }
+
+    ctx->out = NULL;
+    ctx->out_last = NULL;
+
+    return out;
 }

@@ -19,6 +19,7 @@ static void ngx_http_weir_guard_slice_handler(ngx_event_t *ev);
 static weir_guard_scratch_t *ngx_http_weir_guard_answer_scratch(void *data,
     bool *elsewhere);
 static void ngx_http_weir_guard_landed(void *data);
+static void ngx_http_weir_guard_closed(void *data);
 static ngx_int_t ngx_http_weir_guard_on_block(
     ngx_http_weir_guard_ctx_t *gctx, weir_stop_t *stop);
 static uint32_t ngx_http_weir_guard_kinds(uint32_t parts);
@@ -223,6 +224,7 @@ ngx_http_weir_guard_open(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
         options.turn = ngx_http_weir_guard_slice;
         options.scratch = ngx_http_weir_guard_answer_scratch;
         options.landed = ngx_http_weir_guard_landed;
+        options.closed = ngx_http_weir_guard_closed;
 
         weir_buf_init(&gctx->later, gctx->arena);
 
@@ -305,6 +307,24 @@ ngx_http_weir_guard_answer_scratch(void *data, bool *elsewhere)
     gctx->spare = gctx->scratch_spare;
 
     return gctx->scratch_spare ? gctx->scratch : NULL;
+}
+
+
+/* by the thread that has used it: it may be megabytes */
+
+static void
+ngx_http_weir_guard_closed(void *data)
+{
+    ngx_http_weir_guard_ctx_t *gctx = data;
+
+    gctx->spare = gctx->wgmcf->spare;
+
+    weir_guard_fold_free(&gctx->fold);
+    weir_guard_scratch_free(gctx->scratch);
+    weir_guard_scratch_free(gctx->scratch_spare);
+
+    gctx->scratch = NULL;
+    gctx->scratch_spare = NULL;
 }
 
 
@@ -604,10 +624,6 @@ ngx_http_weir_guard_settled(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
         (void) ngx_atomic_fetch_add(&wgmcf->sh->scanned[WEIR_GUARD_OUTPUT],
                                     stats->scanned);
         (void) ngx_atomic_fetch_add(&wgmcf->sh->restored, stats->restored);
-
-        weir_guard_fold_free(&gctx->fold);
-        weir_guard_scratch_free(gctx->scratch);
-        weir_guard_scratch_free(gctx->scratch_spare);
     }
 
     ngx_http_weir_guard_log(gctx);

@@ -594,6 +594,7 @@ ngx_http_weir_take(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx,
         }
 
         b->pos += size;
+        ctx->wmcf->turn_bytes += size;
 
         if (b->pos < b->last && !ngx_http_weir_over(ctx)) {
             return NGX_AGAIN;

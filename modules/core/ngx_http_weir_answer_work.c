@@ -89,6 +89,7 @@ ngx_http_weir_begin_turn(ngx_http_weir_core_main_conf_t *wmcf)
     }
 
     wmcf->turn_ends = ngx_http_weir_microseconds() + NGX_HTTP_WEIR_TURN;
+    wmcf->turn_bytes = 0;
 
     wmcf->turn.handler = ngx_http_weir_turn_over;
     wmcf->turn.data = wmcf;
@@ -120,7 +121,10 @@ ngx_http_weir_next_turn(ngx_http_weir_core_ctx_t *ctx)
 ngx_uint_t
 ngx_http_weir_in_time(ngx_http_weir_core_ctx_t *ctx)
 {
-    return ngx_http_weir_microseconds() < ctx->wmcf->turn_ends;
+    /* the clock goes on while others have the processor */
+
+    return ctx->wmcf->turn_bytes < NGX_HTTP_WEIR_HEAVY
+           || ngx_http_weir_microseconds() < ctx->wmcf->turn_ends;
 }
 
 

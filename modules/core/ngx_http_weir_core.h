@@ -127,6 +127,7 @@ typedef struct {
 
     int64_t                         turn_ends;  /* microseconds; 0: nobody
                                                  * has asked yet */
+    size_t                          turn_bytes;
     ngx_event_t                     turn;
     ngx_event_t                     turn_next;
     ngx_queue_t                     turn_waiting;

@@ -117,6 +117,33 @@ typedef struct {
     unsigned words;    /* characters in segments of three letters or more */
 } make_up_t;
 
+/* Letters as a generator draws them and no language does: half of all neighbours are consonants,
+ * both cases are common, and no word in lower case is longer than MAX_LOWER. */
+#define MAX_LOWER 5
+
+static bool drawn(const char *text, size_t len, const make_up_t *m)
+{
+    unsigned pairs = 0;
+    unsigned consonants = 0;
+    unsigned lower = 0;
+    bool before = false;
+    bool consonant_before = false;
+    for (size_t i = 0; i < len; i++) {
+        unsigned kind = kind_of(text[i]);
+        bool letter = kind == 1 || kind == 2;
+        bool consonant = letter && memchr("aeiouyAEIOUY", text[i], 12) == NULL;
+        pairs += letter && before;
+        consonants += consonant && consonant_before;
+        lower = kind == 1 ? lower + 1 : 0;
+        if (lower > MAX_LOWER)
+            return false;
+        before = letter;
+        consonant_before = consonant;
+    }
+    unsigned letters = m->kinds[1] + m->kinds[2];
+    return consonants * 2 >= pairs && m->kinds[1] * 6 >= letters && m->kinds[2] * 6 >= letters;
+}
+
 /* Of what it is made; trailing '=' and '.' aside. */
 static make_up_t look_at(const char *text, size_t len)
 {
@@ -153,6 +180,9 @@ bool weir_secret_is_random(const char *text, size_t len)
     if (m.words * 2 > len || m.kinds[3] * 5 > len || m.kinds[1] + m.kinds[2] == 0)
         return false;
     /* Among 62 characters two of three neighbours differ in kind, in names of variables one. */
+    if (both && m.kinds[0] > 0 && m.kinds[3] == 0 && m.changes * 10 >= len * 3 &&
+        drawn(text, len, &m))
+        return true;
     if (both)
         return m.kinds[0] > 0 && m.changes * (m.kinds[0] > 1 ? 5 : 4) >= len * 2;
     if (len >= 28 && m.kinds[3] == 0) /* no name is as long without a break */

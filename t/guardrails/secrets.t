@@ -18,6 +18,7 @@ from weirguard import scan  # noqa: E402
 from weirtap import diag, done_testing, is_, ok, seeded_random  # noqa: E402
 
 EACH = 100
+MORE = 4 * EACH  # of what is told by its looks alone, where a few are missed and chance plays a part
 
 rng = seeded_random()
 
@@ -113,7 +114,7 @@ def place(text, whole):
 
 rows = []
 for rule, form in list(secret_formats.ALONE.items()) + secret_formats.ALSO:
-    for i in range(EACH):
+    for i in range(MORE if rule.startswith("assigned_") else EACH):
         whole = "%s" if "<" in form or "\n" in form else ALONE_TEXTS[i % len(ALONE_TEXTS)]
         text, start, end = place(make(form), whole)
         rows.append({"rule": rule, "text": text, "start": start, "end": end})
@@ -143,7 +144,7 @@ for row in answers:
         missed.setdefault(row["rule"], row)
 
 bad = sorted(rule for rule, n in found.items() if n < 0.98 * tried[rule])
-if not ok(not bad, "98 %% of %d strings of each of %d kinds are found whole" % (EACH, len(found))):
+if not ok(not bad, "98 %% of %d strings or more of each of %d kinds are found whole" % (EACH, len(found))):
     for rule in bad:
         diag("%s: %d of %d; %r: %r" % (rule, found[rule], tried[rule], missed[rule]["text"][:160],
                                        missed[rule]["findings"]))
@@ -197,7 +198,7 @@ for rule, (name, form) in secret_formats.NAMED.items():
         text = text % {"n": name, "N": name.upper(), "C": name.title().replace(" ", ""), "v": value}
         rows.append({"rule": rule, "text": text, "value": value})
 for form in secret_formats.ASSIGNED:
-    for i in range(EACH):
+    for i in range(MORE):
         text, start, end = place(make(form), "%s")
         rows.append({"rule": form, "text": text, "value": text.encode()[start:end].decode()})
 tried, missed = {}, {}

@@ -131,7 +131,7 @@ static bool drawn(const char *text, size_t len, const make_up_t *m)
     for (size_t i = 0; i < len; i++) {
         unsigned kind = kind_of(text[i]);
         bool letter = kind == 1 || kind == 2;
-        bool consonant = letter && memchr("aeiouyAEIOUY", text[i], 12) == NULL;
+        bool consonant = letter && strchr("aeiouyAEIOUY", text[i]) == NULL;
         pairs += letter && before;
         consonants += consonant && consonant_before;
         lower = kind == 1 ? lower + 1 : 0;

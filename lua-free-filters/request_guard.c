@@ -452,7 +452,7 @@ static weir_status_t take_all(weir_request_guard_t *g, const slice_t *slice,
     return WEIR_OK;
 }
 
-/* How far the slice is decided; 0: a longer one is needed. */
+/* How far the slice is decided; 0 of one that is not the last: a longer one is needed. */
 static size_t decided_to(const segment_t *s, const slice_t *slice, const weir_guard_result_t *found)
 {
     if (!slice->more)
@@ -492,7 +492,7 @@ static weir_status_t scan_slice(weir_request_guard_t *g, weir_guard_scratch_t *s
         g->truncated |= found.truncated;
     }
     size_t decided = decided_to(s, &slice, &found);
-    if (decided == 0) {
+    if (slice.more && decided == 0) {
         s->size *= 2;
         return WEIR_OK;
     }

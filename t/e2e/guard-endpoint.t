@@ -101,6 +101,11 @@ is_([(f["start"], f["end"]) for f in found["findings"]], [(1000000, 1000000 + le
     "offsets behind many slices")
 is_([r["action"] for r in post("/v1/guard/scan", {"texts": [CLEAN, EMAIL]}).json()["results"]],
     ["allow", "redact"], "several texts")
+is_([[r["action"], len(r["findings"])] for r in post(
+    "/v1/guard/scan", {"texts": ["", EMAIL, ""]}).json()["results"]],
+    [["allow", 0], ["redact", 1], ["allow", 0]], "empty texts")
+is_([post("/v1/moderations", {"input": i}).json()["results"][-1]["flagged"]
+     for i in ("", ["x", ""], [{"type": "text", "text": ""}])], [False] * 3, "empty inputs")
 found = post("/v1/guard/scan", {"text": "4111 1111 1111 1111"}, key="other").json()
 is_((found["findings"][0]["action"], found["action"]), ("redact", "redact"),
     "who has no policy gets the default one")

@@ -101,7 +101,8 @@ static void test_texts(void)
     texts_are(WEIR_ENDPOINT_GENERATE, "{\"text\":\"p\",\"inputs\":\"i\"}", "user=p|user=i",
               "the engines' own calls");
     texts_are(WEIR_ENDPOINT_OTHER, "{\"any\":{\"thing\":[\"x\"]},\"id\":\"y\"}",
-              "user=thing|user=x|user=y", "anything else is the user's");
+              "user=any|user=thing|user=x|user=id|user=y",
+              "anything else is the user's, names too");
     texts_are(WEIR_ENDPOINT_OTHER, "[\"x\",{\"k\":\"y\"}]", "user=x|user=k|user=y", "an array");
 }
 
@@ -392,6 +393,34 @@ static void test_steps(void)
     }
 }
 
+/* An empty text among others ends like them: with 0 bytes nothing is left to wait for. */
+static void test_empty_texts(void)
+{
+    weir_arena_t arena;
+    weir_json_doc_t doc;
+    weir_request_guard_t *g;
+    weir_request_text_t texts[3];
+    const char *json = "[\"\",\"" EMAIL "\",\"\"]";
+    verdict_t v = {.action = WEIR_REQUEST_KEEP};
+    weir_request_guard_options_t options = {.rules = rules,
+                                            .model = &model,
+                                            .parts = 1U << WEIR_PART_USER,
+                                            .decide = decide,
+                                            .scored = scored,
+                                            .ctx = &v};
+    weir_status_t rc = WEIR_ERR_BUSY;
+    weir_arena_init(&arena, 0, 0);
+    weir_json_parse(json, strlen(json), NULL, &arena, &doc, NULL);
+    for (uint32_t i = 0; i < 3; i++)
+        texts[i] = (weir_request_text_t){.node = i + 1, .part = WEIR_PART_USER};
+    weir_request_guard_open(&arena, &doc, texts, 3, &options, &g);
+    for (int i = 0; i < 8 && rc == WEIR_ERR_BUSY; i++)
+        rc = weir_request_guard_step(g, scratch, &fold, 4096, NULL);
+    ok(rc == WEIR_OK && v.findings == 1, "empty texts: none is scanned for ever, %u found",
+       v.findings);
+    weir_arena_free(&arena);
+}
+
 /* A text of any length scores in a request what it scores by itself, to the last bit. */
 static void test_scores(void)
 {
@@ -455,6 +484,7 @@ int main(void)
     test_slices();
     test_no_hold();
     test_steps();
+    test_empty_texts();
     test_scores();
     weir_guard_scratch_free(scratch);
     weir_guard_fold_free(&fold);

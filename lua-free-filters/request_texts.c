@@ -274,8 +274,11 @@ static void root_member(walk_t *w, weir_endpoint_t endpoint, uint32_t key)
         walk_turns(w, value);
     else if (is_one_of(w->doc, key, mine) && is_string(w, value))
         add(w, value, WEIR_PART_USER, false);
-    else
+    else {
+        if (endpoint == WEIR_ENDPOINT_OTHER)
+            add(w, key, WEIR_PART_USER, false);
         walk_free(w, value, WEIR_PART_USER);
+    }
 }
 
 weir_status_t weir_request_texts(weir_endpoint_t endpoint, const weir_json_doc_t *doc,

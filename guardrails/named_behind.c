@@ -9,8 +9,7 @@
 
 #define LONGEST_VALUE 200 /* ordinary named values have at most 128 */
 #define LONGEST_NAME  32
-#define TO_KEY_WORD   16 /* letters, digits, blanks, '_', '-' between the name and a word for keys \
-                          */
+#define TO_KEY_WORD   16 /* characters between the name and a word for keys */
 
 static bool word(char c)
 {

@@ -183,7 +183,8 @@ is_(row["findings"], [], "Russian and Greek are no disguise")
 
 # -- letters only: controls between them, small capitals
 
-SMALL = str.maketrans("abcdefghijklmnoprstuvwz", "\u1d00\u0299\u1d04\u1d05\u1d07\ua730\u0262\u029c\u026a\u1d0a\u1d0b\u029f"
+SMALL = str.maketrans("abcdefghijklmnoprstuvwz",
+                      "\u1d00\u0299\u1d04\u1d05\u1d07\ua730\u0262\u029c\u026a\u1d0a\u1d0b\u029f"
                       "\u1d0d\u0274\u1d0f\u1d18\u0280\ua731\u1d1b\u1d1c\u1d20\u1d21\u1d22")
 for name, disguise in (("small capitals", lambda s: s.translate(SMALL)),
                        ("an accent on each", lambda s: "".join(c + "\u0301" for c in s)),
@@ -196,11 +197,14 @@ for name, disguise in (("small capitals", lambda s: s.translate(SMALL)),
 # -- what languages write is no disguise: decomposed or not, the same is found
 
 LANGUAGES = [
-    "S\u1ed1 \u0111i\u1ec7n tho\u1ea1i c\u1ee7a t\u00f4i l\u00e0 028 3822 1234, nh\u01b0ng \u0111\u1eebng g\u1ecdi tr\u01b0\u1edbc ch\u00edn gi\u1edd.",
-    "P\u0159\u00edli\u0161 \u017elu\u0165ou\u010dk\u00fd k\u016f\u0148 \u00fap\u011bl \u010f\u00e1belsk\u00e9 \u00f3dy na karel@example.cz.",
+    "S\u1ed1 \u0111i\u1ec7n tho\u1ea1i c\u1ee7a t\u00f4i l\u00e0 028 3822 1234, nh\u01b0ng "
+    "\u0111\u1eebng g\u1ecdi tr\u01b0\u1edbc ch\u00edn gi\u1edd.",
+    "P\u0159\u00edli\u0161 \u017elu\u0165ou\u010dk\u00fd k\u016f\u0148 \u00fap\u011bl "
+    "\u010f\u00e1belsk\u00e9 \u00f3dy na karel@example.cz.",
     "\u092e\u0947\u0930\u093e \u0928\u0902\u092c\u0930 +91 98765 43210 \u0939\u0948\u0964",
     "\u0631\u064e\u0642\u0652\u0645\u064f \u0647\u0627\u062a\u0650\u0641\u064a +966 50 123 4567",
-    "\u05d4\u05b7\u05d8\u05b6\u05bc\u05dc\u05b6\u05e4\u05d5\u05b9\u05df \u05e9\u05b6\u05dc\u05b4\u05bc\u05d9 +972 50 123 4567",
+    "\u05d4\u05b7\u05d8\u05b6\u05bc\u05dc\u05b6\u05e4\u05d5\u05b9\u05df "
+    "\u05e9\u05b6\u05dc\u05b4\u05bc\u05d9 +972 50 123 4567",
     "\u00c9l\u00e8ve n\u00e9 \u00e0 No\u00ebl, \u00e9crit \u00e0 zoe@example.fr; na\u00efvet\u00e9, ga\u00eft\u00e9."]
 for text in LANGUAGES:
     found = [f["type"] for f in scan([{"text": text}], "--no-scores")[0]["findings"]]

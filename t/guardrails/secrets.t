@@ -254,8 +254,10 @@ HARMLESS = [
     "token = request.headers.get(\"X-Token-Value1\")", "access_token=getUserAccessTokenFromRequest2(request)",
     "password=form.password.value2", "\"auth\": \"basic\"", "the key to success is 32 hours of practice",
     "privateKey = loadPrivateKeyFromFile(path)", "zoom key points: 12 people joined",
-    "password2_field_name=\"password2\"", "h(\"label\",null,\"Password:\"),e?t(\"code\")", "_passive_gain=DeGroote2016Fit",
-    "    verdaccio-htpasswd: 13.0.0-next-8.29", "PurchaseToken: 'eyJ2IjoiMSIsInMiOjEsImMiOi...'", "CHALLENGE_PASSWORD: \"challengePassword\"",
+    "password2_field_name=\"password2\"", "h(\"label\",null,\"Password:\"),e?t(\"code\")",
+    "_passive_gain=DeGroote2016Fit",
+    "    verdaccio-htpasswd: 13.0.0-next-8.29",
+    "PurchaseToken: 'eyJ2IjoiMSIsInMiOjEsImMiOi...'", "CHALLENGE_PASSWORD: \"challengePassword\"",
     "Module.method.aFunctionWithAVeryLongName1234", "this is my zoom key point for today",
     "sk-" + "a" * 48, "the task-oriented risk-based desk-top"]
 for row in scan([{"text": text} for text in HARMLESS]):

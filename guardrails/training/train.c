@@ -36,13 +36,13 @@ typedef struct {
  * comment is toxic, but one sentence in a long document is enough to inject.
  */
 static const weir_head_goal_t GOALS[WEIR_HEADS] = {
-    {9e-3f, 0.1f, 0.027, 0.08, 0.001, 0.055},     /* toxicity */
+    {9e-3f, 0.1f, 0.0235, 0.08, 0.001, 0.05},     /* toxicity */
     {1.5e-2f, 0.5f, 0.0005, 0.01, 0.0002, 0.01},  /* insult */
     {1.5e-2f, 0.5f, 0.0005, 0.01, 0.0002, 0.005}, /* threat */
     {1.5e-2f, 0.5f, 0.0005, 0.01, 0.0002, 0.005}, /* sexual */
     {1.5e-2f, 0.5f, 0.0005, 0.01, 0.0002, 0.005}, /* identity_attack */
     {1.5e-2f, 0.5f, 0.0003, 0.01, 0.0002, 0.005}, /* self_harm */
-    {5e-3f, 0.75f, 0.0025, 0.60, 0.0005, 0.01},   /* injection */
+    {5e-3f, 0.75f, 0.0022, 0.60, 0.0005, 0.01},   /* injection */
     {5e-3f, 0.75f, 0.0005, 0.02, 0.0002, 0.002},  /* jailbreak */
 };
 

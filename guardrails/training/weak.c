@@ -22,8 +22,8 @@ static const char *const SEXUAL[] = {
     "fuck",   "suck",      "ass",    "butt",   "jerk",  "lick",    "pedo", "molest",
     "hooker", "hoe",       "balls",  "cunt",   NULL};
 static const char *const SEXUAL_PLAIN[] = {
-    "sex", "porn",   "cock", "pussy",     "tits", "penis", "vagina", "horny", "blowjob",
-    "cum", "orgasm", "boob", "masturbat", "nude", "anal", NULL};
+    "sex",     "porn", "cock",   "pussy", "tits",      "penis", "vagina", "horny",
+    "blowjob", "cum",  "orgasm", "boob",  "masturbat", "nude",  "anal",   NULL};
 static const char *const GROUP[] = {
     "gay",     "lesbian", "trans",    "queer",   "black",   "white",     "asian", "latin",
     "mexican", "african", "jew",      "muslim",  "islam",   "christ",    "hindu", "catholic",

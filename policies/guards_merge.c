@@ -53,6 +53,23 @@ static bool touches(json_t *object, const char *dotted)
     return dot == NULL || !json_is_object(value) || touches(value, dot + 1);
 }
 
+/* Does the child give what decides the locked member by another name? Secrets are the type SECRET,
+ * and "*" decides of the types that the parent does not name. */
+static bool decides_too(json_t *parent, json_t *child, const char *locked, const char **other)
+{
+    if (strcmp(locked, "secrets") == 0 || strncmp(locked, "secrets.", 8) == 0) {
+        *other = "entities.SECRET";
+        return touches(child, *other);
+    }
+    if (strncmp(locked, "entities.", 9) != 0)
+        return false;
+    *other = "secrets";
+    if (strcmp(locked + 9, "SECRET") == 0 && touches(child, *other))
+        return true;
+    *other = "entities.*";
+    return !touches(parent, locked) && touches(child, *other);
+}
+
 static weir_status_t check_locks(const weir_document_t *doc, json_t *parent, json_t *child,
                                  const char *parent_name, const char *child_name)
 {
@@ -61,11 +78,15 @@ static weir_status_t check_locks(const weir_document_t *doc, json_t *parent, jso
     const weir_path_t at = weir_path_member("policies", child_name);
     json_array_foreach(json_object_get(parent, "locked"), i, path)
     {
-        if (json_is_string(path) && touches(child, json_string_value(path)))
+        if (!json_is_string(path))
+            continue;
+        const char *locked = json_string_value(path);
+        const char *given = locked;
+        if (touches(child, locked) || decides_too(parent, child, locked, &given))
             return weir_document_fail(
-                doc, weir_path_member(at.text, json_string_value(path)).text,
-                "expected no value, because policy \"%s\" or one that it extends has locked it",
-                parent_name);
+                doc, weir_path_member(at.text, given).text,
+                "expected no value, because policy \"%s\" or one that it extends has locked %s",
+                parent_name, given == locked ? "it" : locked);
     }
     return WEIR_OK;
 }
@@ -82,13 +103,13 @@ static bool lists(json_t *array, const char *name)
     return false;
 }
 
-/* Parts of a direction that the child leaves out though the parent looks at them. */
+/* Parts that the child's list leaves out though the parent looks at them. */
 static weir_status_t check_parts(const weir_document_t *doc, json_t *parent, json_t *child,
-                                 const char *direction, const char *const *usual, const char *scope,
+                                 const char *member, const char *const *usual, const char *path,
                                  const char *parent_name)
 {
-    json_t *before = json_object_get(json_object_get(parent, "scope"), direction);
-    json_t *after = json_object_get(json_object_get(child, "scope"), direction);
+    json_t *before = json_object_get(parent, member);
+    json_t *after = json_object_get(child, member);
     if (!json_is_array(after))
         return WEIR_OK;
     size_t count = json_is_array(before) ? json_array_size(before) : SIZE_MAX;
@@ -96,7 +117,7 @@ static weir_status_t check_parts(const weir_document_t *doc, json_t *parent, jso
         const char *part =
             json_is_array(before) ? json_string_value(json_array_get(before, i)) : usual[i];
         if (part != NULL && !lists(after, part))
-            return weir_document_fail(doc, weir_path_member(scope, direction).text,
+            return weir_document_fail(doc, weir_path_member(path, member).text,
                                       "expected every part that policy \"%s\", which locks "
                                       "members, looks at, found no \"%s\"",
                                       parent_name, part);
@@ -112,6 +133,7 @@ static weir_status_t check_ways_out(const weir_document_t *doc, json_t *parent, 
     static const char *const input[] = {"user", "assistant", "tool_arguments", "tool_results",
                                         NULL};
     static const char *const output[] = {"content", "reasoning", "tool_arguments", NULL};
+    static const char *const classify[] = {"input", NULL};
     const weir_path_t at = weir_path_member("policies", child_name);
     if (json_array_size(json_object_get(parent, "locked")) == 0)
         return WEIR_OK;
@@ -132,10 +154,14 @@ static weir_status_t check_ways_out(const weir_document_t *doc, json_t *parent, 
                                   parent_name);
     }
     const weir_path_t scope = weir_path_member(at.text, "scope");
-    weir_status_t rc = check_parts(doc, parent, child, "input", input, scope.text, parent_name);
-    return rc == WEIR_OK
-               ? check_parts(doc, parent, child, "output", output, scope.text, parent_name)
-               : rc;
+    json_t *before = json_object_get(parent, "scope");
+    json_t *after = json_object_get(child, "scope");
+    weir_status_t rc = check_parts(doc, before, after, "input", input, scope.text, parent_name);
+    if (rc == WEIR_OK)
+        rc = check_parts(doc, before, after, "output", output, scope.text, parent_name);
+    if (rc == WEIR_OK && json_object_get(parent, "classifiers") != NULL)
+        rc = check_parts(doc, parent, child, "classify", classify, at.text, parent_name);
+    return rc;
 }
 
 static json_t *merge(const weir_document_t *doc, json_t *policies, const char *name, unsigned depth)

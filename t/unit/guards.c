@@ -213,6 +213,23 @@ static void test_refusals(weir_arena_t *arena)
             "},\"b\":{\"locked\":[\"secrets\"]},\"c\":{\"extends\":\"b\",\"streaming\":{\"mode\":"
             "\"observe\"}",
             "policies.c.streaming.mode", "a mode that acts", "streams only watched over a lock");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"secrets\"],\"secrets\":\"block\"},\"c\":{\"extends\":\"b\","
+            "\"entities\":{\"SECRET\":\"allow\"}",
+            "policies.c.entities.SECRET", "locked secrets", "locked secrets by their type's name");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"entities.SECRET\"]},\"c\":{\"extends\":\"b\","
+            "\"secrets\":\"allow\"",
+            "policies.c.secrets", "locked entities.SECRET", "and the other way round");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"entities.US_SSN\"],\"entities\":{\"*\":\"block\"}},"
+            "\"c\":{\"extends\":\"b\",\"entities\":{\"*\":\"allow\"}",
+            "policies.c.entities.*", "locked entities.US_SSN",
+            "a locked type by the rule for all types, where that is its rule");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"classifiers\"],\"classifiers\":{\"injection\":{}}},"
+            "\"c\":{\"extends\":\"b\",\"classify\":[]",
+            "policies.c.classify", "no \"input\"", "locked classifiers that are asked nothing");
     weir_guards_t *guards;
     weir_error_t err;
     is_int(load(arena, "{\"version\":1,\"policies\":{\"p\":{}},\"default\":\"q\"}", &guards, &err),

@@ -600,7 +600,7 @@ void weir_guard_build_mapped(weir_guard_build_t *b, const char *text, size_t len
         size_t end = cursor->run + 1 < view->run_count ? run[1].view : view->len;
         size_t n = end < start + len ? end - at : start + len - at;
         size_t origin = run->origin + (at - run->view) * run->step;
-        bool one = run->step == 0 && n == 1;
+        bool one = run->step == 0 && n == 1 && run->origin_end > run->origin;
         add_run(b, origin, run->step == 0 && !one ? run->origin_end : 0,
                 one ? run->origin_end - run->origin : run->step);
         b->len += n;

@@ -245,6 +245,17 @@ static void test_views(void)
         }
     }
     ok(inside, "every byte of every view maps into the text");
+    static const char broken[] = "E36,9%976"; /* the code hides no UTF-8 */
+    inside = weir_guard_views(&fold, broken, sizeof(broken) - 1, 0, views, &count, &err) == WEIR_OK;
+    for (size_t v = 0; v < count && inside; v++) {
+        for (size_t i = 0; i < views[v].len; i++) {
+            size_t start = 0;
+            size_t end = 0;
+            weir_guard_view_span(&views[v], i, i + 1, &start, &end);
+            inside = inside && start <= end && end < sizeof(broken);
+        }
+    }
+    ok(inside, "so does every byte of what a code hides and is no UTF-8");
     ok((flags & WEIR_GUARD_FOLD_COMPAT) != 0 && (flags & WEIR_GUARD_FOLD_CONFUSED) != 0,
        "what was odd is told");
     weir_guard_view_t view;

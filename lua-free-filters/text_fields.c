@@ -192,6 +192,9 @@ static void chat(walk_t *w)
     w->out->bare = choices != WEIR_JSON_NONE && w->doc->nodes[choices].size == 1 &&
                    (usage == WEIR_JSON_NONE || weir_json_type(w->doc, usage) == WEIR_JSON_NULL);
     each(w, choices, i, node) chat_choice(w, node, i);
+    uint32_t error = weir_json_get(w->doc, 0, "error");
+    if (error != WEIR_JSON_NONE && weir_json_type(w->doc, error) != WEIR_JSON_NULL)
+        add_end(w, WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
 }
 
 /* --- messages --- */
@@ -228,7 +231,8 @@ static void messages(walk_t *w)
     } else if (weir_json_string_is(w->doc, type, "content_block_stop")) {
         add_end(w, block, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
     } else if (weir_json_string_is(w->doc, type, "message_delta") ||
-               weir_json_string_is(w->doc, type, "message_stop")) {
+               weir_json_string_is(w->doc, type, "message_stop") ||
+               weir_json_string_is(w->doc, type, "error")) {
         add_end(w, WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
     }
 }
@@ -334,7 +338,7 @@ static void responses(walk_t *w)
     if (weir_str_is(type, "response.output_item.done"))
         add_end(w, item, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
     if (weir_str_is(type, "response.completed") || weir_str_is(type, "response.incomplete") ||
-        weir_str_is(type, "response.failed"))
+        weir_str_is(type, "response.failed") || weir_str_is(type, "error"))
         add_end(w, WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
 }
 

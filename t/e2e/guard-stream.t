@@ -228,6 +228,15 @@ for channel, (api, make, is_json) in CHANNELS.items():
         if last != "[DONE]" and json.loads(last)["type"] not in ("message_stop", "response.completed"):
             wrong.append((pieces, "no end"))
     ok(not wrong, "case 10: %s: masked, cut at every byte" % channel) or diag(wrong[:2])
+# What is held leaves in front of an error of the upstream's, which is the last that clients read.
+ERRORS = {
+    "chat": (None, {"error": {"message": "overloaded", "type": "server_error"}}),
+    "messages": ("error", {"type": "error", "error": {"type": "overloaded_error", "message": "m"}}),
+    "responses": ("error", {"type": "error", "sequence_number": 2, "code": "x", "message": "m"})}
+for api, error in ERRORS.items():
+    r = ask("hold", api, BEGINS[api] + [CHANNELS[api][1]("Mail jane.d")] + [error])
+    is_((text_of(r, api), '"error"' in r.events()[-1]), ("Mail jane.d", True),
+        "%s: an error comes behind what was held" % api)
 # Lists whose elements come in pieces, as some chat servers and the gateway's own translation send them.
 LISTS = {
     "thinking_blocks": (lambda p: [{"index": 0, "type": "thinking", "thinking": p}], lambda e: e["thinking"]),

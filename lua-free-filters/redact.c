@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lua-free-filters/edit.h"
+#include "lua-free-filters/redact_events.h"
 
 #define DEFAULT_MAX_QUEUED ((size_t)1 << 20)
 #define SLICED_WINDOW      ((size_t)4 << 10)
@@ -195,136 +196,23 @@ static weir_str_t keep(weir_redact_t *r, weir_str_t old, const weir_json_doc_t *
     return copy == NULL ? old : weir_str(copy, raw.len);
 }
 
-static bool is_call(const text_t *t)
-{
-    return t->kind == WEIR_TEXT_ARGUMENTS || t->kind == WEIR_TEXT_INPUT;
-}
-
-/* In front of the text, behind which the delta's end stands. */
-static const char *open_delta(const text_t *t, weir_buf_t *out)
-{
-    unsigned n = WEIR_TEXT_ELEMENT(t->part);
-    weir_buf_append_z(out, "\"delta\":{");
-    if (is_call(t)) {
-        weir_buf_printf(out, "\"tool_calls\":[{\"index\":%u,%s", t->part,
-                        t->kind == WEIR_TEXT_INPUT ? "\"custom\":{\"input\":"
-                                                   : "\"function\":{\"arguments\":");
-        return "}}]}";
-    }
-    switch (WEIR_TEXT_LIST(t->part)) {
-    case WEIR_TEXT_THINKING:
-        weir_buf_printf(out,
-                        "\"thinking_blocks\":[{\"index\":%u,\"type\":\"thinking\","
-                        "\"thinking\":",
-                        n);
-        return "}]}";
-    case WEIR_TEXT_DETAILS:
-        weir_buf_printf(
-            out, "\"reasoning_details\":[{\"index\":%u,\"type\":\"reasoning.text\",\"text\":", n);
-        return "}]}";
-    case WEIR_TEXT_PARTS:
-        if (t->kind == WEIR_TEXT_REASONING) {
-            weir_buf_append_z(out, "\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":"
-                                   "\"text\",\"text\":");
-            return "}]}]}";
-        }
-        weir_buf_append_z(out, "\"content\":[{\"type\":\"text\",\"text\":");
-        return "}]}";
-    default:
-        weir_buf_printf(out, "\"%s\":",
-                        t->kind == WEIR_TEXT_REFUSAL     ? "refusal"
-                        : t->kind != WEIR_TEXT_REASONING ? "content"
-                        : t->part == 0                   ? "reasoning_content"
-                                                         : "reasoning");
-        return "}";
-    }
-}
-
-static void write_chat(const weir_redact_t *r, const text_t *t, weir_str_t text, weir_buf_t *out)
-{
-    bool chat = r->shape == WEIR_PROTOCOL_CHAT;
-    const char *end = "";
-    weir_buf_append_char(out, '{');
-    if (r->id.len > 0)
-        weir_buf_printf(out, "\"id\":%.*s,", (int)r->id.len, r->id.data);
-    weir_buf_append_z(out, chat ? "\"object\":\"chat.completion.chunk\","
-                                : "\"object\":\"text_completion\",");
-    if (r->created.len > 0)
-        weir_buf_printf(out, "\"created\":%.*s,", (int)r->created.len, r->created.data);
-    if (r->model.len > 0)
-        weir_buf_printf(out, "\"model\":%.*s,", (int)r->model.len, r->model.data);
-    weir_buf_printf(out, "\"choices\":[{\"index\":%u,", t->choice);
-    if (chat)
-        end = open_delta(t, out);
-    else
-        weir_buf_append_z(out, "\"text\":");
-    weir_json_write_string(out, text);
-    weir_buf_append_z(out, end);
-    weir_buf_append_z(out, ",\"logprobs\":null,\"finish_reason\":null}]}");
-}
-
-static void write_block(const text_t *t, weir_str_t text, weir_buf_t *out)
-{
-    weir_buf_printf(out, "{\"type\":\"content_block_delta\",\"index\":%u,\"delta\":{\"type\":\"",
-                    t->choice);
-    weir_buf_append_z(out, t->kind == WEIR_TEXT_ARGUMENTS   ? "input_json_delta\",\"partial_json\":"
-                           : t->kind == WEIR_TEXT_REASONING ? "thinking_delta\",\"thinking\":"
-                                                            : "text_delta\",\"text\":");
-    weir_json_write_string(out, text);
-    weir_buf_append_z(out, "}}");
-}
-
-static const char *response_event(const text_t *t)
-{
-    if (t->event != NULL)
-        return t->event;
-    return t->kind == WEIR_TEXT_ARGUMENTS   ? "response.function_call_arguments.delta"
-           : t->kind == WEIR_TEXT_REASONING ? "response.reasoning_text.delta"
-           : t->kind == WEIR_TEXT_REFUSAL   ? "response.refusal.delta"
-                                            : "response.output_text.delta";
-}
-
-static void write_response(weir_redact_t *r, const text_t *t, weir_str_t text, weir_buf_t *out)
-{
-    weir_buf_printf(out, "{\"type\":\"%s\",\"sequence_number\":%lld,", response_event(t),
-                    (long long)r->sequence++);
-    if (t->item_id.len > 0)
-        weir_buf_printf(out, "\"item_id\":%.*s,", (int)t->item_id.len, t->item_id.data);
-    weir_buf_printf(out, "\"output_index\":%u,", t->choice);
-    if (!is_call(t))
-        weir_buf_printf(out, "\"%s\":%u,",
-                        strstr(response_event(t), "summary") != NULL ? "summary_index"
-                                                                     : "content_index",
-                        t->part);
-    if (t->kind == WEIR_TEXT_CONTENT)
-        weir_buf_append_z(out, "\"logprobs\":[],");
-    weir_buf_append_z(out, "\"delta\":");
-    weir_json_write_string(out, text);
-    weir_buf_append_char(out, '}');
-}
-
 /* Hands on a piece of text that no event of the upstream's carries. */
 static weir_status_t insert(weir_redact_t *r, const text_t *t, weir_str_t text, weir_sink_t *sink)
 {
     weir_buf_t out;
-    weir_str_t name = weir_str("", 0);
     /* Events of a shape that nobody knows are not made: their texts end with an event of their own,
      * or were cut. */
     if (text.len == 0 || !r->changes || r->shape == WEIR_PROTOCOL_OTHER)
         return WEIR_OK;
     weir_buf_init(&out, weir_sink_arena(sink));
-    switch (r->shape) {
-    case WEIR_PROTOCOL_MESSAGES:
-        name = WEIR_STR("content_block_delta");
-        write_block(t, text, &out);
-        break;
-    case WEIR_PROTOCOL_RESPONSES:
-        name = weir_str(response_event(t), strlen(response_event(t)));
-        write_response(r, t, text, &out);
-        break;
-    default:
-        write_chat(r, t, text, &out);
-    }
+    weir_redact_place_t place = {.kind = t->kind,
+                                 .choice = t->choice,
+                                 .part = t->part,
+                                 .item_id = t->item_id,
+                                 .event = t->event};
+    weir_redact_head_t head = {
+        .shape = r->shape, .id = r->id, .created = r->created, .model = r->model};
+    weir_str_t name = weir_redact_write_event(&head, &place, text, &r->sequence, &out);
     if (out.failed)
         return WEIR_ERR_NOMEM;
     return weir_sink_event(sink, name, weir_str(out.data, out.len));

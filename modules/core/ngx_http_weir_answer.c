@@ -744,19 +744,6 @@ ngx_http_weir_add_last(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 }
 
 
-/*
- * An upstream that broke off is finalized without a last buffer: all that
- * comes is a flush.
- */
-
-ngx_uint_t
-ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b)
-{
-    return b->flush && !b->last_buf && ngx_buf_size(b) == 0
-           && r->upstream && r->upstream->cleanup == NULL;
-}
-
-
 void
 ngx_http_weir_look(ngx_http_request_t *r, ngx_http_weir_core_ctx_t *ctx)
 {

@@ -217,3 +217,16 @@ ngx_http_weir_check_unasked(ngx_http_request_t *r,
 
     return NGX_DECLINED;
 }
+
+
+/*
+ * An upstream that broke off is finalized without a last buffer: all that
+ * comes is a flush.
+ */
+
+ngx_uint_t
+ngx_http_weir_was_cut(ngx_http_request_t *r, ngx_buf_t *b)
+{
+    return b->flush && !b->last_buf && ngx_buf_size(b) == 0
+           && r->upstream && r->upstream->cleanup == NULL;
+}

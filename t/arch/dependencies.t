@@ -227,6 +227,9 @@ def check_forbidden(names):
             continue
         for number, line in enumerate(read(name).splitlines(), 1):
             for pattern, what in FORBIDDEN:
+                # Templates of attacks speak as attackers do.
+                if what == "unfinished work" and name.startswith("guardrails/training/templates/"):
+                    continue
                 if pattern.search(line):
                     problems.append("%s:%d: %s: %s" % (name, number, what, line.strip()[:80]))
     report(problems, "no machine's path, no registry's host, nothing marked unfinished")

@@ -38,10 +38,21 @@ static size_t unit_end(const weir_guard_scan_t *scan, size_t at)
     return i > number && weir_is(scan->text[number], WEIR_C_ALNUM) ? i : at;
 }
 
-/* The number first: "72 Acheron Road", "9 Avenue Foch". */
+/* Behind the letter of a house number: "221B", "12-a", not of "3D"; else at. */
+static size_t letter_end(const weir_guard_scan_t *scan, size_t start, size_t at)
+{
+    size_t letter = at + (at < scan->len && scan->text[at] == '-');
+    bool alone = letter + 1 < scan->len && weir_is(scan->text[letter], WEIR_C_ALPHA) &&
+                 weir_one_of(scan->text[letter + 1], " ,");
+    bool kind = alone && at - start == 1 && scan->text[letter] > 'C' &&
+                weir_is(scan->text[letter], WEIR_C_UPPER);
+    return alone && !kind ? letter + 1 : at;
+}
+
+/* The number first: "72 Acheron Road", "9 Avenue Foch", "221B Baker Street". */
 static void number_first(weir_guard_scan_t *scan, size_t start, size_t end)
 {
-    size_t i = end;
+    size_t i = letter_end(scan, start, end);
     size_t stop = 0;
     bool proper = false;
     i += i < scan->len && scan->text[i] == ',';

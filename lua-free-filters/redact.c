@@ -14,6 +14,8 @@ typedef struct text_s {
     weir_text_kind_t kind;
     uint32_t choice;
     uint32_t part;
+    weir_str_t open; /* those of its field */
+    weir_str_t close;
     weir_str_t item_id; /* responses: JSON of item_id, for events that are inserted, */
     const char *event;  /* and the name of the events that carry it */
     weir_redact_text_t text;
@@ -126,14 +128,29 @@ static void drop_text(weir_redact_t *r, text_t *t)
     free(t);
 }
 
+/* data NULL: out of memory. */
+static weir_str_t copy_of(weir_redact_t *r, weir_str_t s)
+{
+    if (s.len == 0)
+        return weir_str("", 0);
+    return weir_str(weir_arena_strndup(r->arena, s.data, s.len), s.len);
+}
+
 static text_t *find_text(weir_redact_t *r, const weir_text_field_t *f)
 {
     for (text_t *t = r->texts; t != NULL; t = t->next)
-        if (t->kind == f->kind && t->choice == f->choice && t->part == f->part)
+        if (t->kind == f->kind && t->choice == f->choice && t->part == f->part &&
+            weir_str_eq(t->open, f->open))
             return t;
     text_t *t = new_text(r, f->kind, f->choice, f->part);
     if (t == NULL)
         return NULL;
+    t->open = copy_of(r, f->open);
+    t->close = copy_of(r, f->close);
+    if (t->open.data == NULL || t->close.data == NULL) {
+        drop_text(r, t);
+        return NULL;
+    }
     /* At the end: texts end in the order in which they began. */
     text_t **at = &r->texts;
     while (*at != NULL)
@@ -143,13 +160,14 @@ static text_t *find_text(weir_redact_t *r, const weir_text_field_t *f)
 }
 
 static bool ends(const weir_text_list_t *list, weir_text_kind_t kind, uint32_t choice,
-                 uint32_t part)
+                 uint32_t part, weir_str_t open)
 {
     for (uint32_t i = 0; i < list->end_count; i++) {
         const weir_text_end_t *e = &list->ends[i];
         if ((e->choice == WEIR_TEXT_ALL || e->choice == choice) &&
             (e->part == WEIR_TEXT_ALL || e->part == part) &&
-            (e->kind == WEIR_TEXT_ALL || e->kind == (uint32_t)kind))
+            (e->kind == WEIR_TEXT_ALL || e->kind == (uint32_t)kind) &&
+            (e->open.data == NULL || weir_str_eq(e->open, open)))
             return true;
     }
     return false;
@@ -209,7 +227,9 @@ static weir_status_t insert(weir_redact_t *r, const text_t *t, weir_str_t text, 
                                  .choice = t->choice,
                                  .part = t->part,
                                  .item_id = t->item_id,
-                                 .event = t->event};
+                                 .event = t->event,
+                                 .open = t->open,
+                                 .close = t->close};
     weir_redact_head_t head = {
         .shape = r->shape, .id = r->id, .created = r->created, .model = r->model};
     weir_str_t name = weir_redact_write_event(&head, &place, text, &r->sequence, &out);
@@ -361,7 +381,7 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
         if (t->event == NULL && r->shape == WEIR_PROTOCOL_RESPONSES && item->name.len > 0)
             t->event = weir_arena_strndup(r->arena, item->name.data, item->name.len);
     }
-    bool last = !f->delta || ends(list, f->kind, f->choice, f->part);
+    bool last = !f->delta || ends(list, f->kind, f->choice, f->part, f->open);
     bool held = t->text.rules->mode == WEIR_REDACT_BUFFER || t->rewound;
     weir_buf_init(&out, weir_sink_arena(sink));
     if (!held && r->options.turn != NULL && text.len > WEIR_REDACT_SLICE / 2) {
@@ -415,7 +435,7 @@ static weir_status_t flush_ended(weir_redact_t *r, const weir_text_list_t *list,
 {
     for (text_t *t = r->texts; t != NULL;) {
         text_t *next = t->next;
-        if (ends(list, t->kind, t->choice, t->part)) {
+        if (ends(list, t->kind, t->choice, t->part, t->open)) {
             weir_status_t rc = flush(r, t, sink);
             if (rc != WEIR_OK)
                 return rc;
@@ -558,7 +578,7 @@ static weir_status_t enqueue(weir_redact_t *r, const weir_item_t *item, const pa
 
 static weir_status_t take(weir_redact_t *r, weir_item_t *item, pause_t *pause, weir_sink_t *sink)
 {
-    weir_text_end_t all = {WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL};
+    weir_text_end_t all = {.choice = WEIR_TEXT_ALL, .part = WEIR_TEXT_ALL, .kind = WEIR_TEXT_ALL};
     weir_text_list_t everything = {.ends = &all, .end_count = 1};
     weir_status_t rc;
     r->slept = false;
@@ -648,7 +668,7 @@ static weir_status_t wake(void *self, weir_sink_t *sink)
 static weir_status_t end(void *self, weir_end_t why, weir_sink_t *sink)
 {
     weir_redact_t *r = self;
-    weir_text_end_t all = {WEIR_TEXT_ALL, WEIR_TEXT_ALL, WEIR_TEXT_ALL};
+    weir_text_end_t all = {.choice = WEIR_TEXT_ALL, .part = WEIR_TEXT_ALL, .kind = WEIR_TEXT_ALL};
     weir_text_list_t everything = {.ends = &all, .end_count = 1};
     weir_status_t rc = WEIR_OK;
     if (why == WEIR_END_COMPLETE && !r->stats.stopped && !enter(r))

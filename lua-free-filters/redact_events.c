@@ -12,6 +12,10 @@ static const char *open_delta(const weir_redact_place_t *t, weir_buf_t *out)
 {
     unsigned n = WEIR_TEXT_ELEMENT(t->part);
     weir_buf_append_z(out, "\"delta\":{");
+    if (t->open.len > 0) {
+        weir_buf_append_str(out, t->open);
+        return "}";
+    }
     if (is_call(t)) {
         weir_buf_printf(out, "\"tool_calls\":[{\"index\":%u,%s", t->part,
                         t->kind == WEIR_TEXT_INPUT ? "\"custom\":{\"input\":"
@@ -67,18 +71,23 @@ static void write_chat(const weir_redact_head_t *r, const weir_redact_place_t *t
     else
         weir_buf_append_z(out, "\"text\":");
     weir_json_write_string(out, text);
+    weir_buf_append_str(out, t->close);
     weir_buf_append_z(out, end);
     weir_buf_append_z(out, ",\"logprobs\":null,\"finish_reason\":null}]}");
 }
 
 static void write_block(const weir_redact_place_t *t, weir_str_t text, weir_buf_t *out)
 {
-    weir_buf_printf(out, "{\"type\":\"content_block_delta\",\"index\":%u,\"delta\":{\"type\":\"",
-                    t->choice);
-    weir_buf_append_z(out, t->kind == WEIR_TEXT_ARGUMENTS   ? "input_json_delta\",\"partial_json\":"
-                           : t->kind == WEIR_TEXT_REASONING ? "thinking_delta\",\"thinking\":"
-                                                            : "text_delta\",\"text\":");
+    weir_buf_printf(out, "{\"type\":\"content_block_delta\",\"index\":%u,\"delta\":{", t->choice);
+    if (t->open.len > 0)
+        weir_buf_append_str(out, t->open);
+    else
+        weir_buf_append_z(
+            out, t->kind == WEIR_TEXT_ARGUMENTS ? "\"type\":\"input_json_delta\",\"partial_json\":"
+                 : t->kind == WEIR_TEXT_REASONING ? "\"type\":\"thinking_delta\",\"thinking\":"
+                                                  : "\"type\":\"text_delta\",\"text\":");
     weir_json_write_string(out, text);
+    weir_buf_append_str(out, t->close);
     weir_buf_append_z(out, "}}");
 }
 
@@ -95,8 +104,10 @@ static const char *response_event(const weir_redact_place_t *t)
 static void write_response(const weir_redact_place_t *t, weir_str_t text, int64_t sequence,
                            weir_buf_t *out)
 {
-    weir_buf_printf(out, "{\"type\":\"%s\",\"sequence_number\":%lld,", response_event(t),
-                    (long long)sequence);
+    weir_buf_append_z(out, "{\"type\":");
+    weir_json_write_string(
+        out, t->open.len > 0 ? t->open : weir_str(response_event(t), strlen(response_event(t))));
+    weir_buf_printf(out, ",\"sequence_number\":%lld,", (long long)sequence);
     if (t->item_id.len > 0)
         weir_buf_printf(out, "\"item_id\":%.*s,", (int)t->item_id.len, t->item_id.data);
     weir_buf_printf(out, "\"output_index\":%u,", t->choice);
@@ -121,6 +132,8 @@ weir_str_t weir_redact_write_event(const weir_redact_head_t *head, const weir_re
         return WEIR_STR("content_block_delta");
     case WEIR_PROTOCOL_RESPONSES:
         write_response(place, text, (*sequence)++, out);
+        if (place->open.len > 0 && place->event == NULL)
+            return weir_str("", 0); /* as the upstream's */
         return weir_str(response_event(place), strlen(response_event(place)));
     default:
         write_chat(head, place, text, out);

@@ -23,6 +23,8 @@ typedef struct {
     uint32_t part;
     weir_str_t item_id; /* responses: JSON of the item's id, or empty */
     const char *event;  /* responses: the name of the events that carry it, or NULL */
+    weir_str_t open;    /* that of its field (text_fields.h), */
+    weir_str_t close;   /* and its other half */
 } weir_redact_place_t;
 
 /*

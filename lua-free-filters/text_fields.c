@@ -1,5 +1,7 @@
 #include "lua-free-filters/text_fields.h"
 
+#include <stdio.h>
+
 typedef struct {
     const weir_json_doc_t *doc;
     weir_arena_t *arena;
@@ -42,26 +44,37 @@ static void account(walk_t *w, uint32_t node)
     memset(w->seen + node, 1, w->doc->nodes[node].next - node);
 }
 
-static void add(walk_t *w, uint32_t node, weir_text_kind_t kind, uint32_t choice, uint32_t part,
-                bool delta)
+static void add_field(walk_t *w, weir_text_field_t field)
 {
-    if (!is_string(w, node) || w->seen[node] != 0)
+    if (!is_string(w, field.node) || w->seen[field.node] != 0)
         return;
     void *items = w->out->fields;
     if (!room(w, &items, w->out->count, &w->field_cap, sizeof *w->out->fields))
         return;
     w->out->fields = items;
-    w->out->fields[w->out->count++] = (weir_text_field_t){node, kind, choice, part, delta};
-    account(w, node);
+    w->out->fields[w->out->count++] = field;
+    account(w, field.node);
 }
 
-static void add_end(walk_t *w, uint32_t choice, uint32_t part, uint32_t kind)
+static void add(walk_t *w, uint32_t node, weir_text_kind_t kind, uint32_t choice, uint32_t part,
+                bool delta)
+{
+    add_field(w, (weir_text_field_t){
+                     .node = node, .kind = kind, .choice = choice, .part = part, .delta = delta});
+}
+
+static void add_end_of(walk_t *w, weir_text_end_t end)
 {
     void *items = w->out->ends;
     if (!room(w, &items, w->out->end_count, &w->end_cap, sizeof *w->out->ends))
         return;
     w->out->ends = items;
-    w->out->ends[w->out->end_count++] = (weir_text_end_t){choice, part, kind};
+    w->out->ends[w->out->end_count++] = end;
+}
+
+static void add_end(walk_t *w, uint32_t choice, uint32_t part, uint32_t kind)
+{
+    add_end_of(w, (weir_text_end_t){.choice = choice, .part = part, .kind = kind});
 }
 
 static void add_logprobs(walk_t *w, uint32_t node)
@@ -104,6 +117,97 @@ static void add_input(walk_t *w, uint32_t value)
         return;
     for (uint32_t i = value; i < w->doc->nodes[value].next; i++)
         add(w, i, WEIR_TEXT_INPUT, i, 0, false);
+}
+
+/* --- members of a delta that are not known --- */
+
+static bool is_structure(weir_protocol_t protocol, weir_str_t key);
+static bool is_request_echo(weir_protocol_t protocol, weir_str_t key);
+
+/* What stands around a string of a delta, from the delta's brace on. */
+typedef struct {
+    weir_str_t open;
+    weir_str_t close;
+} path_t;
+
+/* path with a member of this name behind it, whose value begins and ends so. */
+static path_t longer(walk_t *w, const path_t *path, weir_str_t name, const char *begin,
+                     const char *end)
+{
+    weir_buf_t open;
+    weir_buf_t close;
+    weir_buf_init(&open, w->arena);
+    weir_buf_init(&close, w->arena);
+    weir_buf_append_str(&open, path->open);
+    weir_json_write_string(&open, name);
+    weir_buf_printf(&open, ":%s", begin);
+    weir_buf_append_z(&close, end);
+    weir_buf_append_str(&close, path->close);
+    w->failed = w->failed || open.failed || close.failed;
+    return (path_t){weir_str(open.data, open.len), weir_str(close.data, close.len)};
+}
+
+/* Strings of these members are whole in each event. */
+static bool is_whole(const walk_t *w, weir_str_t name)
+{
+    return is_structure(w->out->shape, name) || is_request_echo(w->out->shape, name) ||
+           weir_str_is(name, "tool_calls") || weir_str_is(name, "logprobs") ||
+           weir_str_is(name, "data");
+}
+
+/*
+ * What a server adds to a delta is taken to go on over events, as the texts beside it do: a string
+ * of the delta or of an object in it. In a list only an element that tells its index goes on, as
+ * others are whole (annotations). Recursion: at most as deep as the scanner lets JSON be.
+ */
+static void delta_members(walk_t *w, uint32_t object, uint32_t choice, const path_t *path)
+{
+    uint32_t key = object + 1;
+    uint32_t count =
+        weir_json_type(w->doc, object) == WEIR_JSON_OBJECT ? w->doc->nodes[object].size : 0;
+    for (uint32_t m = 0; m < count && !w->failed; m++, key = w->doc->nodes[key + 1].next) {
+        uint32_t value = key + 1;
+        weir_json_type_t type = weir_json_type(w->doc, value);
+        weir_str_t name;
+        if ((type != WEIR_JSON_STRING && type != WEIR_JSON_OBJECT && type != WEIR_JSON_ARRAY) ||
+            w->seen[value] != 0)
+            continue;
+        if (weir_json_string(w->doc, key, w->arena, &name) != WEIR_OK) {
+            w->failed = true;
+            return;
+        }
+        if (is_whole(w, name))
+            continue;
+        if (type == WEIR_JSON_STRING) {
+            path_t at = longer(w, path, name, "", "");
+            add_field(w, (weir_text_field_t){.node = value,
+                                             .kind = weir_str_is(name, "thinking")
+                                                         ? WEIR_TEXT_REASONING
+                                                         : WEIR_TEXT_OTHER,
+                                             .choice = choice,
+                                             .delta = true,
+                                             .open = at.open,
+                                             .close = at.close});
+            continue;
+        }
+        uint32_t before = w->out->count;
+        if (type == WEIR_JSON_OBJECT) {
+            path_t at = longer(w, path, name, "{", "}");
+            delta_members(w, value, choice, &at);
+        }
+        each(w, value, i, item)
+        {
+            char begin[40];
+            uint32_t index = index_of(w, item, "index", UINT32_MAX);
+            if (index == UINT32_MAX)
+                continue;
+            snprintf(begin, sizeof begin, "[{\"index\":%u,", index);
+            path_t at = longer(w, path, name, begin, "}]");
+            delta_members(w, item, choice, &at);
+        }
+        if (w->out->count > before)
+            w->out->bare = false;
+    }
 }
 
 /* --- chat and completions --- */
@@ -169,6 +273,8 @@ static void chat_choice(walk_t *w, uint32_t node, uint32_t number)
         chat_tools(w, message, choice, goes_on);
         chat_lists(w, message, choice, goes_on);
     }
+    if (goes_on)
+        delta_members(w, delta, choice, &(path_t){weir_str("", 0), weir_str("", 0)});
     /* Completions' text belongs to a stream where the document is a chunk of one. */
     add(w, weir_json_get(w->doc, node, "text"), WEIR_TEXT_CONTENT, choice, 0, true);
     add_logprobs(w, weir_json_get(w->doc, node, "logprobs"));
@@ -209,6 +315,26 @@ static void message_blocks(walk_t *w, uint32_t content)
     }
 }
 
+/* A delta of a type that is not known. */
+static void block_members(walk_t *w, uint32_t delta, uint32_t block)
+{
+    weir_str_t type;
+    weir_buf_t open;
+    uint32_t node = weir_json_get(w->doc, delta, "type");
+    weir_buf_init(&open, w->arena);
+    if (delta == WEIR_JSON_NONE)
+        return;
+    if (is_string(w, node) && weir_json_string(w->doc, node, w->arena, &type) == WEIR_OK) {
+        weir_buf_append_z(&open, "\"type\":");
+        weir_json_write_string(&open, type);
+        weir_buf_append_char(&open, ',');
+    }
+    w->failed = w->failed || open.failed;
+    delta_members(
+        w, delta, block,
+        &(path_t){weir_str(open.data == NULL ? "" : open.data, open.len), weir_str("", 0)});
+}
+
 static void messages(walk_t *w)
 {
     uint32_t type = weir_json_get(w->doc, 0, "type");
@@ -222,6 +348,7 @@ static void messages(walk_t *w)
         add(w, weir_json_get(w->doc, delta, "text"), WEIR_TEXT_CONTENT, block, 0, true);
         add(w, weir_json_get(w->doc, delta, "thinking"), WEIR_TEXT_REASONING, block, 0, true);
         add(w, weir_json_get(w->doc, delta, "partial_json"), WEIR_TEXT_ARGUMENTS, block, 0, true);
+        block_members(w, delta, block);
         w->out->bare = w->out->count == 1;
     } else if (weir_json_string_is(w->doc, type, "content_block_start")) {
         uint32_t start = weir_json_get(w->doc, 0, "content_block");
@@ -300,6 +427,33 @@ static void response_item(walk_t *w, uint32_t item)
         add_input(w, weir_json_get(w->doc, item, given[i]));
 }
 
+/* A text of a type that is not known (a transcript of what is said, ...). Sound is none. */
+static void response_text(walk_t *w, weir_str_t type, uint32_t item, uint32_t part)
+{
+    weir_str_t rest;
+    bool done = ends_with(type, ".done");
+    if (!begins(type, "response.", &rest) || ends_with(type, "audio.delta") ||
+        (!done && !ends_with(type, ".delta")))
+        return;
+    if (done) {
+        weir_buf_t delta;
+        weir_buf_init(&delta, w->arena);
+        weir_buf_append(&delta, type.data, type.len - 4);
+        weir_buf_append_z(&delta, "delta");
+        w->failed = w->failed || delta.failed;
+        add_end_of(w,
+                   (weir_text_end_t){item, part, WEIR_TEXT_OTHER, weir_str(delta.data, delta.len)});
+        return;
+    }
+    add_field(w, (weir_text_field_t){.node = weir_json_get(w->doc, 0, "delta"),
+                                     .kind = WEIR_TEXT_OTHER,
+                                     .choice = item,
+                                     .part = part,
+                                     .delta = true,
+                                     .open = type});
+    w->out->bare = w->out->count == 1;
+}
+
 static void responses(walk_t *w)
 {
     uint32_t part_node = weir_json_get(w->doc, 0, "part");
@@ -335,6 +489,7 @@ static void responses(walk_t *w)
             return;
         }
     }
+    response_text(w, type, item, part);
     if (weir_str_is(type, "response.output_item.done"))
         add_end(w, item, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
     if (weir_str_is(type, "response.completed") || weir_str_is(type, "response.incomplete") ||

@@ -35,16 +35,21 @@ typedef enum {
 typedef struct {
     uint32_t node; /* a string, or a whole value that cannot be cut: see json */
     weir_text_kind_t kind;
-    uint32_t choice; /* choice, content block or output item */
-    uint32_t part;   /* tool call or content part in it; 0 */
-    bool delta;      /* a piece of a text that goes on; otherwise a whole text */
+    uint32_t choice;  /* choice, content block or output item */
+    uint32_t part;    /* tool call or content part in it; 0 */
+    bool delta;       /* a piece of a text that goes on; otherwise a whole text */
+    weir_str_t open;  /* of a text that goes on in a member that is not known: the JSON in the delta
+                         in front of its string, which with kind, choice and part tells which text
+                         it is (responses: the type of its events); else empty */
+    weir_str_t close; /* and the JSON behind it */
 } weir_text_field_t;
 
 /* A text, or with WEIR_TEXT_ALL several, that gets no more pieces after this item. */
 typedef struct {
     uint32_t choice;
     uint32_t part;
-    uint32_t kind; /* weir_text_kind_t or WEIR_TEXT_ALL */
+    uint32_t kind;   /* weir_text_kind_t or WEIR_TEXT_ALL */
+    weir_str_t open; /* that of the field; data NULL: of any */
 } weir_text_end_t;
 
 typedef struct {

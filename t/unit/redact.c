@@ -517,6 +517,75 @@ static void test_restoring(weir_arena_t *arena)
     }
 }
 
+/* Members and events of a delta that nobody knows go on over events as others do. */
+static void test_unknown_channels(weir_arena_t *arena)
+{
+    static const struct {
+        weir_protocol_t protocol;
+        const char *piece; /* with %s for the text */
+        const char *last;  /* the upstream's last event */
+    } cases[] = {
+        {WEIR_PROTOCOL_CHAT, "{\"choices\":[{\"index\":1,\"delta\":{\"thinking\":\"%s\"}}]}",
+         "[DONE]"},
+        {WEIR_PROTOCOL_CHAT,
+         "{\"choices\":[{\"index\":0,\"delta\":{\"audio\":{\"id\":\"a\",\"transcript\":\"%s\"}}}]}",
+         "[DONE]"},
+        {WEIR_PROTOCOL_CHAT, "{\"choices\":[{\"index\":0,\"delta\":{\"so\\\"far\":\"%s\"}}]}",
+         "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}"},
+        {WEIR_PROTOCOL_CHAT,
+         "{\"choices\":[{\"index\":0,\"delta\":{\"notes\":[{\"index\":2,\"say\":\"%s\"}]}}]}",
+         "[DONE]"},
+        {WEIR_PROTOCOL_OTHER, "{\"choices\":[{\"index\":0,\"delta\":{\"mood\":\"%s\"}}]}",
+         "[DONE]"},
+        {WEIR_PROTOCOL_MESSAGES,
+         "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"x_delta\",\"x\":\"%"
+         "s\"}}",
+         "{\"type\":\"content_block_stop\",\"index\":0}"},
+        {WEIR_PROTOCOL_RESPONSES,
+         "{\"type\":\"response.audio.transcript.delta\",\"output_index\":0,\"delta\":\"%s\"}",
+         "{\"type\":\"response.audio.transcript.done\",\"output_index\":0}"},
+        {WEIR_PROTOCOL_RESPONSES,
+         "{\"type\":\"response.output_audio_transcript.delta\",\"output_index\":0,\"delta\":\"%"
+         "s\"}",
+         "{\"type\":\"response.completed\",\"response\":{\"output\":[]}}"},
+        {WEIR_PROTOCOL_RESPONSES,
+         "{\"type\":\"response.new_thing.delta\",\"output_index\":3,\"delta\":\"%s\"}",
+         "{\"type\":\"response.output_item.done\",\"output_index\":3}"},
+    };
+    static const char *const pieces[] = {"Ask joe@exa", "mple.org ok ", "or ann@exam", "ple.org"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        weir_buf_t in;
+        weir_buf_t all;
+        verdicts_t v = {0};
+        setup_t s = {.protocol = cases[i].protocol, .mode = WEIR_REDACT_HOLDBACK};
+        weir_buf_init(&in, arena);
+        weir_buf_init(&all, arena);
+        for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
+            const char *mark = strstr(cases[i].piece, "%s");
+            weir_buf_printf(&in, "data: %.*s%s%s\n\n", (int)(mark - cases[i].piece), cases[i].piece,
+                            pieces[k], mark + 2);
+        }
+        weir_buf_printf(&in, "data: %s\n\n", cases[i].last);
+        weir_str_t out = run(arena, &s, &v, weir_str(in.data, in.len), 7, NULL);
+        /* What the client reads, joined: each text stands behind what is in front of it. */
+        const char *mark = strstr(cases[i].piece, "%s");
+        const char *from = mark - 1;
+        while (from[-1] != ',' && from[-1] != '{')
+            from--;
+        weir_str_t lead = weir_str(from, (size_t)(mark - from));
+        const char *at = out.data;
+        while ((at = memmem(at, (size_t)(out.data + out.len - at), lead.data, lead.len)) != NULL) {
+            at += lead.len;
+            const char *end = memchr(at, '"', (size_t)(out.data + out.len - at));
+            weir_buf_append(&all, at, (size_t)(end - at));
+            at = end;
+        }
+        is_str(all.data, all.len, "Ask <EMAIL_ADDRESS> ok or <EMAIL_ADDRESS>",
+               "channel %zu: entities over two events, the last one held to the end", i);
+        is_int(v.entities, 2, "channel %zu: two entities", i);
+    }
+}
+
 int main(void)
 {
     weir_arena_t arena;
@@ -538,6 +607,7 @@ int main(void)
     test_endings(&arena);
     test_waiting(&arena);
     test_restoring(&arena);
+    test_unknown_channels(&arena);
 
     weir_scratch_free(scratch);
     weir_guard_scratch_free(guard_scratch);

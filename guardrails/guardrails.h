@@ -65,6 +65,20 @@ typedef struct {
     float score; /* 0: 0.85 */
 } weir_guard_custom_t;
 
+/*
+ * How much it matters that a type is found: where a custom entity overlaps others, what is heavier
+ * is kept, whatever the scores. At most WEIR_GUARD_HEAVIEST, which is what stops the whole text;
+ * below WEIR_GUARD_CHANGES: what leaves the text as it is.
+ */
+typedef struct {
+    const char *type; /* NULL: all types that no other entry names */
+    uint8_t weight;
+    float least; /* findings with a lower score weigh nothing */
+} weir_guard_weight_t;
+
+#define WEIR_GUARD_CHANGES  2
+#define WEIR_GUARD_HEAVIEST 7
+
 typedef struct {
     bool pii;     /* the built-in PII group, without the entities that are off by default */
     bool secrets; /* the built-in secrets group */
@@ -79,6 +93,8 @@ typedef struct {
     size_t entity_count;
     const weir_guard_custom_t *custom;
     size_t custom_count;
+    const weir_guard_weight_t *weights; /* the first of a type counts; without any all weigh 0 */
+    size_t weight_count;
 } weir_guard_options_t;
 
 typedef struct weir_guard_rules weir_guard_rules_t;

@@ -175,7 +175,9 @@ typedef struct {
     const char *id;
     float min_score;
     bool on;
-    uint8_t kind; /* weir_guard_kind_t */
+    uint8_t kind;   /* weir_guard_kind_t */
+    uint8_t weight; /* of findings that score at least weight_least */
+    float weight_least;
     uint16_t context;
     const weir_guard_id_t *number;
     uint32_t pattern; /* index into rules->patterns */
@@ -259,6 +261,7 @@ struct weir_guard_rules {
     weir_guard_rule_t *rule;
     size_t rule_count;
     uint16_t number_base; /* index of the first identity number */
+    size_t custom_base;   /* and of the first custom entity */
     weir_guard_layout_t *layouts;
     size_t layout_count;
     uint16_t buckets[WEIR_MAX_GROUP + 1][WEIR_MAX_LAYOUT + 1]; /* [first][second], 0: only one */

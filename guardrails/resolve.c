@@ -1,7 +1,8 @@
 /*
  * From candidates to findings: of candidates that overlap the best score wins, then the longest,
  * then the first. A number with a check digit beats what its own digits seem to be in part, unless
- * its score is much lower; a secret beats the URL that it stands in. Works on chains of overlapping
+ * its score is much lower; a secret beats the URL that it stands in. Where the caller's own
+ * entities are among them the weight comes before the score. Works on chains of overlapping
  * candidates, so the time is n log n.
  */
 #include "guardrails/matcher.h"
@@ -165,12 +166,45 @@ static void rank_longer(const weir_guard_rules_t *rules, weir_guard_candidate_t 
     }
 }
 
+static unsigned weight_of(const weir_guard_rules_t *rules, const weir_guard_candidate_t *c)
+{
+    const weir_guard_rule_t *rule = &rules->rule[c->rule];
+    return c->score >= rule->weight_least ? rule->weight : 0;
+}
+
+#define RANKS 4.0f /* more than any rank; sums with the weights keep six digits of the rank */
+
+/*
+ * Lifts the heavier over the lighter in chains with an entity of the caller's: what he only wants
+ * flagged hides nothing that is to be blocked. Over built-in entities whose text is changed his own
+ * rise only if they stop the whole text: the shorter of two changes would leave some of the other.
+ */
+static void rank_heavier(const weir_guard_rules_t *rules, weir_guard_candidate_t *chain,
+                         size_t count)
+{
+    unsigned most = 0;
+    bool custom = false;
+    for (size_t i = 0; i < count; i++) {
+        unsigned weight = weight_of(rules, &chain[i]);
+        bool own = chain[i].rule >= rules->custom_base;
+        custom |= own;
+        most = !own && weight > most ? weight : most;
+    }
+    for (size_t i = 0; i < count && custom; i++) {
+        unsigned weight = weight_of(rules, &chain[i]);
+        bool capped = chain[i].rule >= rules->custom_base && most >= WEIR_GUARD_CHANGES &&
+                      weight > most && weight < WEIR_GUARD_HEAVIEST;
+        chain[i].rank += RANKS * (float)(capped ? most : weight);
+    }
+}
+
 static size_t resolve_chain(const weir_guard_rules_t *rules, weir_guard_candidate_t *chain,
                             size_t count, weir_guard_finding_t *out)
 {
     size_t kept = 0;
     if (count > 1) {
         rank_longer(rules, chain, count);
+        rank_heavier(rules, chain, count);
         sort(chain, count, by_rank);
     }
     for (size_t i = 0; i < count; i++) {

@@ -198,6 +198,29 @@ static weir_status_t apply_entities(weir_guard_rules_t *rules, const weir_guard_
     return WEIR_OK;
 }
 
+/* Where the rules are all there, those of the caller among them. */
+static void apply_weights(weir_guard_rules_t *rules, const weir_guard_options_t *options)
+{
+    for (size_t i = 0; i < rules->rule_count; i++) {
+        weir_guard_rule_t *rule = &rules->rule[i];
+        const weir_guard_weight_t *found = NULL;
+        for (size_t w = 0; w < options->weight_count; w++) {
+            const weir_guard_weight_t *weight = &options->weights[w];
+            if (weight->type == NULL) {
+                found = found == NULL ? weight : found;
+            } else if (strcmp(weight->type, rule->type) == 0) {
+                found = weight;
+                break;
+            }
+        }
+        if (found != NULL) {
+            rule->weight =
+                found->weight < WEIR_GUARD_HEAVIEST ? found->weight : WEIR_GUARD_HEAVIEST;
+            rule->weight_least = found->least;
+        }
+    }
+}
+
 /* Reads one layout ("3-2-4") into *layout; returns what follows it. */
 static const char *read_layout(const char *at, weir_guard_layout_t *layout)
 {
@@ -340,8 +363,12 @@ static weir_status_t fill(weir_guard_rules_t *rules, const weir_guard_options_t 
     if (status == WEIR_OK) {
         status = add_context(rules, err);
     }
+    rules->custom_base = rules->rule_count;
     if (status == WEIR_OK) {
         status = weir_guard_compile_patterns(rules, options, err);
+    }
+    if (status == WEIR_OK) {
+        apply_weights(rules, options);
     }
     if (status == WEIR_OK && !weir_guard_words_build(rules)) {
         status = weir_error(err, WEIR_ERR_NOMEM, "no memory for the lists of words");

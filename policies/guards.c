@@ -108,6 +108,16 @@ static const weir_guard_entity_rule_t *rule_of(const weir_guard_policy_private_t
     return strcmp(type, "SECRET") == 0 ? &own->secret : &own->otherwise;
 }
 
+weir_guard_action_t weir_guards_effective(weir_guard_action_t action,
+                                          weir_guard_direction_t direction)
+{
+    if (direction == WEIR_GUARD_OUTPUT && action == WEIR_GUARD_PLACEHOLDER)
+        return WEIR_GUARD_REDACT;
+    if (direction == WEIR_GUARD_OUTPUT && action == WEIR_GUARD_ROUTE)
+        return WEIR_GUARD_FLAG;
+    return action;
+}
+
 weir_guard_action_t weir_guard_policy_action(const weir_guard_policy_t *policy,
                                              weir_guard_direction_t direction,
                                              const weir_guard_finding_t *finding, weir_str_t value,
@@ -127,11 +137,7 @@ weir_guard_action_t weir_guard_policy_judge(const weir_guard_policy_t *policy,
     if (action == WEIR_GUARD_ALLOW || finding->score < rule->min_score ||
         excused(policy->own, value, spare))
         return WEIR_GUARD_ALLOW;
-    if (direction == WEIR_GUARD_OUTPUT && action == WEIR_GUARD_PLACEHOLDER)
-        return WEIR_GUARD_REDACT;
-    if (direction == WEIR_GUARD_OUTPUT && action == WEIR_GUARD_ROUTE)
-        return WEIR_GUARD_FLAG;
-    return action;
+    return weir_guards_effective(action, direction);
 }
 
 int weir_guard_policy_topic(const weir_guard_policy_t *policy, const weir_guard_finding_t *finding,

@@ -59,6 +59,10 @@ int weir_guards_compare_hash(const void *a, const void *b);
  * error (a cycle, an unknown parent, a locked member). */
 json_t *weir_guards_merge(const weir_document_t *doc, json_t *policies, const char *name);
 
+/* What the direction makes of an action: in answers some become others. */
+weir_guard_action_t weir_guards_effective(weir_guard_action_t action,
+                                          weir_guard_direction_t direction);
+
 /* Reads a merged policy and compiles it. */
 weir_status_t weir_guards_read_policy(const weir_document_t *doc, weir_guards_t *guards,
                                       const char *name, json_t *merged, const char *folder,

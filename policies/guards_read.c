@@ -635,6 +635,37 @@ static weir_status_t check_route(const reader_t *r)
     return WEIR_OK;
 }
 
+_Static_assert(WEIR_GUARD_REDACT == WEIR_GUARD_CHANGES && WEIR_GUARD_BLOCK == WEIR_GUARD_HEAVIEST,
+               "the actions are the library's weights");
+
+/* Findings weigh what their actions do; a topic's, of which one alone does nothing, as a flag. */
+static weir_status_t weigh(const reader_t *r, weir_guard_direction_t direction,
+                           weir_guard_options_t *options)
+{
+    size_t n = 0;
+    weir_guard_weight_t *weights =
+        weir_arena_calloc(r->doc->arena, r->own->type_count + 2, sizeof *weights);
+    if (weights == NULL)
+        return weir_document_nomem(r->doc);
+    for (size_t i = 0; i < r->own->type_count + 2; i++) {
+        bool listed = r->types != NULL && i < r->own->type_count;
+        const weir_guard_entity_rule_t *rule = listed                    ? &r->types[i].rule
+                                               : i == r->own->type_count ? &r->own->secret
+                                                                         : &r->own->otherwise;
+        weights[n++] = (weir_guard_weight_t){
+            listed                    ? r->types[i].type
+            : i == r->own->type_count ? "SECRET"
+                                      : NULL,
+            (uint8_t)weir_guards_effective(rule->action[direction], direction), rule->min_score};
+        for (size_t k = 0; listed && k < r->own->topic_count; k++)
+            if (strcmp(r->topics[k].type, r->types[i].type) == 0 && r->topics[k].least > 1)
+                weights[i].weight = WEIR_GUARD_FLAG;
+    }
+    options->weights = weights;
+    options->weight_count = n;
+    return WEIR_OK;
+}
+
 static weir_status_t compile(reader_t *r, weir_guard_direction_t direction)
 {
     weir_guard_entity_t switches[256];
@@ -668,6 +699,7 @@ static weir_status_t compile(reader_t *r, weir_guard_direction_t direction)
                                     .custom_count = r->custom_count};
     if (!options.pii && !options.secrets && r->custom_count == 0)
         return WEIR_OK;
+    TRY(weigh(r, direction, &options));
     return weir_guards_compile(r->doc, r->guards, r->path, &options, &r->out->rules[direction]);
 }
 

@@ -340,9 +340,17 @@ int main(void)
         {.type = "PROJECT", .values = projects, .value_count = 2, .ignore_case = true},
         {.type = "TICKET", .expression = "\\bTICKET-\\d{3,6}\\b"},
         {.type = "PAGES", .expression = "ticket \\d+ of \\d+"},
+        {.type = "SITE", .expression = "(?:from )?\\w{1,12}@\\w{1,12}\\.\\w{2,3}", .score = 1},
     };
-    weir_guard_options_t options = {
-        .pii = true, .secrets = true, .streaming = true, .custom = custom, .custom_count = 3};
+    static const weir_guard_weight_t weights[] = {
+        {"SITE", 1, 0}, {"EMAIL_ADDRESS", WEIR_GUARD_HEAVIEST, 0}, {NULL, WEIR_GUARD_CHANGES, 0}};
+    weir_guard_options_t options = {.pii = true,
+                                    .secrets = true,
+                                    .streaming = true,
+                                    .custom = custom,
+                                    .custom_count = sizeof custom / sizeof *custom,
+                                    .weights = weights,
+                                    .weight_count = sizeof weights / sizeof *weights};
     weir_guard_rules_t *rules = NULL;
     weir_error_t err;
     rng_t rng;

@@ -155,6 +155,90 @@ static void test_finding(weir_arena_t *arena)
     weir_guards_free(guards);
 }
 
+/* Of what is found in the text by the policy the heaviest action, and its type. */
+static void judged(weir_arena_t *arena, const char *policy, const char *words, const char *want,
+                   const char *name)
+{
+    char text[4096];
+    char seen[128] = "";
+    weir_guards_t *guards;
+    weir_error_t err;
+    weir_guard_result_t found = {0};
+    weir_guard_scratch_t *scratch = weir_guard_scratch_create();
+    snprintf(text, sizeof text, "{\"version\":1,\"policies\":{%s}}", policy);
+    if (load(arena, text, &guards, &err) == WEIR_OK) {
+        const weir_guard_policy_t *p = weir_guards_at(guards, weir_guards_count(guards) - 1);
+        weir_guard_action_t most = WEIR_GUARD_ALLOW;
+        weir_guard_scan(p->rules[WEIR_GUARD_INPUT], scratch, words, strlen(words), NULL, &found,
+                        NULL);
+        for (size_t i = 0; i < found.count; i++) {
+            const weir_guard_finding_t *f = &found.findings[i];
+            weir_str_t none;
+            weir_guard_action_t action = weir_guard_policy_action(
+                p, WEIR_GUARD_INPUT, f, weir_str(words + f->start, f->end - f->start), &none);
+            if (action > most)
+                snprintf(seen, sizeof seen, "%s=%s", f->type, weir_guard_action_name(action));
+            most = action > most ? action : most;
+        }
+        weir_guards_free(guards);
+    } else {
+        snprintf(seen, sizeof seen, "%.100s", err.message);
+    }
+    is_str(seen, strlen(seen), want, "%s", name);
+    weir_guard_scratch_free(scratch);
+}
+
+static void test_overlaps(weir_arena_t *arena)
+{
+#define MAIL "\"p\":{\"entities\":{\"EMAIL_ADDRESS\":\"block\"},"
+    static const char text[] = "mail joe@example.org";
+    static const char blocked[] = "EMAIL_ADDRESS=block";
+    judged(arena, MAIL "\"deny\":[{\"id\":\"x\",\"words\":[\"example.org\"],\"action\":\"flag\"}]}",
+           text, blocked, "a flagged word hides no address that is blocked");
+    judged(arena,
+           MAIL "\"deny\":[{\"id\":\"x\",\"expression\":\"joe@[a-z.]+\",\"action\":"
+                "\"allow\"}]}",
+           text, blocked, "nor does an expression that is allowed");
+    judged(arena,
+           MAIL "\"deny\":[{\"id\":\"x\",\"expression\":\"mail joe@[a-z.]+\",\"action\":"
+                "\"redact\"}]}",
+           text, blocked, "nor one that is longer and redacted");
+    judged(arena, MAIL "\"custom\":[{\"type\":\"X\",\"expression\":\".+\",\"score\":1}]}", text,
+           blocked, "nor a type of one's own that has no action");
+    judged(arena,
+           "\"p\":{\"entities\":{\"EMAIL_ADDRESS\":\"block\",\"X\":\"flag\"},"
+           "\"custom\":[{\"type\":\"X\",\"values\":[\"example.org\"],\"score\":1}]}",
+           text, blocked, "nor one that is flagged");
+    judged(arena, MAIL "\"topics\":[{\"id\":\"x\",\"words\":[\"example.org\"],\"least\":2}]}", text,
+           blocked, "nor the first word of a topic");
+    judged(arena,
+           "\"b\":{\"locked\":[\"entities.*\"],\"entities\":{\"EMAIL_ADDRESS\":\"block\"}},"
+           "\"p\":{\"extends\":\"b\",\"deny\":[{\"id\":\"x\",\"words\":[\"joe@example.org\"],"
+           "\"action\":\"flag\"}]}",
+           text, blocked, "nor a child's what its parent has locked");
+    judged(arena,
+           "\"b\":{\"deny\":[{\"id\":\"a\",\"words\":[\"zeus\"]}]},\"p\":{\"extends\":\"b\","
+           "\"deny\":[{\"id\":\"b\",\"words\":[\"project zeus\"],\"action\":\"flag\"}]}",
+           "about project zeus", "DENY_A=block", "nor a longer word another one");
+    judged(arena,
+           "\"p\":{\"entities\":{\"EMAIL_ADDRESS\":{\"action\":\"block\",\"min_score\":0.99}},"
+           "\"deny\":[{\"id\":\"x\",\"words\":[\"example.org\"],\"action\":\"redact\"}]}",
+           text, "DENY_X=redact", "an address below its least score hides nothing");
+    judged(arena,
+           "\"p\":{\"entities\":{\"EMAIL_ADDRESS\":\"redact\",\"X\":\"block\"},"
+           "\"custom\":[{\"type\":\"X\",\"values\":[\"example.org\"]}]}",
+           text, "X=block", "what is blocked counts before an address that is redacted");
+    judged(arena,
+           "\"p\":{\"entities\":{\"EMAIL_ADDRESS\":\"redact\",\"X\":\"mask\"},"
+           "\"custom\":[{\"type\":\"X\",\"values\":[\"example.org\"]}]}",
+           text, "EMAIL_ADDRESS=redact", "what changes less of the text does not");
+    judged(arena,
+           MAIL "\"allow\":{\"values\":[\"joe@example.org\"]},"
+                "\"deny\":[{\"id\":\"x\",\"words\":[\"example.org\"],\"action\":\"flag\"}]}",
+           text, "", "an address that is allowed passes");
+#undef MAIL
+}
+
 static void test_refusals(weir_arena_t *arena)
 {
     refused(arena, "\"entitis\":{}", "entitis", "", "an unknown member");
@@ -270,6 +354,7 @@ int main(void)
     weir_arena_init(&arena, 0, 0);
     test_policies(&arena);
     test_finding(&arena);
+    test_overlaps(&arena);
     test_refusals(&arena);
     test_keys(&arena);
     weir_arena_free(&arena);

@@ -53,6 +53,18 @@ static bool touches(json_t *object, const char *dotted)
     return dot == NULL || !json_is_object(value) || touches(value, dot + 1);
 }
 
+/* Does the child give any type a rule, secrets among them? Its name. */
+static bool names_type(json_t *child, char *name, size_t size)
+{
+    const char *type = json_object_iter_key(json_object_iter(json_object_get(child, "entities")));
+    if (type == NULL) {
+        snprintf(name, size, "secrets");
+        return touches(child, name);
+    }
+    snprintf(name, size, "entities.%s", type);
+    return true;
+}
+
 /* Does the child give what decides the locked member by another name? Secrets are the type SECRET,
  * and "*" decides of the types that the parent does not name. */
 static bool decides_too(json_t *parent, json_t *child, const char *locked, const char **other)
@@ -82,7 +94,11 @@ static weir_status_t check_locks(const weir_document_t *doc, json_t *parent, jso
             continue;
         const char *locked = json_string_value(path);
         const char *given = locked;
-        if (touches(child, locked) || decides_too(parent, child, locked, &given))
+        char type[96];
+        bool all = strcmp(locked, "entities") == 0 || strcmp(locked, "entities.*") == 0;
+        if (all && names_type(child, type, sizeof type))
+            given = type;
+        if (given != locked || touches(child, locked) || decides_too(parent, child, locked, &given))
             return weir_document_fail(
                 doc, weir_path_member(at.text, given).text,
                 "expected no value, because policy \"%s\" or one that it extends has locked %s",

@@ -279,6 +279,11 @@ static weir_status_t read_custom(reader_t *r)
         if (!good)
             return weir_document_fail(r->doc, weir_path_member(at.text, "type").text,
                                       "expected 1 to 40 of A-Z 0-9 _, the first a letter");
+        /* Its rule would be that of an entry, which a parent may have locked. */
+        if (strncmp(type.data, "DENY_", 5) == 0 || strncmp(type.data, "TOPIC_", 6) == 0)
+            return weir_document_fail(r->doc, weir_path_member(at.text, "type").text,
+                                      "expected a type that does not begin with DENY_ or TOPIC_, "
+                                      "as those of deny and topics do");
         c.type = weir_arena_strndup(r->doc->arena, type.data, type.len);
         if (c.type == NULL)
             return weir_document_nomem(r->doc);

@@ -256,6 +256,8 @@ static void test_refusals(weir_arena_t *arena)
             "neither kind of search");
     refused(arena, "\"custom\":[{\"type\":\"x\",\"values\":[\"a\"]}]", "custom[0].type", "",
             "a type in small letters");
+    refused(arena, "\"custom\":[{\"type\":\"DENY_X\",\"values\":[\"abc\"]}]", "custom[0].type",
+            "DENY_", "a type with the name of an entry of deny");
     refused(arena, "\"deny\":[{\"id\":\"a b\",\"words\":[\"x\"]}]", "deny[0].id", "", "a bad id");
     refused(arena, "\"topics\":[{\"id\":\"a\",\"words\":[\"x\"],\"action\":\"redact\"}]",
             "topics[0].action", "", "an action that topics do not have");
@@ -310,6 +312,18 @@ static void test_refusals(weir_arena_t *arena)
             "\"c\":{\"extends\":\"b\",\"entities\":{\"*\":\"allow\"}",
             "policies.c.entities.*", "locked entities.US_SSN",
             "a locked type by the rule for all types, where that is its rule");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"entities.*\"],\"entities\":{\"*\":\"block\"}},"
+            "\"c\":{\"extends\":\"b\",\"entities\":{\"EMAIL_ADDRESS\":\"allow\"}",
+            "policies.c.entities.EMAIL_ADDRESS", "locked entities.*",
+            "a type of its own where the rule for all types is locked");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"entities.*\"]},\"m\":{\"extends\":\"b\"},"
+            "\"c\":{\"extends\":\"m\",\"entities\":{\"US_SSN\":{\"min_score\":1}}",
+            "policies.c.entities.US_SSN", "locked entities.*", "the same of a grandparent");
+    refused(arena,
+            "},\"b\":{\"locked\":[\"entities.*\"]},\"c\":{\"extends\":\"b\",\"secrets\":\"allow\"",
+            "policies.c.secrets", "locked entities.*", "and secrets are one of them");
     refused(arena,
             "},\"b\":{\"locked\":[\"classifiers\"],\"classifiers\":{\"injection\":{}}},"
             "\"c\":{\"extends\":\"b\",\"classify\":[]",

@@ -21,6 +21,7 @@ typedef struct text_s {
     weir_redact_text_t text;
     weir_buf_t made; /* what it became, until that leaves */
     bool rewound;    /* held until its end, and now read slice by slice */
+    bool ended;      /* more of it may come all the same */
 } text_t;
 
 /* An item that waits for a verdict: what stands before field `at` is done. */
@@ -102,6 +103,11 @@ static bool enter(weir_redact_t *r)
 
 /* --- texts --- */
 
+static const weir_redact_rules_t *rules_of(const weir_redact_t *r, weir_text_kind_t kind)
+{
+    return (r->options.skip_kinds >> kind & 1) != 0 ? &r->blind : &r->options.text;
+}
+
 static text_t *new_text(weir_redact_t *r, weir_text_kind_t kind, uint32_t choice, uint32_t part)
 {
     text_t *t = calloc(1, sizeof *t);
@@ -111,19 +117,36 @@ static text_t *new_text(weir_redact_t *r, weir_text_kind_t kind, uint32_t choice
     t->choice = choice;
     t->part = part;
     weir_buf_init(&t->made, r->arena);
-    weir_redact_text_init(&t->text,
-                          (r->options.skip_kinds >> kind & 1) != 0 ? &r->blind : &r->options.text,
-                          kind == WEIR_TEXT_ARGUMENTS, (r->options.restore_kinds >> kind & 1) != 0);
+    weir_redact_text_init(&t->text, rules_of(r, kind), kind == WEIR_TEXT_ARGUMENTS,
+                          (r->options.restore_kinds >> kind & 1) != 0);
     r->stats.texts++;
     return t;
 }
 
-static void drop_text(weir_redact_t *r, text_t *t)
+static void count(weir_redact_t *r, text_t *t)
 {
     r->stats.held_sum += t->text.held_sum;
     r->stats.pieces += t->text.feeds;
     r->stats.scanned += t->text.scanned;
-    r->stats.restored += t->text.restorer == NULL ? 0 : t->text.restorer->restored;
+    t->text.held_sum = t->text.feeds = t->text.scanned = 0;
+    if (t->text.restorer != NULL) {
+        r->stats.restored += t->text.restorer->restored;
+        t->text.restorer->restored = 0;
+    }
+}
+
+/* What has left is remembered: upstreams send text behind the end that they told. */
+static void end_text(weir_redact_t *r, text_t *t)
+{
+    count(r, t);
+    t->ended = true;
+    t->rewound = false;
+    t->made.len = 0;
+}
+
+static void drop_text(weir_redact_t *r, text_t *t)
+{
+    count(r, t);
     weir_redact_text_free(&t->text);
     free(t);
 }
@@ -140,8 +163,12 @@ static text_t *find_text(weir_redact_t *r, const weir_text_field_t *f)
 {
     for (text_t *t = r->texts; t != NULL; t = t->next)
         if (t->kind == f->kind && t->choice == f->choice && t->part == f->part &&
-            weir_str_eq(t->open, f->open))
+            weir_str_eq(t->open, f->open)) {
+            if (t->ended)
+                weir_redact_text_reopen(&t->text, rules_of(r, t->kind));
+            t->ended = false;
             return t;
+        }
     text_t *t = new_text(r, f->kind, f->choice, f->part);
     if (t == NULL)
         return NULL;
@@ -244,17 +271,6 @@ static void block(weir_redact_t *r, weir_sink_t *sink)
     weir_sink_stop(sink, &r->options.on_block);
 }
 
-static void unlink_text(weir_redact_t *r, text_t *t)
-{
-    for (text_t **at = &r->texts; *at != NULL; at = &(*at)->next) {
-        if (*at == t) {
-            *at = t->next;
-            drop_text(r, t);
-            return;
-        }
-    }
-}
-
 /* May the next slice be read now? */
 static bool may(weir_redact_t *r, size_t size)
 {
@@ -309,7 +325,7 @@ static weir_status_t flush(weir_redact_t *r, text_t *t, weir_sink_t *sink)
     if (rc == WEIR_ERR_BUSY || rc == WEIR_ERR_NOMEM)
         return rc;
     weir_status_t sent = insert(r, t, weir_str(out.data, out.len), sink);
-    unlink_text(r, t);
+    end_text(r, t);
     return sent == WEIR_OK ? rc : sent;
 }
 
@@ -398,22 +414,19 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
     }
     if (rc == WEIR_ERR_BUSY || rc == WEIR_ERR_NOMEM || out.failed)
         return rc == WEIR_ERR_BUSY ? rc : WEIR_ERR_NOMEM;
-    if (last) {
-        if (f->delta)
-            unlink_text(r, t);
-        else
-            drop_text(r, t);
-        t = NULL;
-    }
-    if (!f->delta)
+    if (!f->delta) {
+        drop_text(r, t);
         r->waiting = NULL;
+    }
     if (out.len > 0)
         *silent = false;
     weir_str_t now = weir_str(out.data == NULL ? "" : out.data, out.len);
     weir_status_t spliced = WEIR_OK;
     if (!weir_str_eq(now, text))
         spliced = weir_edit_string(edit, doc, f->node, now, NULL);
-    if (t != NULL)
+    if (f->delta && last)
+        end_text(r, t);
+    else if (f->delta)
         t->made.len = 0;
     return spliced == WEIR_OK ? rc : spliced;
 }
@@ -435,7 +448,7 @@ static weir_status_t flush_ended(weir_redact_t *r, const weir_text_list_t *list,
 {
     for (text_t *t = r->texts; t != NULL;) {
         text_t *next = t->next;
-        if (ends(list, t->kind, t->choice, t->part, t->open)) {
+        if (!t->ended && ends(list, t->kind, t->choice, t->part, t->open)) {
             weir_status_t rc = flush(r, t, sink);
             if (rc != WEIR_OK)
                 return rc;

@@ -21,6 +21,9 @@
 
 #define PIECE 4096
 
+/* So much is looked at again behind a text's end when it had been opened again before. */
+#define CROSSED 4096
+
 #define LONG_HELD   256  /* more is not looked at with every piece, */
 #define MAX_WATCHED 2048 /* and up to here when white space has come */
 
@@ -271,10 +274,13 @@ static weir_status_t entity(weir_redact_text_t *t, const weir_guard_finding_t *f
     if (rc != WEIR_OK)
         return rc;
     size_t end = f->end;
+    /* Of what goes on behind a text's end only this is left. */
+    size_t start = f->start > t->from ? f->start : t->from;
     if (t->json && t->in_string) {
-        end = string_end(t, f->start, f->end);
+        end = string_end(t, start, f->end);
         t->again = t->again || end < f->end;
-        if (end == f->start)
+        t->crossed = t->crossed && !t->again;
+        if (end == start)
             return drop ? WEIR_OK : release(t, end + 1, out);
     }
     if (t->swallowing) {
@@ -288,11 +294,10 @@ static weir_status_t entity(weir_redact_text_t *t, const weir_guard_finding_t *f
     }
     weir_str_t replacement = weir_str("", 0);
     weir_guard_finding_t seen = *f;
-    seen.start += (uint32_t)t->base;
+    seen.start = (uint32_t)(start + t->base);
     seen.end = (uint32_t)(end + t->base);
-    weir_redact_action_t action =
-        t->rules->decide(t->rules->ctx, &seen, weir_str(t->data + f->start, end - f->start),
-                         t->repeat, &replacement);
+    weir_redact_action_t action = t->rules->decide(
+        t->rules->ctx, &seen, weir_str(t->data + start, end - start), t->repeat, &replacement);
     if (drop)
         return WEIR_OK;
     if (action == WEIR_REDACT_STOP)
@@ -379,9 +384,10 @@ static size_t left_context(const weir_redact_text_t *t)
 static void compact(weir_redact_text_t *t)
 {
     size_t keep = left_context(t);
-    if (t->from < keep + COMPACT_AT)
+    size_t live = t->crossed ? t->live : t->from;
+    if (live < keep + COMPACT_AT)
         return;
-    size_t cut = t->from - keep;
+    size_t cut = live - keep;
     if (t->rules->mode == WEIR_REDACT_OBSERVE && t->rules->check != NULL && cut > t->checked)
         cut = t->checked;
     /* Not inside a character or an escape: what stands in front is read as text. */
@@ -395,6 +401,8 @@ static void compact(weir_redact_text_t *t)
     t->len -= cut;
     t->end -= cut;
     t->from -= cut;
+    t->live -= t->crossed ? cut : 0;
+    t->junction -= t->crossed ? cut : 0;
     t->checked -= t->checked < cut ? t->checked : cut;
     t->base += cut;
 }
@@ -466,11 +474,12 @@ static weir_status_t scan(weir_redact_text_t *t, bool more, size_t whole,
     const char *view = scan_view(t);
     if (view == NULL && t->len > 0)
         return WEIR_ERR_NOMEM;
-    weir_guard_scan_options_t options = {.from = t->from, .more = more, .thorough = true};
+    size_t from = t->crossed ? t->live : t->from;
+    weir_guard_scan_options_t options = {.from = from, .more = more, .thorough = true};
     if (t->rules->mode == WEIR_REDACT_WINDOW)
         options.keep = window_of(t);
     /* What is only left context is not gone through again, but for so much of it. */
-    t->scanned += whole - (t->from > WEIR_GUARD_LEFT ? t->from - WEIR_GUARD_LEFT : 0);
+    t->scanned += whole - (from > WEIR_GUARD_LEFT ? from - WEIR_GUARD_LEFT : 0);
     return weir_guard_scan(t->rules->rules, t->rules->scratch, view == NULL ? "" : view, whole,
                            &options, found, NULL);
 }
@@ -483,8 +492,10 @@ static weir_status_t decide(weir_redact_text_t *t, const weir_guard_result_t *fo
     t->again = false;
     for (size_t i = 0; i < found->count && rc == WEIR_OK && !t->again; i++) {
         const weir_guard_finding_t *f = &found->findings[i];
-        if (f->start < t->from)
+        if (f->start < t->from && (!t->crossed || f->end <= t->from))
             continue;
+        if (t->crossed && f->start >= found->hold && !last)
+            break;
         if ((f->flags & (WEIR_GUARD_OPEN | WEIR_GUARD_DECODED)) == WEIR_GUARD_OPEN && !last &&
             f->start >= limit) {
             rc = f->start == limit ? swallow(t, f, out) : release(t, limit, out);
@@ -592,8 +603,9 @@ static bool due(const weir_redact_text_t *t, size_t seen, size_t whole, bool las
 static weir_status_t look(weir_redact_text_t *t, size_t whole, bool last, weir_buf_t *out)
 {
     weir_status_t rc;
+    size_t start = t->from;
+    weir_guard_result_t found;
     do {
-        weir_guard_result_t found;
         rc = scan(t, !last, last ? t->len : whole, &found);
         if (rc != WEIR_OK)
             return rc == WEIR_ERR_NOMEM ? rc : stop(t);
@@ -602,6 +614,10 @@ static weir_status_t look(weir_redact_text_t *t, size_t whole, bool last, weir_b
         if (rc == WEIR_OK)
             rc = decide(t, &found, limit, last, out);
     } while (rc == WEIR_OK && t->again);
+    if (last && !t->crossed)
+        t->live = start;
+    else if (rc == WEIR_OK && !last && t->crossed && found.hold > t->junction)
+        t->crossed = false;
     set_next(t);
     return rc;
 }
@@ -630,8 +646,10 @@ static weir_status_t advance(weir_redact_text_t *t, bool all, size_t size, bool 
         if (end) {
             rc = emit(t, "", 0, true, out);
             t->stopped = true;
+            t->ended = true;
+        } else {
+            compact(t);
         }
-        compact(t);
     } while (left > 0 && start - left < size);
     return rc;
 }
@@ -684,6 +702,24 @@ size_t weir_redact_text_left(const weir_redact_text_t *t)
 weir_status_t weir_redact_text_step(weir_redact_text_t *t, size_t size, bool last, weir_buf_t *out)
 {
     return t->stopped ? WEIR_ERR_STATE : advance(t, false, size, last, out);
+}
+
+void weir_redact_text_reopen(weir_redact_text_t *t, const weir_redact_rules_t *rules)
+{
+    if (!t->ended)
+        return;
+    t->ended = false;
+    t->stopped = false;
+    t->rules = rules;
+    if (t->crossed && t->from - t->live > CROSSED) {
+        t->live = t->from - CROSSED;
+        while (t->live < t->from && ((unsigned char)t->data[t->live] & 0xc0) == 0x80)
+            t->live++;
+    }
+    t->crossed = true;
+    t->junction = t->from;
+    compact(t);
+    set_next(t);
 }
 
 void weir_redact_text_abandon(weir_redact_text_t *t)

@@ -86,6 +86,11 @@ typedef struct {
     size_t sent;
     bool again; /* an entity was cut: what stands behind it is to be looked at again */
     bool stopped;
+    bool ended;   /* in order: it may be opened again */
+    bool crossed; /* opened again: what stands from live on may go on behind junction, where the
+                     text had ended and all had left */
+    size_t live;
+    size_t junction;
     uint64_t held_sum; /* sum over feeds of the bytes held afterwards, for measuring */
     uint64_t feeds;
     uint64_t scanned;          /* bytes given to the scanner, left context and repeats included */
@@ -113,6 +118,13 @@ weir_status_t weir_redact_text_feed(weir_redact_text_t *t, const char *piece, si
 void weir_redact_text_rewind(weir_redact_text_t *t, const weir_redact_rules_t *rules);
 weir_status_t weir_redact_text_step(weir_redact_text_t *t, size_t size, bool last, weir_buf_t *out);
 size_t weir_redact_text_left(const weir_redact_text_t *t);
+
+/*
+ * More comes behind a text's end, which has left: an entity that began in front of it is found all
+ * the same, and what stands of it behind the end is decided as if it were all of it. rules: as at
+ * the beginning. A text that was stopped stays so.
+ */
+void weir_redact_text_reopen(weir_redact_text_t *t, const weir_redact_rules_t *rules);
 
 /* The client has gone: what is held is decided (decide() hears of it) and dropped. */
 void weir_redact_text_abandon(weir_redact_text_t *t);

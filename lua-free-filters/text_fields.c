@@ -281,7 +281,8 @@ static void chat_choice(walk_t *w, uint32_t node, uint32_t number)
 
     uint32_t reason = weir_json_get(w->doc, node, "finish_reason");
     bool finished = reason != WEIR_JSON_NONE && weir_json_type(w->doc, reason) != WEIR_JSON_NULL;
-    if (finished)
+    /* Some servers say "" until it has one. */
+    if (finished && !weir_json_string_is(w->doc, reason, ""))
         add_end(w, choice, WEIR_TEXT_ALL, WEIR_TEXT_ALL);
     uint32_t members = message == WEIR_JSON_NONE ? 0 : w->doc->nodes[message].size;
     if (finished || members > 1 || w->out->count != 1)

@@ -586,6 +586,82 @@ static void test_unknown_channels(weir_arena_t *arena)
     }
 }
 
+/* The text of a choice goes on behind an end that the upstream has told. */
+static void test_behind_the_end(weir_arena_t *arena)
+{
+    static const struct {
+        weir_protocol_t protocol;
+        const char *piece; /* with %s for the text */
+        const char *end; /* an event behind the first piece, or NULL */
+    } cases[] = {
+        {WEIR_PROTOCOL_CHAT, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"}}]}",
+         "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}"},
+        {WEIR_PROTOCOL_CHAT,
+         "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"},\"finish_reason\":\"stop\"}]}",
+         NULL},
+        {WEIR_PROTOCOL_CHAT,
+         "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"},\"finish_reason\":\"\"}]}",
+         NULL},
+        {WEIR_PROTOCOL_COMPLETIONS, "{\"choices\":[{\"index\":0,\"text\":\"%s\"}]}",
+         "{\"choices\":[{\"index\":0,\"text\":\"\",\"finish_reason\":\"length\"}]}"},
+        {WEIR_PROTOCOL_MESSAGES,
+         "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\","
+         "\"text\":\"%s\"}}",
+         "{\"type\":\"content_block_stop\",\"index\":0}"},
+        {WEIR_PROTOCOL_RESPONSES,
+         "{\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,"
+         "\"delta\":\"%s\"}",
+         "{\"type\":\"response.output_item.done\",\"output_index\":0}"},
+    };
+    static const char *const texts[] = {"write to joe@example.org x", "card 4111 1111 1111 1111 ok",
+                                        "plain words, nothing more in them"};
+    static const char *const secret[] = {"joe@example.org", "4111 1111 1111 1111", ""};
+    static const weir_redact_mode_t modes[] = {WEIR_REDACT_HOLDBACK, WEIR_REDACT_WINDOW,
+                                               WEIR_REDACT_BUFFER};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned leaks = 0;
+        unsigned changed = 0;
+        for (size_t m = 0; m < 3 * sizeof texts / sizeof *texts; m++) {
+            const char *text = texts[m / 3];
+            const char *found = strstr(text, secret[m / 3]);
+            for (size_t cut = 1; cut < strlen(text); cut++) {
+                weir_buf_t in;
+                verdicts_t v = {0};
+                setup_t s = {.protocol = cases[i].protocol, .mode = modes[m % 3]};
+                weir_buf_init(&in, arena);
+                const char *mark = strstr(cases[i].piece, "%s");
+                size_t ends[] = {0, cut, cut + 1 < strlen(text) ? cut + 1 : cut, strlen(text)};
+                for (int k = 0; k < 3; k++) {
+                    weir_buf_printf(&in, "data: %.*s%.*s%s\n\n", (int)(mark - cases[i].piece),
+                                    cases[i].piece, (int)(ends[k + 1] - ends[k]), text + ends[k],
+                                    mark + 2);
+                    if (k == 0 && cases[i].end != NULL)
+                        weir_buf_printf(&in, "data: %s\n\n", cases[i].end);
+                }
+                weir_str_t out = run(arena, &s, &v, weir_str(in.data, in.len), 50, NULL);
+                client_t c = read_stream(arena, out);
+                const char *rest = text + cut;
+                size_t in_it = (size_t)(rest - found);
+                /* What stands behind the end of an entity that was begun in front of it. */
+                if (rest > found && in_it < strlen(secret[m / 3])) {
+                    weir_str_t got = weir_str(c.content.data, c.content.len);
+                    size_t most = got.len < cut ? got.len : cut;
+                    weir_str_t late = weir_str(got.data + most, got.len - most);
+                    char tail[3] = {secret[m / 3][strlen(secret[m / 3]) - 2],
+                                    secret[m / 3][strlen(secret[m / 3]) - 1], 0};
+                    if (in_it < strlen(secret[m / 3]) - 1 && holds(late, tail))
+                        leaks++;
+                }
+                if (secret[m / 3][0] == 0 && (c.content.len != strlen(text) ||
+                                              memcmp(c.content.data, text, strlen(text)) != 0))
+                    changed++;
+            }
+        }
+        is_int(leaks, 0, "case %zu: no second half leaves", i);
+        is_int(changed, 0, "case %zu: what is no entity goes on", i);
+    }
+}
+
 int main(void)
 {
     weir_arena_t arena;
@@ -608,6 +684,7 @@ int main(void)
     test_waiting(&arena);
     test_restoring(&arena);
     test_unknown_channels(&arena);
+    test_behind_the_end(&arena);
 
     weir_scratch_free(scratch);
     weir_guard_scratch_free(guard_scratch);

@@ -1,6 +1,11 @@
 /* weir-guard redact: the text with a name in the place of each entity, whole or as a stream. */
 #include "guardrails/tools/tool.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
 weir_status_t weir_guard_write_redacted(weir_placeholders_t *map, weir_str_t text, size_t from,
                                         size_t to, const weir_guard_result_t *result, size_t offset,
                                         weir_buf_t *out, weir_error_t *err)
@@ -97,12 +102,48 @@ static weir_status_t redact_line(void *ctx, const weir_str_t text, weir_buf_t *m
     return status;
 }
 
+static int complain_truncated(const char *name)
+{
+    return weir_guard_complain("%s: holds more than could be decoded; entities in it may stand "
+                               "in the output",
+                               name);
+}
+
+/* As it comes. */
+static int redact_input(redact_t *r, const char *name)
+{
+    weir_placeholders_t *map = NULL;
+    weir_error_t err;
+    bool truncated = false;
+    int fd = strcmp(name, "-") == 0 ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return weir_guard_complain("%s: %s", name, strerror(errno));
+    }
+    weir_arena_reset(&r->arena);
+    weir_status_t status = weir_placeholders_open(&r->arena, NULL, &map);
+    if (status != WEIR_OK) {
+        status = weir_error(&err, status, "no memory for the names of entities");
+    } else {
+        status = weir_guard_redact_stream(r->session, map, fd, r->stream, &truncated, &err);
+    }
+    if (fd != STDIN_FILENO) {
+        close(fd);
+    }
+    if (status != WEIR_OK) {
+        return weir_guard_complain("%s: %s", name, err.message);
+    }
+    return truncated ? complain_truncated(name) : 0;
+}
+
 static int redact_file(redact_t *r, const char *name)
 {
     weir_arena_t arena;
     weir_str_t text;
     weir_buf_t out;
     weir_error_t err;
+    if (r->stream > 0) {
+        return redact_input(r, name);
+    }
     weir_arena_init(&arena, 1 << 20, 0);
     weir_arena_reset(&r->arena);
     weir_buf_init(&out, &r->arena);
@@ -116,10 +157,7 @@ static int redact_file(redact_t *r, const char *name)
             fwrite(out.data, 1, out.len, stdout);
         }
         if (rc == 0 && r->truncated) {
-            rc = weir_guard_complain(
-                "%s: holds more than could be decoded; entities in it may stand "
-                "in the output",
-                name);
+            rc = complain_truncated(name);
         }
     }
     weir_arena_free(&arena);

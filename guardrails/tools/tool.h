@@ -52,6 +52,11 @@ weir_status_t weir_guard_write_redacted(weir_placeholders_t *map, weir_str_t tex
                                         size_t to, const weir_guard_result_t *result, size_t offset,
                                         weir_buf_t *out, weir_error_t *err);
 
+/* Redacts what comes from fd, at most size bytes a feed, onto standard output while it comes. Names
+ * that stand in the text are not given behind them. *truncated: something was not seen. */
+weir_status_t weir_guard_redact_stream(weir_guard_session_t *session, weir_placeholders_t *map,
+                                       int fd, size_t size, bool *truncated, weir_error_t *err);
+
 /* Prints "weir-guard: <message>" on standard error; returns 1. */
 int weir_guard_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -5,6 +5,7 @@ chunking, bad input is answered with an error."""
 import json
 import os
 import random
+import select
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,28 @@ for options in ([], ["--holdback"]):
     for size in (1, 2, 3, 7, 64, 1000):
         pieces = guard("redact", *options, "--stream", str(size), data=text.encode())[1]
         is_(pieces, whole, "%s fed %d bytes at a time" % (" ".join(options) or "all rules", size))
+
+# A stream is written while it comes.
+run = subprocess.Popen([WEIR_GUARD, "redact", "--holdback", "--stream", "5"], stdin=subprocess.PIPE,
+                       stdout=subprocess.PIPE)
+run.stdin.write(b"Mail joe@example.org, please, and then wait for the next one: ann@exam")
+run.stdin.flush()
+early = b""
+want = b"Mail <EMAIL_ADDRESS_1>, please, and then wait for the next one: "
+while len(early) < len(want) and select.select([run.stdout], [], [], 60)[0]:
+    early += os.read(run.stdout.fileno(), 4096) or b"(the end)" + want
+is_(early, want, "what is decided is written before the input's end")
+run.stdin.write(b"ple.org")
+run.stdin.close()
+is_((run.stdout.read(), run.wait()), (b"<EMAIL_ADDRESS_2>", 0), "the rest at its end")
+own = " ".join(["<EMAIL_ADDRESS_1> is mine.", "word " * 30000, "joe@example.org <EMAIL_ADDRESS_2>",
+                "and " * 20000, "ann@example.org, EMAIL_ADDRESS_5 zoe@example.org tim@example.org"])
+outputs = {guard("redact", "--holdback", "--stream", str(size), data=own.encode())[1]
+           for size in (61, 1000, 70001, 1 << 20)}
+is_([o.replace("word ", "").replace("and ", "") for o in outputs],
+    ["<EMAIL_ADDRESS_1> is mine.  <EMAIL_ADDRESS_2> <EMAIL_ADDRESS_2>  <EMAIL_ADDRESS_3>, "
+     "EMAIL_ADDRESS_5 <EMAIL_ADDRESS_4> <EMAIL_ADDRESS_6>"],
+    "names that stood before are not given, whatever the pieces")
 for value in ("joe.bloggs@example.org", "219-09-9999", "4111 1111 1111 1111", "10.20.30.40"):
     ok(value not in whole, "no byte of it is left: " + value)
 done_testing()

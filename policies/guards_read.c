@@ -212,7 +212,10 @@ static weir_status_t read_entities(reader_t *r)
                                       "expected a built-in type, one of \"custom\", or \"*\"");
         TRY(add_type(r, type, &rule));
     }
-    return read_rule(r, r->object, r->path, "secrets", &r->own->secret);
+    TRY(read_rule(r, r->object, r->path, "secrets", &r->own->secret));
+    if (json_object_get(entities, "SECRET") != NULL)
+        TRY(read_rule(r, entities, path.text, "SECRET", &r->own->secret));
+    return WEIR_OK;
 }
 
 /* --- entities of the operator's --- */

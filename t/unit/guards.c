@@ -169,8 +169,9 @@ static void judged(weir_arena_t *arena, const char *policy, const char *words, c
     if (load(arena, text, &guards, &err) == WEIR_OK) {
         const weir_guard_policy_t *p = weir_guards_at(guards, weir_guards_count(guards) - 1);
         weir_guard_action_t most = WEIR_GUARD_ALLOW;
-        weir_guard_scan(p->rules[WEIR_GUARD_INPUT], scratch, words, strlen(words), NULL, &found,
-                        NULL);
+        if (p->rules[WEIR_GUARD_INPUT] != NULL)
+            weir_guard_scan(p->rules[WEIR_GUARD_INPUT], scratch, words, strlen(words), NULL, &found,
+                            NULL);
         for (size_t i = 0; i < found.count; i++) {
             const weir_guard_finding_t *f = &found.findings[i];
             weir_str_t none;
@@ -236,6 +237,8 @@ static void test_overlaps(weir_arena_t *arena)
            MAIL "\"allow\":{\"values\":[\"joe@example.org\"]},"
                 "\"deny\":[{\"id\":\"x\",\"words\":[\"example.org\"],\"action\":\"flag\"}]}",
            text, "", "an address that is allowed passes");
+    judged(arena, "\"p\":{\"entities\":{\"SECRET\":\"block\"}}", "key AKIAIOSFODNN7ABCDEFG",
+           "SECRET=block", "secrets by their type's name alone");
 #undef MAIL
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lua-free-filters/edit.h"
+#include "lua-free-filters/json_numbers.h"
 #include "lua-free-filters/redact_events.h"
 
 #define DEFAULT_MAX_QUEUED ((size_t)1 << 20)
@@ -381,7 +382,11 @@ static weir_status_t one_field(weir_redact_t *r, weir_item_t *item, const weir_j
     const weir_text_field_t *f = &list->fields[i];
     weir_str_t text;
     weir_buf_t out;
-    weir_status_t rc = weir_json_string(doc, f->node, weir_sink_arena(sink), &text);
+    weir_status_t rc = WEIR_OK;
+    if (weir_json_type(doc, f->node) == WEIR_JSON_NUMBER)
+        text = weir_json_number_text(weir_json_raw(doc, f->node));
+    else
+        rc = weir_json_string(doc, f->node, weir_sink_arena(sink), &text);
     if (rc != WEIR_OK)
         return rc;
     text_t *t = f->delta             ? find_text(r, f)

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "lua-free-filters/json_numbers.h"
+
 /* What a name at the border of two slices may reach over. */
 #define NAME_OVERLAP (2 * (size_t)WEIR_PLACEHOLDER_NAME)
 
@@ -33,6 +35,7 @@ typedef struct {
     layer_t layer;
     size_t begin; /* in the layer, inside the quotes */
     size_t end;
+    size_t whole; /* the value's end: behind `end` where that is a number's fraction */
     bool bare;    /* a number: what takes its place needs quotes */
     bool open;    /* there is one */
     size_t left;  /* the next slice's first byte, */
@@ -250,6 +253,10 @@ static void begin_segment(segment_t *s, const layer_t *layer, const weir_json_no
                      .bare = !string,
                      .open = true,
                      .size = WEIR_REQUEST_SLICE};
+    s->whole = s->end;
+    if (s->bare)
+        s->end = s->begin +
+                 weir_json_number_text(weir_str(layer->text + s->begin, s->whole - s->begin)).len;
     s->left = s->from = s->fresh = s->begin;
 }
 
@@ -360,13 +367,13 @@ static weir_status_t take_finding(weir_request_guard_t *g, const weir_guard_find
                        .replacement = replacement};
     if (s->bare) {
         found->start = s->begin; /* half a number cannot be quoted */
-        found->end = s->end;
+        found->end = s->whole;
     }
     if (s->layer.inner) {
         cursor_t c = {s->layer.outer, 0};
         advance(&c, g->doc->text, found->start);
         found->start = c.raw;
-        advance(&c, g->doc->text, s->bare ? s->end : end);
+        advance(&c, g->doc->text, s->bare ? s->whole : end);
         found->end = c.raw;
     }
     if (g->found_count > 1 && found->start < found[-1].start)

@@ -1,10 +1,9 @@
 #include "lua-free-filters/request_texts.h"
 
+#include "lua-free-filters/json_numbers.h"
+
 /* A part of the protocol is short; what is longer is read as text whatever its name. */
 #define MAX_STRUCTURE 256
-
-/* Digits of the shortest number that could be an entity. */
-#define MIN_NUMBER 7
 
 typedef struct {
     const weir_json_doc_t *doc;
@@ -68,15 +67,21 @@ static bool has_text(const walk_t *w, uint32_t node, const char *what, bool at_e
 
 /* --- anything --- */
 
+/* A coordinate in a tool's arguments says where somebody is; vectors elsewhere say nothing. */
+static bool is_number(const walk_t *w, uint32_t node, weir_request_part_t part)
+{
+    weir_str_t raw = weir_json_raw(w->doc, node);
+    return part == WEIR_PART_TOOL_ARGUMENTS ? raw.len >= WEIR_JSON_NUMBER_DIGITS
+                                            : weir_json_number_is_text(raw);
+}
+
 static void walk_free(walk_t *w, uint32_t value, weir_request_part_t part)
 {
     const weir_json_doc_t *doc = w->doc;
     /* All nodes below a value lie behind it; keys are strings like others. */
     for (uint32_t i = value; i < doc->nodes[value].next; i++) {
         weir_json_type_t type = weir_json_type(doc, i);
-        if (type == WEIR_JSON_STRING ||
-            (type == WEIR_JSON_NUMBER && part == WEIR_PART_TOOL_ARGUMENTS &&
-             length(w, i) >= MIN_NUMBER))
+        if (type == WEIR_JSON_STRING || (type == WEIR_JSON_NUMBER && is_number(w, i, part)))
             add(w, i, part, false);
     }
 }
@@ -183,7 +188,7 @@ static void walk_item(walk_t *w, uint32_t value, weir_request_part_t part)
     const weir_json_doc_t *doc = w->doc;
     weir_json_type_t type = weir_json_type(doc, value);
     uint32_t child = value + 1;
-    if (type == WEIR_JSON_STRING) {
+    if (type == WEIR_JSON_STRING || (type == WEIR_JSON_NUMBER && is_number(w, value, part))) {
         add(w, value, part, false);
     } else if (type == WEIR_JSON_ARRAY) {
         for (uint32_t i = 0; i < doc->nodes[value].size; i++) {
@@ -245,6 +250,14 @@ static bool is_setting(const walk_t *w, uint32_t key)
     return is_one_of(w->doc, key, names) && length(w, key + 1) <= MAX_STRUCTURE;
 }
 
+/* Numbers that an engine works with. */
+static bool is_amount(const walk_t *w, uint32_t key)
+{
+    static const char *const names[] = {"seed", "max_tokens", "max_completion_tokens",
+                                        "max_output_tokens", NULL};
+    return weir_json_type(w->doc, key + 1) == WEIR_JSON_NUMBER && is_one_of(w->doc, key, names);
+}
+
 static bool is_definition(weir_endpoint_t endpoint, const weir_json_doc_t *doc, uint32_t key)
 {
     static const char *const names[] = {
@@ -264,7 +277,7 @@ static void root_member(walk_t *w, weir_endpoint_t endpoint, uint32_t key)
     static const char *const turns[] = {"messages", "input", "contents", NULL};
     static const char *const mine[] = {"prompt", "suffix", "query", "inputs", "text", NULL};
     uint32_t value = key + 1;
-    if (is_setting(w, key))
+    if (is_setting(w, key) || (endpoint != WEIR_ENDPOINT_OTHER && is_amount(w, key)))
         return;
     if (is_definition(endpoint, w->doc, key))
         walk_free(w, value, WEIR_PART_TOOL_DEFINITIONS);

@@ -25,7 +25,7 @@ typedef enum {
 } weir_request_part_t;
 
 typedef struct {
-    uint32_t node; /* a string (a value or a key), or a number in a tool's arguments */
+    uint32_t node; /* a string (a value or a key), or a number with many digits */
     weir_request_part_t part;
     bool json; /* a string that holds JSON: a tool call's arguments */
 } weir_request_text_t;

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "lua-free-filters/json_numbers.h"
+
 typedef struct {
     const weir_json_doc_t *doc;
     weir_arena_t *arena;
@@ -36,6 +38,12 @@ static bool is_string(const walk_t *w, uint32_t node)
     return node != WEIR_JSON_NONE && weir_json_type(w->doc, node) == WEIR_JSON_STRING;
 }
 
+static bool is_number(const walk_t *w, uint32_t node)
+{
+    return node != WEIR_JSON_NONE && weir_json_type(w->doc, node) == WEIR_JSON_NUMBER &&
+           weir_json_number_is_text(weir_json_raw(w->doc, node));
+}
+
 /* The node and all in it need no second look. */
 static void account(walk_t *w, uint32_t node)
 {
@@ -46,7 +54,7 @@ static void account(walk_t *w, uint32_t node)
 
 static void add_field(walk_t *w, weir_text_field_t field)
 {
-    if (!is_string(w, field.node) || w->seen[field.node] != 0)
+    if ((!is_string(w, field.node) && !is_number(w, field.node)) || w->seen[field.node] != 0)
         return;
     void *items = w->out->fields;
     if (!room(w, &items, w->out->count, &w->field_cap, sizeof *w->out->fields))
@@ -502,6 +510,17 @@ static void responses(walk_t *w)
 
 /* Names whose strings are the protocol's own. Of a protocol that is not known only what cannot be
  * text is left alone. */
+/* Numbers of these names are the protocol's, where that is known. */
+static bool is_amount(weir_protocol_t shape, weir_str_t key)
+{
+    static const char *const names[] = {"created", "created_at", "completed_at", "expires_at",
+                                        "seed"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (shape != WEIR_PROTOCOL_OTHER && weir_str_is(key, names[i]))
+            return true;
+    return false;
+}
+
 static bool is_structure(weir_protocol_t protocol, weir_str_t key)
 {
     static const char *const sealed[] = {"b64_json", "encrypted_content", "signature"};
@@ -576,7 +595,7 @@ static void remaining(walk_t *w, weir_protocol_t protocol)
     uint32_t i = 0;
     while (i < doc->count) {
         if (weir_json_type(doc, i) != WEIR_JSON_OBJECT) {
-            if (weir_json_type(doc, i) == WEIR_JSON_STRING && w->seen[i] == 0)
+            if ((is_string(w, i) || is_number(w, i)) && w->seen[i] == 0)
                 add(w, i, WEIR_TEXT_OTHER, w->whole++, 0, false);
             i++;
             continue;
@@ -585,11 +604,17 @@ static void remaining(walk_t *w, weir_protocol_t protocol)
         for (uint32_t m = 0; m < doc->nodes[i].size; m++) {
             uint32_t value = key + 1;
             weir_str_t name;
+            /* Where nothing is known, names are text as well. */
+            if (protocol == WEIR_PROTOCOL_OTHER)
+                add(w, key, WEIR_TEXT_OTHER, w->whole++, 0, false);
             w->seen[key] = 1;
             if (weir_json_string(doc, key, w->arena, &name) != WEIR_OK)
                 w->failed = true;
             else if (is_request_echo(protocol, name) ||
-                     (weir_json_type(doc, value) == WEIR_JSON_STRING &&
+                     (weir_json_type(doc, value) == WEIR_JSON_NUMBER &&
+                      is_amount(w->out->shape, name)) ||
+                     ((weir_json_type(doc, value) == WEIR_JSON_STRING ||
+                       weir_json_type(doc, value) == WEIR_JSON_NUMBER) &&
                       is_structure(protocol, name)))
                 account(w, value);
             else if (weir_str_is(name, "logprobs"))

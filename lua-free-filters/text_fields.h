@@ -33,7 +33,7 @@ typedef enum {
 #define WEIR_TEXT_ELEMENT(part) ((part)&0xffffu)
 
 typedef struct {
-    uint32_t node; /* a string, or a whole value that cannot be cut: see json */
+    uint32_t node; /* a string, the name of a member among them, or a number */
     weir_text_kind_t kind;
     uint32_t choice;  /* choice, content block or output item */
     uint32_t part;    /* tool call or content part in it; 0 */

@@ -409,6 +409,22 @@ static void test_documents(weir_arena_t *arena)
          "{\"id\":\"r\",\"output\":[{\"content\":[{\"type\":\"output_text\",\"text\":"
          "\"<EMAIL_ADDRESS>\"}]},{\"type\":\"function_call\",\"arguments\":\"{\\\"a\\\":"
          "\\\"<EMAIL_ADDRESS>\\\"}\"}]}"},
+        {WEIR_PROTOCOL_OTHER,
+         "{\"" EMAIL "\":4111111111111111,\"b\":[4111111111111111.0,0.4111111111111111,12,"
+         "1234567.25],\"usage\":{\"t\":4111111111111111}}",
+         "{\"<EMAIL_ADDRESS>\":\"<OTHER>\",\"b\":[\"<OTHER>\",0.4111111111111111,12,"
+         "1234567.25],\"usage\":{\"t\":4111111111111111}}"},
+        {WEIR_PROTOCOL_OTHER, "4111111111111111", "\"<OTHER>\""},
+        {WEIR_PROTOCOL_CHAT,
+         "{\"created\":4111111111111111,\"choices\":[{\"index\":0,\"message\":{\"content\":"
+         "4111111111111111}}],\"x\":{\"y\":4111111111111111.0}}",
+         "{\"created\":4111111111111111,\"choices\":[{\"index\":0,\"message\":{\"content\":"
+         "\"<OTHER>\"}}],\"x\":{\"y\":\"<OTHER>\"}}"},
+        {WEIR_PROTOCOL_MESSAGES,
+         "{\"type\":\"message\",\"content\":[{\"type\":\"tool_use\",\"input\":{\"n\":"
+         "4111111111111111}}]}",
+         "{\"type\":\"message\",\"content\":[{\"type\":\"tool_use\",\"input\":{\"n\":"
+         "\"<OTHER>\"}}]}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         setup_t s = {.protocol = cases[i].protocol, .mode = WEIR_REDACT_HOLDBACK, .document = true};
@@ -592,7 +608,7 @@ static void test_behind_the_end(weir_arena_t *arena)
     static const struct {
         weir_protocol_t protocol;
         const char *piece; /* with %s for the text */
-        const char *end; /* an event behind the first piece, or NULL */
+        const char *end;   /* an event behind the first piece, or NULL */
     } cases[] = {
         {WEIR_PROTOCOL_CHAT, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"}}]}",
          "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}"},

@@ -245,6 +245,15 @@ static void test_edits(void)
         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"jane.doe@\"},"
         "{\"type\":\"text\",\"text\":\"example.org\"}]}]}",
         "nothing is joined over the border of two fields");
+    becomes(WEIR_REQUEST_REPLACE,
+            "{\"messages\":[{\"role\":\"user\",\"content\":4111111111111111}]}",
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"<X>\"}]}", "a number as content");
+    becomes(WEIR_REQUEST_REPLACE,
+            "{\"seed\":4111111111111111,\"x\":[4111111111111111.0,0.4111111111111111,-1.5e300]}",
+            "{\"seed\":4111111111111111,\"x\":[\"<X>\",0.4111111111111111,-1.5e300]}",
+            "numbers of members that are not known");
+    becomes(WEIR_REQUEST_REPLACE, CALL("{\\\"card\\\":4111111111111111.00}"),
+            CALL("{\\\"card\\\":\\\"<X>\\\"}"), "a number with an empty fraction");
     becomes(WEIR_REQUEST_REPLACE, CALL("{\\\"to\\\": \\\"" EMAIL "\\\", \\\"n\\\":1}"),
             CALL("{\\\"to\\\": \\\"<X>\\\", \\\"n\\\":1}"), "JSON in JSON");
     becomes(WEIR_REQUEST_REPLACE, CALL("{\\\"to\\\":\\\"a\\\\n" EMAIL "\\\\u0021\\\"}"),

@@ -330,6 +330,7 @@ static void test_folds(void)
            "folded: %s", cases[i].name);
     }
     weir_guard_view_t view;
+    /* NOLINTNEXTLINE(misc-misleading-bidirectional): nobody ends it. */
     static const char reversed[] = "\xe2\x80\xae"
                                    "cb";
     weir_guard_normalise(&fold, reversed, sizeof(reversed) - 1, WEIR_GUARD_FOLD_IN_PLACE, &view,

@@ -89,21 +89,21 @@ static const char *const pieces[] = {
     "\xef\xbc\x91\xef\xbc\x92",
     "j\342\200\213oe@ex\342\200\213ample.com",
     "p\xd0\xb0ypal.com",
-    "j\xcc\x81o\xcc\x81"
-    "e\xcc\x81@e\xcc\x81x\xcc\x81"
-    "a\xcc\x81mple.com",
-    "4\xcc\xb6"
-    "111 1111 1111 111\xcc\xb6"
-    "1",
+    ("j\xcc\x81o\xcc\x81"
+     "e\xcc\x81@e\xcc\x81x\xcc\x81"
+     "a\xcc\x81mple.com"),
+    ("4\xcc\xb6"
+     "111 1111 1111 111\xcc\xb6"
+     "1"),
     "i\001ban",
     "jo\001e@ex\177ample.com",
     "\001",
     "\033[1m",
     "e\xcc\x81",
     "\xcc\xb6",
-    "\xe2\x80\xae"
-    "moc.elpmaxe@eoj\xe2\x80\xac",
-    "\xe2\x80\xae",
+    ("\xe2\x80\xae"
+     "moc.elpmaxe@eoj\xe2\x80\xac"),
+    "\xe2\x80\xae", /* NOLINT(misc-misleading-bidirectional): an override that nobody ends */
     "5422-22-635",
     "3208 3848 4488 5128 5768 6408 7048",
     "32 32 85",

@@ -44,6 +44,7 @@ typedef struct {
                         the item, and the writer frames name and data */
     weir_str_t name; /* the event field; empty when absent. No line ends in it */
     weir_str_t data; /* data lines joined by LF, or the document */
+    weir_str_t fields; /* of an event of a stream that is not known: its lines id and retry */
     /* The shared scan; read it through weir_item_json(). */
     weir_scan_state_t scan;
     bool found; /* members are those of the scan */

@@ -133,6 +133,7 @@ static weir_status_t write_event(weir_pipeline_t *p, const weir_item_t *item)
         return WEIR_OK;
     }
     weir_buf_t *frame = weir_scratch_frame(p->scratch);
+    weir_buf_append_str(frame, item->fields);
     if (item->name.len > 0) {
         size_t n = 0;
         while (n < item->name.len && item->name.data[n] != '\n' && item->name.data[n] != '\r') {
@@ -364,7 +365,11 @@ static weir_status_t take_event(weir_pipeline_t *p, const weir_sse_event_t *even
     if (event->data.len == 6 && memcmp(event->data.data, "[DONE]", 6) == 0) {
         item.kind = WEIR_ITEM_DONE;
     }
-    if (event->plain) {
+    /* Clients of the known APIs choke on them; others may need them to go on where they were. */
+    if (p->config.protocol == WEIR_PROTOCOL_OTHER) {
+        item.fields = event->fields;
+    }
+    if (event->plain || (event->standard && item.fields.len > 0)) {
         item.raw = event->raw;
     }
     if (event->unended && !whole(p, &item)) {

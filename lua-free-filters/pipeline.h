@@ -6,10 +6,10 @@
  *                    -> filters, in their order -> ending -> writer -> out()
  *
  * An item that no filter changed leaves as the bytes that it came as, as a slice of the input
- * where it lay there whole. The writer never emits an event without data, nor `id:` or `retry:`
- * fields, nor a byte-order mark, and adds a missing last blank line. What is incomplete is held:
- * when the upstream breaks off inside an event, that part of an event is dropped and the protocol's
- * error ending takes its place.
+ * where it lay there whole. The writer never emits an event without data, nor, in a stream of a
+ * known protocol, `id:` or `retry:` fields, nor a byte-order mark, and adds a missing last blank
+ * line. What is incomplete is held: when the upstream breaks off inside an event, that part of an
+ * event is dropped and the protocol's error ending takes its place.
  */
 #ifndef WEIR_FILTERS_PIPELINE_H
 #define WEIR_FILTERS_PIPELINE_H

@@ -33,10 +33,11 @@ typedef struct queued_s {
     bool slept; /* or so much of it, when its slice had no turn */
     size_t to;
     uint32_t at;
-    char *data; /* malloc: name, then data, then raw */
+    char *data; /* malloc: name, then data, then raw, then fields */
     size_t name_len;
     size_t data_len;
     size_t raw_len;
+    size_t fields_len;
 } queued_t;
 
 struct weir_redact {
@@ -561,7 +562,7 @@ static weir_status_t process(weir_redact_t *r, weir_item_t *item, pause_t *pause
 static weir_status_t enqueue(weir_redact_t *r, const weir_item_t *item, const pause_t *pause,
                              weir_sink_t *sink)
 {
-    size_t len = item->name.len + item->data.len + item->raw.len;
+    size_t len = item->name.len + item->data.len + item->raw.len + item->fields.len;
     if (r->queued + len > r->options.max_queued && !pause->slept) {
         block(r, sink);
         return WEIR_OK;
@@ -582,8 +583,9 @@ static weir_status_t enqueue(weir_redact_t *r, const weir_item_t *item, const pa
     q->name_len = item->name.len;
     q->data_len = item->data.len;
     q->raw_len = item->raw.len;
-    weir_str_t parts[] = {item->name, item->data, item->raw};
-    for (size_t i = 0; i < 3; i++) {
+    q->fields_len = item->fields.len;
+    weir_str_t parts[] = {item->name, item->data, item->raw, item->fields};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (parts[i].len > 0)
             memcpy(data, parts[i].data, parts[i].len);
         data += parts[i].len;
@@ -594,12 +596,28 @@ static weir_status_t enqueue(weir_redact_t *r, const weir_item_t *item, const pa
     return WEIR_OK;
 }
 
+/* Whether an event's id holds an entity: then it goes. */
+static bool speaks(const weir_redact_t *r, weir_str_t fields)
+{
+    weir_guard_result_t found;
+    weir_guard_scan_options_t options = {.thorough = true};
+    const weir_redact_rules_t *rules = &r->options.text;
+    return rules->rules != NULL &&
+           (weir_guard_scan(rules->rules, rules->scratch, fields.data, fields.len, &options, &found,
+                            NULL) != WEIR_OK ||
+            found.count > 0);
+}
+
 static weir_status_t take(weir_redact_t *r, weir_item_t *item, pause_t *pause, weir_sink_t *sink)
 {
     weir_text_end_t all = {.choice = WEIR_TEXT_ALL, .part = WEIR_TEXT_ALL, .kind = WEIR_TEXT_ALL};
     weir_text_list_t everything = {.ends = &all, .end_count = 1};
     weir_status_t rc;
     r->slept = false;
+    if (item->fields.len > 0 && r->changes && speaks(r, item->fields)) {
+        item->fields.len = 0;
+        item->raw.len = 0;
+    }
     switch (item->kind) {
     case WEIR_ITEM_EVENT:
     case WEIR_ITEM_DOCUMENT:
@@ -644,6 +662,7 @@ static weir_status_t drain(weir_redact_t *r, weir_sink_t *sink)
         item.name = weir_str(q->data, q->name_len);
         item.data = weir_str(q->data + q->name_len, q->data_len);
         item.raw = weir_str(q->data + q->name_len + q->data_len, q->raw_len);
+        item.fields = weir_str(item.raw.data + q->raw_len, q->fields_len);
         weir_status_t rc = take(r, &item, &pause, sink);
         if (rc == WEIR_ERR_BUSY) {
             /* What is done now stays done: the item as it is goes back to the front. */
@@ -658,7 +677,7 @@ static weir_status_t drain(weir_redact_t *r, weir_sink_t *sink)
             while (*r->queue_end != NULL)
                 r->queue_end = &(*r->queue_end)->next;
         }
-        r->queued -= q->name_len + q->data_len + q->raw_len;
+        r->queued -= q->name_len + q->data_len + q->raw_len + q->fields_len;
         if (rc != WEIR_ERR_BUSY) {
             r->queue = q->next;
             if (r->queue == NULL)

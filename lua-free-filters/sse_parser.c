@@ -11,11 +11,13 @@ void weir_sse_parser_init(weir_sse_parser_t *p, weir_arena_t *arena, size_t max_
     p->max_event = max_event < MIN_EVENT ? MIN_EVENT : max_event;
     weir_buf_init(&p->held, arena);
     weir_buf_init(&p->joined, arena);
+    weir_buf_init(&p->fields, arena);
 }
 
 static void reset(weir_sse_parser_t *p)
 {
     p->held.len = 0;
+    p->fields.len = 0;
     p->line = 0;
     p->mark = 0;
     p->data_len = 0;
@@ -39,7 +41,9 @@ static weir_status_t dispatch(weir_sse_parser_t *p, const char *base, size_t end
         .kind = WEIR_SSE_EVENT,
         .raw = weir_str(base + p->mark, end - p->mark),
         .name = weir_str(p->name_len > 0 ? base + p->name_at : NULL, p->name_len),
-        .plain = !p->other && !unended,
+        .fields = weir_str(p->fields.data, p->fields.len),
+        .plain = !p->other && p->fields.len == 0 && !unended,
+        .standard = !p->other && !unended,
         .unended = unended,
     };
     if (p->data_lines > 1) {
@@ -87,6 +91,12 @@ static void take_field(weir_sse_parser_t *p, const char *base, size_t at, size_t
     } else if (name_len == 5 && memcmp(line, "event", 5) == 0) {
         p->name_at = value;
         p->name_len = stop - value;
+    } else if ((name_len == 2 && memcmp(line, "id", 2) == 0) ||
+               (name_len == 5 && memcmp(line, "retry", 5) == 0)) {
+        weir_buf_append(&p->fields, line, name_len);
+        weir_buf_append_z(&p->fields, ": ");
+        weir_buf_append(&p->fields, base + value, stop - value);
+        weir_buf_append_char(&p->fields, '\n');
     } else if (name_len > 0) {
         p->other = true;
     }
@@ -119,7 +129,7 @@ static weir_status_t take_line(weir_sse_parser_t *p, const char *base, size_t st
     *done = false;
     take_field(p, base, at, stop);
     p->line = end;
-    return p->joined.failed ? WEIR_ERR_NOMEM : WEIR_OK;
+    return p->joined.failed || p->fields.failed ? WEIR_ERR_NOMEM : WEIR_OK;
 }
 
 /*

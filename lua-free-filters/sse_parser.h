@@ -25,10 +25,12 @@ typedef struct {
     weir_sse_kind_t kind;
     weir_str_t
         raw; /* up to and with the first byte of the last line end; without a byte-order mark */
-    weir_str_t name; /* the event field, empty when absent */
-    weir_str_t data; /* data lines joined by LF */
-    bool plain;      /* raw holds nothing but event, data and comment lines and is terminated */
-    bool unended;    /* the body ended before the event's blank line */
+    weir_str_t name;   /* the event field, empty when absent */
+    weir_str_t data;   /* data lines joined by LF */
+    weir_str_t fields; /* the lines id and retry, in their order, each as "NAME: VALUE" and an LF */
+    bool plain;        /* raw holds nothing but event, data and comment lines and is terminated */
+    bool standard;     /* or id and retry lines as well */
+    bool unended;      /* the body ended before the event's blank line */
 } weir_sse_event_t;
 
 /* Called during feed and finish. Another result than WEIR_OK ends the feed with it. */
@@ -40,6 +42,7 @@ typedef struct {
     size_t max_event;
     weir_buf_t held;   /* the start of an event, from earlier pieces */
     weir_buf_t joined; /* data of several lines */
+    weir_buf_t fields; /* id and retry lines */
     /* Offsets into the event's bytes. */
     size_t line; /* where the line at hand starts */
     size_t mark; /* 3 behind a byte-order mark */
@@ -48,7 +51,7 @@ typedef struct {
     size_t name_at;
     size_t name_len;
     uint32_t data_lines;
-    bool other;     /* fields that are not passed on: id, retry, unknown ones */
+    bool other;     /* fields that are not passed on: unknown ones */
     bool skip_lf;   /* the last byte was a CR: an LF right after belongs to it */
     bool started;   /* a first line has been seen: a byte-order mark is none any more */
     bool oversized; /* in something over the limit */

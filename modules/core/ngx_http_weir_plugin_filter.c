@@ -412,7 +412,8 @@ ngx_http_weir_foreign_keep(weir_plugin_request_t *rq, weir_item_t *item)
     ngx_http_weir_kept_t  *kept;
 
     kept = ngx_alloc(sizeof(ngx_http_weir_kept_t) + item->raw.len
-                     + item->name.len + item->data.len, ngx_cycle->log);
+                     + item->name.len + item->data.len + item->fields.len,
+                     ngx_cycle->log);
 
     if (kept == NULL) {
         ngx_http_weir_foreign_cancelled(rq);
@@ -427,6 +428,7 @@ ngx_http_weir_foreign_keep(weir_plugin_request_t *rq, weir_item_t *item)
     kept->item.raw = ngx_http_weir_foreign_take(&p, item->raw);
     kept->item.name = ngx_http_weir_foreign_take(&p, item->name);
     kept->item.data = ngx_http_weir_foreign_take(&p, item->data);
+    kept->item.fields = ngx_http_weir_foreign_take(&p, item->fields);
 
     /* what it is replaced by may be longer */
 

@@ -95,7 +95,7 @@ int main(void)
         /* several lines, and fields that do not pass */
         {"event: e\ndata: {\"a\":1,\ndata: \"usage\":\ndata: null,\"b\":2}\n\n",
          "event: e\ndata: {\"a\":1,\ndata: \"b\":2}\n\n"},
-        {"id: 1\ndata: {\"a\":1,\"usage\":null}\n\n", "data: {\"a\":1}\n\n"},
+        {"id: 1\ndata: {\"a\":1,\"usage\":null}\n\n", "id: 1\ndata: {\"a\":1}\n\n"},
         {"data: {\"a\":1,\"usage\":null}", "data: {\"a\":1}\n\n"},
     };
     weir_arena_t arena;

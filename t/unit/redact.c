@@ -602,6 +602,33 @@ static void test_unknown_channels(weir_arena_t *arena)
     }
 }
 
+/* Lines of events that are no text: on a path that nobody knows they stay. */
+static void test_event_fields(weir_arena_t *arena)
+{
+    static const char in[] = "id: 1\nretry: 50\ndata: {\"a\":\"b\"}\n\n"
+                             "event: e\nid:2\ndata: {\"a\":\"" EMAIL "\"}\n\n"
+                             "id: " EMAIL "\ndata: {\"a\":\"c\"}\n\n"
+                             "id: 4\r\nx: y\r\ndata: {\"a\":\"d\"}\r\n\r\n";
+    static const char want[] = "id: 1\nretry: 50\ndata: {\"a\":\"b\"}\n\n"
+                               "id: 2\nevent: e\ndata: {\"a\":\"<EMAIL_ADDRESS>\"}\n\n"
+                               "data: {\"a\":\"c\"}\n\n"
+                               "id: 4\ndata: {\"a\":\"d\"}\n\n";
+    for (size_t piece = 1; piece < sizeof in; piece++) {
+        for (int waits = 0; waits < 2; waits++) {
+            verdicts_t v = {.wait = waits * 3};
+            setup_t s = {.protocol = WEIR_PROTOCOL_OTHER,
+                         .mode = waits ? WEIR_REDACT_BUFFER : WEIR_REDACT_HOLDBACK,
+                         .with_check = waits != 0};
+            weir_str_t out = run(arena, &s, &v, weir_str(in, sizeof in - 1), piece, NULL);
+            if (out.len != sizeof want - 1 || memcmp(out.data, want, out.len) != 0) {
+                is_str(out.data, out.len, want, "pieces of %zu, %d", piece, waits);
+                return;
+            }
+        }
+    }
+    ok(true, "id and retry stay, but for what is an entity");
+}
+
 /* The text of a choice goes on behind an end that the upstream has told. */
 static void test_behind_the_end(weir_arena_t *arena)
 {
@@ -701,6 +728,7 @@ int main(void)
     test_restoring(&arena);
     test_unknown_channels(&arena);
     test_behind_the_end(&arena);
+    test_event_fields(&arena);
 
     weir_scratch_free(scratch);
     weir_guard_scratch_free(guard_scratch);

@@ -156,11 +156,11 @@ static path_t longer(walk_t *w, const path_t *path, weir_str_t name, const char 
 }
 
 /* Strings of these members are whole in each event. */
-static bool is_whole(const walk_t *w, weir_str_t name)
+static bool is_whole(const walk_t *w, weir_str_t name, bool inner)
 {
     return is_structure(w->out->shape, name) || is_request_echo(w->out->shape, name) ||
            weir_str_is(name, "tool_calls") || weir_str_is(name, "logprobs") ||
-           weir_str_is(name, "data");
+           (inner && weir_str_is(name, "data")); /* audio.data */
 }
 
 /*
@@ -184,7 +184,7 @@ static void delta_members(walk_t *w, uint32_t object, uint32_t choice, const pat
             w->failed = true;
             return;
         }
-        if (is_whole(w, name))
+        if (is_whole(w, name, path->open.len > 0))
             continue;
         if (type == WEIR_JSON_STRING) {
             path_t at = longer(w, path, name, "", "");

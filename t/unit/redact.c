@@ -551,7 +551,7 @@ static void test_unknown_channels(weir_arena_t *arena)
         {WEIR_PROTOCOL_CHAT,
          "{\"choices\":[{\"index\":0,\"delta\":{\"notes\":[{\"index\":2,\"say\":\"%s\"}]}}]}",
          "[DONE]"},
-        {WEIR_PROTOCOL_OTHER, "{\"choices\":[{\"index\":0,\"delta\":{\"mood\":\"%s\"}}]}",
+        {WEIR_PROTOCOL_OTHER, "{\"choices\":[{\"index\":0,\"delta\":{\"data\":\"%s\"}}]}",
          "[DONE]"},
         {WEIR_PROTOCOL_MESSAGES,
          "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"x_delta\",\"x\":\"%"

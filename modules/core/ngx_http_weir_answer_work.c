@@ -592,7 +592,7 @@ ngx_http_weir_write_block(ngx_http_weir_core_ctx_t *ctx, const char *text,
 
             block->last = block->data;
 
-            /* NOLINTNEXTLINE(clang-analyzer-*): a queue's ends are never NULL */
+            /* NOLINTNEXTLINE(clang-analyzer-*): its ends are never NULL */
             ngx_queue_insert_tail(&ctx->made_blocks, &block->queue);
         }
 

@@ -120,6 +120,7 @@ static bool run(weir_arena_t *arena, weir_scratch_t *scratch, const setup_t *set
 
 typedef struct {
     bool strict;
+    bool fields; /* id and retry lines may be there */
     bool last_is_event;
 } check_t;
 
@@ -128,7 +129,8 @@ static weir_status_t check_event(void *ctx, const weir_sse_event_t *event)
     check_t *check = ctx;
 
     if (event->kind == WEIR_SSE_EMPTY ||
-        (event->kind == WEIR_SSE_EVENT && check->strict && (event->unended || !event->plain))) {
+        (event->kind == WEIR_SSE_EVENT && check->strict &&
+         (event->unended || !event->standard || (event->fields.len > 0 && !check->fields)))) {
         abort();
     }
     if (event->kind != WEIR_SSE_LINE_FEED) {
@@ -142,7 +144,7 @@ static weir_status_t check_event(void *ctx, const weir_sse_event_t *event)
 static void check_stream(weir_arena_t *arena, const result_t *r, weir_protocol_t protocol)
 {
     weir_sse_parser_t parser;
-    check_t check = {.strict = r->ended};
+    check_t check = {.strict = r->ended, .fields = protocol == WEIR_PROTOCOL_OTHER};
     bool ends = protocol != WEIR_PROTOCOL_OTHER && protocol != WEIR_PROTOCOL_DOCUMENT;
 
     weir_sse_parser_init(&parser, arena, (size_t)1 << 20, check_event, &check);

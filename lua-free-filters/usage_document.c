@@ -514,7 +514,7 @@ weir_status_t weir_usage_document_feed(weir_usage_reader_t *r, const char *data,
     weir_status_t rc = WEIR_OK;
     size_t at = 0;
 
-    if (!d->root && d->depth == 0 && may_be_whole(data, len)) {
+    if (!d->root && !d->bad && d->depth == 0 && may_be_whole(data, len)) {
         bool whole;
         rc = feed_whole(r, data, len, &whole);
         if (whole || rc != WEIR_OK) {

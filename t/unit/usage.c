@@ -271,7 +271,14 @@ static void test_documents(weir_arena_t *arena)
     u = read_usage(arena, WEIR_BODY_JSON,
                    "{\"id\":\"resp\",\"status\":\"queued\",\"background\":true}");
     ok(u.background && u.finish == WEIR_FINISH_NONE, "a queued response is not finished");
-    const char *const bad[] = {"{\"a\":[}", "]", "{\"usage\":{", "[[[[", "{\"a\":\"b"};
+    /* Of the last, the second of two equal pieces is a document by itself. */
+    const char *const bad[] = {"{\"a\":[}",
+                               "]",
+                               "{\"usage\":{",
+                               "[[[[",
+                               "{\"a\":\"b",
+                               ("}                            "
+                                "{\"usage\":{\"prompt_tokens\":1}}")};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         u = read_usage(arena, WEIR_BODY_JSON, bad[i]);
         ok(!u.done && !u.has_usage, "what is torn or no JSON is no answer (%zu)", i);

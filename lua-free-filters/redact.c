@@ -748,22 +748,15 @@ static void landed(void *self)
         r->options.landed(r->options.text.ctx);
 }
 
+#define TABLE(flags_)                                                                              \
+    {                                                                                              \
+        .name = "redact", .flags = (flags_), .feed = feed, .end = end, .wake = wake, .held = held, \
+        .waiting = waiting, .landed = landed                                                       \
+    }
+
 weir_filter_t weir_redact_filter(weir_redact_t *r)
 {
-    static const weir_filter_table_t table = {.name = "redact",
-                                              .flags = WEIR_FILTER_MUST_SEE,
-                                              .feed = feed,
-                                              .end = end,
-                                              .wake = wake,
-                                              .held = held,
-                                              .waiting = waiting,
-                                              .landed = landed};
-    static const weir_filter_table_t observer = {.name = "redact",
-                                                 .feed = feed,
-                                                 .end = end,
-                                                 .wake = wake,
-                                                 .held = held,
-                                                 .waiting = waiting,
-                                                 .landed = landed};
+    static const weir_filter_table_t table = TABLE(WEIR_FILTER_MUST_SEE);
+    static const weir_filter_table_t observer = TABLE(0);
     return (weir_filter_t){r->changes ? &table : &observer, r};
 }

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 from weirgateway import Gateway, bearer, completion  # noqa: E402
+from weirguard import works  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
 from weirtap import diag, done_testing, is_, like, ok, wait_for  # noqa: E402
 
@@ -67,18 +68,6 @@ def send(gw, path, body, ident=None, key="good"):
         headers["X-Request-Id"] = ident
     return gw.request("POST", path, headers=headers, timeout=60,
                       body=body if isinstance(body, bytes) else json.dumps(body).encode())
-
-
-def works(gw, ident):
-    """How many works of the request threads have done, by the access log."""
-    found = []
-
-    def logged():
-        with open(os.path.join(gw.dir, "works.log")) as f:
-            found[:] = [line.split() for line in f if line.startswith(ident + " ")]
-        return found
-    wait_for(logged)
-    return int(found[-1][2])
 
 
 def chat(text, **more):

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 from weirgateway import Gateway, bearer, chunk, completion, key_id, tenants_document  # noqa: E402
+from weirguard import moderate, works  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
 from weirtap import diag, done_testing, is_, like, ok, unlike, wait_for  # noqa: E402
 
@@ -106,14 +107,6 @@ def answer(received, reply):
     reply.end()
 
 
-def moderate(received, reply):
-    text = " ".join(received.json()["input"])
-    if "BROKEN" in text:
-        reply.json(500, {})
-    else:
-        reply.json(200, {"results": [{"flagged": "GUILTY" in text}]})
-
-
 up, tier2 = Upstream(answer), Upstream(moderate)
 redact = {"entities": {"*": "redact"}}
 block = {"entities": {"CREDIT_CARD": "block", "EMAIL_ADDRESS": "flag"}}
@@ -176,19 +169,6 @@ def text_of(r, choice=0):
         elif "delta" in event:
             out += event["delta"]
     return out
-
-
-def works(gw, ident):
-    """How many works of the request threads have done, by the access log."""
-    found = []
-    ident = ident.replace(" ", "-")
-
-    def logged():
-        with open(os.path.join(gw.dir, "works.log")) as f:
-            found[:] = [line.split() for line in f if line.startswith(ident + " ")]
-        return found
-    wait_for(logged)
-    return int(found[-1][2])
 
 
 def recorded(gw, text, mark=0):

@@ -12,6 +12,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 from weirgateway import Gateway, bearer  # noqa: E402
+from weirguard import moderate  # noqa: E402
 from weirnginx import Upstream  # noqa: E402
 from weirtap import diag, done_testing, is_, like, ok, unlike, wait_for  # noqa: E402
 
@@ -115,14 +116,6 @@ def answer(received, reply):
         else:
             reply.piece(frame(event))
     reply.end()
-
-
-def moderate(received, reply):
-    text = " ".join(received.json()["input"])
-    if "BROKEN" in text:
-        reply.json(500, {})
-    else:
-        reply.json(200, {"results": [{"flagged": "GUILTY" in text}]})
 
 
 up, tier2 = Upstream(answer), Upstream(moderate)

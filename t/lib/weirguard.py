@@ -1,6 +1,8 @@
-"""weir-guard, for tests of the guardrails.
+"""weir-guard and the gateway's guard, for tests of the guardrails.
 
     rows = scan([{"text": "..."}], "--no-scores")   # as it writes them back, with "findings"
+    tier2 = Upstream(moderate)                      # a second opinion
+    works(gw, "x")                                  # of the request with that name in works.log
 """
 
 import json
@@ -22,3 +24,25 @@ def scan(rows, *options):
     if done.returncode not in (0, 1):
         weirtap.diag(done.stderr.decode()[:2000])
     return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+def moderate(received, reply):
+    """A second opinion: of texts with BROKEN there is none, those with GUILTY are flagged."""
+    text = " ".join(received.json()["input"])
+    if "BROKEN" in text:
+        reply.json(500, {})
+    else:
+        reply.json(200, {"results": [{"flagged": "GUILTY" in text}]})
+
+
+def works(gw, ident):
+    """How many works of the request threads have done, by the access log."""
+    found = []
+    ident = ident.replace(" ", "-")
+
+    def logged():
+        with open(os.path.join(gw.dir, "works.log")) as f:
+            found[:] = [line.split() for line in f if line.startswith(ident + " ")]
+        return found
+    weirtap.wait_for(logged)
+    return int(found[-1][2])
